@@ -1,0 +1,40 @@
+# Needs Python 3.11+, make and a package index; everything else is set up here.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test test-long lint lock bench clean
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## Run the main job on embedded defaults (ONCE=1: without a person, then stop)
+	$(BIN)/ticket-elevate demo $(if $(ONCE),--once)
+
+test: $(READY) ## Everything that needs no system package
+	$(BIN)/python -m pytest -m "not browser and not request_tracker and not kills"
+
+test-long: $(READY) ## The suites that need Chromium or Request Tracker
+	$(BIN)/python -m pytest -m "browser or request_tracker or kills"
+
+lint: $(READY) ## Style, types and the doors between the packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: $(READY) ## Pin again every version that pyproject.toml allows
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --all-extras --no-emit-index-url --no-header --output-file requirements.lock --upgrade pyproject.toml
+
+bench: $(READY) ## Print the figures of benchmarks/
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove what was set up here
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,172 @@
+"""What a helpdesk is to us: its tickets, its people, its events, and the protocol that every adapter satisfies.
+
+Everything here is in our words. An adapter translates its vendor's JSON at its door and lets none of it through.
+Text that came from people outside (subject, names, category) is cleaned by `clean` at that same door.
+"""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+# Controls, format characters (bidi and tag letters among them), surrogates, private use, line and paragraph separators.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+_HANGUL_FILLER = "\u3164"  # a letter by category, and yet invisible
+
+
+def clean(text: str, *, limit: int = 200) -> str:
+    """`text` as one line of visible characters in NFC, at most `limit` code points long.
+
+    Controls, format characters, lone surrogates and NUL are dropped without exception, so that what a reviewer reads is
+    what stands there, and so that no database refuses it.
+    """
+    # Cut before normalising: a subject of a megabyte must not cost a megabyte's work. Four code points can fold into one.
+    spaced = (" " if c in "\t\r\n\u2028\u2029" else c for c in text[: limit * 4])
+    seen = "".join(c for c in spaced if unicodedata.category(c) not in _UNSEEN and c != _HANGUL_FILLER)
+    return " ".join(unicodedata.normalize("NFC", seen).split())[:limit].strip()
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody a helpdesk knows. `account` is the helpdesk's own stable id; `address` is its word, not a proof."""
+
+    account: str
+    name: str = ""
+    address: str | None = None
+
+
+class Status(StrEnum):
+    OPEN = "open"
+    ON_HOLD = "on_hold"
+    SOLVED = "solved"  # solved, closed, rejected: nobody is working on it any more
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """One ticket as the helpdesk's API told it at `read_at`."""
+
+    connection: str
+    number: str
+    subject: str
+    status: Status
+    read_at: datetime
+    category: str | None = None
+    queue: str | None = None
+    assignee: Person | None = None
+    # Who made `assignee` the assignee, by account, from the helpdesk's own history; None where it does not say.
+    assigned_by: str | None = None
+    assigned_at: datetime | None = None
+    # The helpdesk's id of that change: together with ticket and assignee it names one pick.
+    change: str | None = None
+    # Everybody for whom the ticket was filed: requester, on-behalf, submitter.
+    requesters: tuple[Person, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TicketEvent:
+    """What one verified delivery says: a hint that a ticket changed. The ticket itself is read back."""
+
+    delivery_id: str
+    ticket: str
+    kind: str  # the helpdesk's own name of the event, for the log
+    secret: str  # the name of the signing secret that matched, so that a rotation can be watched
+    # The ticket must be read in a state at least this new (Request Tracker: a transaction id). None: any state will do.
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that `doctor` looked at. `fix` says what to do when it is not ok."""
+
+    what: str
+    ok: bool
+    fix: str = ""
+
+
+class DeliveryRefused(Exception):
+    """A webhook call that we do not take; str() is a sentence for the administrator who set the webhook up.
+
+    * DeliveryRefused
+      - SignatureRefused   401: the signature, its time or its headers are missing or wrong
+      - DeliveryUnreadable 400: signed, but not an event that we can name
+    """
+
+
+class SignatureRefused(DeliveryRefused):
+    def __init__(self) -> None:
+        # One text for every cause, so that a forger learns nothing from trying.
+        super().__init__("The signature of this call is missing, wrong or too old. Check the webhook's secret and clock.")
+
+
+class DeliveryUnreadable(DeliveryRefused):
+    pass
+
+
+class HelpdeskError(Exception):
+    """A call to a helpdesk did not do its job; str() is fit for a technician to read.
+
+    * HelpdeskError
+      - HelpdeskUnavailable  try again later (time-out, 429, 5xx, or a state that is still too old)
+      - TicketGone           never again: the ticket was deleted or merged away
+      - HelpdeskRefused      not before an administrator changes something (any other 4xx)
+    """
+
+    try_again = False
+
+
+class HelpdeskUnavailable(HelpdeskError):
+    try_again = True
+
+    def __init__(self, connection: str, *, after: float | None = None) -> None:
+        super().__init__(f"The helpdesk {connection} is not answering. We will try again by ourselves.")
+        self.after = after  # seconds the helpdesk asked us to wait; None where it did not say
+
+
+class TicketGone(HelpdeskError):
+    def __init__(self, connection: str, number: str) -> None:
+        super().__init__(f"Ticket {number} is no longer in {connection}: it was deleted or merged into another one.")
+
+
+class HelpdeskRefused(HelpdeskError):
+    def __init__(self, connection: str, status: int) -> None:
+        super().__init__(
+            f"The helpdesk {connection} refused our call (HTTP {status}). An administrator must check our service "
+            f"account's rights there."
+        )
+        self.status = status
+
+
+class Helpdesk(Protocol):
+    """One connected helpdesk. Source of each wire fact: the adapter's own docstring."""
+
+    @property
+    def connection(self) -> str:
+        """The name that this connection has in the settings."""
+
+    @property
+    def service_account(self) -> str:
+        """Our own account in the helpdesk: what it does never starts anything."""
+
+    def read_delivery(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> TicketEvent:
+        """Check the signature of `body` (raw bytes) and name the event. No I/O.
+
+        `headers` has lower-case names. `now` is aware UTC. Raises SignatureRefused or DeliveryUnreadable.
+        """
+
+    def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:
+        """Read a ticket, at least as new as `revision`. Raises HelpdeskError; HelpdeskUnavailable(after=..) when older."""
+
+    def ticket_url(self, number: str) -> str:
+        """Where a person opens the ticket. Built from settings, never from a payload."""
+
+    def write_note(self, number: str, text: str) -> None:
+        """Write `text` (plain, our own words, several lines) as an internal note. Raises HelpdeskError."""
+
+    def has_note(self, number: str, marker: str) -> bool:
+        """Whether a note that holds `marker` stands on the ticket, looking at the newest first. Raises HelpdeskError."""
+
+    def check(self) -> Sequence[Finding]:
+        """What `doctor` wants to know: can we reach it, are we who we think, may we read and write."""

@@ -98,7 +98,9 @@ class DeliveryRefused(Exception):
 class SignatureRefused(DeliveryRefused):
     def __init__(self) -> None:
         # One text for every cause, so that a forger learns nothing from trying.
-        super().__init__("The signature of this call is missing, wrong or too old. Check the webhook's secret and clock.")
+        super().__init__(
+            "The signature of this call is missing, wrong or too old. Check the webhook's secret and clock."
+        )
 
 
 class DeliveryUnreadable(DeliveryRefused):

@@ -22,7 +22,7 @@ def clean(text: str, *, limit: int = 200) -> str:
     Controls, format characters, lone surrogates and NUL are dropped without exception, so that what a reviewer reads is
     what stands there, and so that no database refuses it.
     """
-    # Cut before normalising: a subject of a megabyte must not cost a megabyte's work. Four code points can fold into one.
+    # Cut before normalising: a subject of a megabyte must not cost a megabyte's work.
     spaced = (" " if c in "\t\r\n\u2028\u2029" else c for c in text[: limit * 4])
     seen = "".join(c for c in spaced if unicodedata.category(c) not in _UNSEEN and c != _HANGUL_FILLER)
     return " ".join(unicodedata.normalize("NFC", seen).split())[:limit].strip()
@@ -159,7 +159,10 @@ class Helpdesk(Protocol):
         """
 
     def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:
-        """Read a ticket, at least as new as `revision`. Raises HelpdeskError; HelpdeskUnavailable(after=..) when older."""
+        """Read a ticket, at least as new as `revision`; an older one raises HelpdeskUnavailable(after=...).
+
+        Raises HelpdeskError.
+        """
 
     def ticket_url(self, number: str) -> str:
         """Where a person opens the ticket. Built from settings, never from a payload."""
@@ -168,7 +171,7 @@ class Helpdesk(Protocol):
         """Write `text` (plain, our own words, several lines) as an internal note. Raises HelpdeskError."""
 
     def has_note(self, number: str, marker: str) -> bool:
-        """Whether a note that holds `marker` stands on the ticket, looking at the newest first. Raises HelpdeskError."""
+        """Whether a note that holds `marker` stands on the ticket (newest first). Raises HelpdeskError."""
 
     def check(self) -> Sequence[Finding]:
         """What `doctor` wants to know: can we reach it, are we who we think, may we read and write."""

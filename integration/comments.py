@@ -1,0 +1,102 @@
+"""Every sentence that is written on a ticket. Pure.
+
+A comment is made of our own words, numbers, times and the tenant's display name of a role. What people typed into the
+ticket is never echoed. Its last line is the marker by which we find it again and the head of the journal.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from integration.elevation import END_WORDS, Activation, Elevation, EndReason
+from integration.tickets import clean
+
+
+class Step(StrEnum):
+    """Which comment it is; one elevation says each at most once."""
+
+    OFFERED = "offered"
+    SIGN_IN = "sign-in"
+    ACTIVE = "active"
+    LETTING_GO = "letting-go"
+    ENDED = "ended"
+    REFUSED = "refused"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    STUCK = "stuck"
+
+
+def marker(elevation_id: str, step: str) -> str:
+    return f"[te:{elevation_id}:{step}]"
+
+
+def clock(at: datetime, zone: ZoneInfo) -> str:
+    """`10:30 (EST)`: the wall clock of the desk, with its zone named."""
+    local = at.astimezone(zone)
+    return f"{local:%H:%M} ({local.tzname()})"
+
+
+def offered(link: str, *, by_other: bool) -> str:
+    why = (
+        "This ticket was assigned by somebody else, so nothing was activated."
+        if by_other
+        else "Nothing is activated before the assigned technician starts it."
+    )
+    return f"{why} To get the role this ticket needs, its technician opens {link}"
+
+
+def sign_in(link: str) -> str:
+    return (
+        "This ticket needs a privileged role. Ticket Elevate does not have a valid Microsoft sign-in of the assigned "
+        f"technician: please sign in once at {link} and the elevation goes on by itself."
+    )
+
+
+def active(elevation: Elevation, activation: Activation, zone: ZoneInfo) -> str:
+    until = f" until {clock(activation.ends_at, zone)}" if activation.ends_at else ""
+    name = clean(activation.target_name, limit=120)
+    if activation.by_hand:
+        return f"{name} was already active{until}, activated outside Ticket Elevate. It is used for this ticket and left alone."
+    return (
+        f"{name} is active{until} for {clean(elevation.technician or 'the assigned technician', limit=120)}. "
+        f"Rule: {elevation.rule}. Use of this role is monitored."
+    )
+
+
+def letting_go(reason: EndReason, at: datetime, zone: ZoneInfo) -> str:
+    return (
+        f"The elevation ends because {END_WORDS[reason]}. Entra does not let a role be given back in its first minutes: "
+        f"it will be given back at {clock(at, zone)}."
+    )
+
+
+def ended(elevation: Elevation, activation: Activation | None, *, shared: bool, zone: ZoneInfo) -> str:
+    name = clean(elevation.target_name or "The role", limit=120)
+    why = END_WORDS[EndReason(elevation.end_reason)] if elevation.end_reason else "it was ended"
+    if shared:
+        return f"The elevation for this ticket ended because {why}. {name} stays active for another ticket."
+    if activation is not None and activation.by_hand:
+        return f"The elevation for this ticket ended because {why}. {name} was activated outside Ticket Elevate and is left alone."
+    at = clock(elevation.ended_at, zone) if elevation.ended_at else "now"
+    return f"{name} was given back at {at}: {why}."
+
+
+def refused(sentence: str) -> str:
+    return f"No role was activated. {sentence}"
+
+
+def cancelled(reason: EndReason) -> str:
+    return f"The elevation was cancelled before a role was active: {END_WORDS[reason]}."
+
+
+def stuck(activation: Activation, zone: ZoneInfo) -> str:
+    until = clock(activation.ends_at, zone) if activation.ends_at else "its end"
+    return (
+        f"{clean(activation.target_name, limit=120)} could not be given back early, because the technician's Microsoft "
+        f"sign-in is no longer valid. The role ends by itself at {until}; the technician can end it in the Entra portal."
+    )
+
+
+def with_witness(text: str, elevation_id: str, step: str, witness: str) -> str:
+    """`text` and the last line that makes the comment findable and the helpdesk a witness of the journal."""
+    return f"{text}\n\n{marker(elevation_id, step)} {witness}"

@@ -1,0 +1,43 @@
+"""One running Ticket Elevate: its settings, and what they connect it to. Made once per process, after any fork."""
+
+from functools import cached_property
+from pathlib import Path
+
+from integration import helpdesks, rules
+from integration.entra.seal import Sealer
+from integration.entra.tenant import Tenant
+from integration.records.people import TokenRows
+from integration.records.store import Records
+from integration.rules import Rules
+from integration.settings import Settings
+from integration.tickets import Helpdesk
+
+SHIPPED_RULES = Path(__file__).with_name("rules.toml")
+
+
+class Deployment:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def records(self) -> Records:
+        return Records(self.settings.database_url)
+
+    @cached_property
+    def helpdesks(self) -> dict[str, Helpdesk]:
+        return {name: helpdesks.connect(name, table) for name, table in self.settings.helpdesks.items()}
+
+    @cached_property
+    def rules(self) -> Rules:
+        return rules.load(self.settings.rules_file or SHIPPED_RULES)
+
+    @cached_property
+    def sealer(self) -> Sealer:
+        return Sealer.from_file(self.settings.key_file)
+
+    @cached_property
+    def tenant(self) -> Tenant:
+        return Tenant(self.settings.entra, TokenRows(self.records), self.sealer)
+
+    def link(self, elevation_id: str) -> str:
+        return f"{self.settings.public_url}/elevations/{elevation_id}"

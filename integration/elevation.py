@@ -1,0 +1,199 @@
+"""The life of an elevation (one ticket's hold) and of an activation (the tenant's own fact). Pure.
+
+The two tables of moves below are the only place that says what may follow what: the diagram in docs/, the labels on
+pages and the property tests are derived from them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TypeVar
+
+
+class State(StrEnum):
+    """An elevation's state."""
+
+    OFFERED = "offered"  # the ticket shows the link; nothing starts before its technician clicks
+    REQUESTED = "requested"  # a worker will plan it and ask for it
+    SIGN_IN_NEEDED = "sign_in_needed"  # the technician must sign in with Microsoft first
+    WAITING = "waiting"  # asked of the tenant, not active yet
+    ACTIVE = "active"
+    ENDING = "ending"  # let go; the role is being given back
+    ENDED = "ended"
+    REFUSED = "refused"  # the rules say no
+    FAILED = "failed"  # the tenant says no
+    CANCELLED = "cancelled"  # the ticket was solved, handed over or left alone before anything was active
+
+
+class ActivationState(StrEnum):
+    ASKED = "asked"  # the intent is recorded; the tenant may or may not have it yet
+    ACTIVE = "active"
+    GIVING_BACK = "giving_back"
+    GIVEN_BACK = "given_back"
+    EXPIRED = "expired"
+    FAILED = "failed"
+
+
+S = TypeVar("S", State, ActivationState)
+
+MOVES: Mapping[State, frozenset[State]] = {
+    State.OFFERED: frozenset({State.REQUESTED, State.SIGN_IN_NEEDED, State.CANCELLED}),
+    State.REQUESTED: frozenset(
+        {State.SIGN_IN_NEEDED, State.WAITING, State.ACTIVE, State.REFUSED, State.FAILED, State.CANCELLED}
+    ),
+    State.SIGN_IN_NEEDED: frozenset({State.REQUESTED, State.REFUSED, State.CANCELLED}),
+    State.WAITING: frozenset({State.ACTIVE, State.SIGN_IN_NEEDED, State.ENDING, State.FAILED, State.CANCELLED}),
+    State.ACTIVE: frozenset({State.ENDING, State.ENDED}),
+    State.ENDING: frozenset({State.ENDED}),
+    State.ENDED: frozenset(),
+    State.REFUSED: frozenset(),
+    State.FAILED: frozenset(),
+    State.CANCELLED: frozenset(),
+}
+
+ACTIVATION_MOVES: Mapping[ActivationState, frozenset[ActivationState]] = {
+    ActivationState.ASKED: frozenset({ActivationState.ACTIVE, ActivationState.FAILED}),
+    ActivationState.ACTIVE: frozenset({ActivationState.GIVING_BACK, ActivationState.EXPIRED}),
+    ActivationState.GIVING_BACK: frozenset({ActivationState.GIVEN_BACK, ActivationState.EXPIRED}),
+    ActivationState.GIVEN_BACK: frozenset(),
+    ActivationState.EXPIRED: frozenset(),
+    ActivationState.FAILED: frozenset(),
+}
+
+OPEN = frozenset(state for state, moves in MOVES.items() if moves)
+OPEN_ACTIVATION = frozenset(state for state, moves in ACTIVATION_MOVES.items() if moves)
+HOLDING = frozenset({State.WAITING, State.ACTIVE})  # these keep an activation from being given back
+
+LABELS: Mapping[State, str] = {
+    State.OFFERED: "Ready to start",
+    State.REQUESTED: "Being prepared",
+    State.SIGN_IN_NEEDED: "Sign-in needed",
+    State.WAITING: "Asked of Entra",
+    State.ACTIVE: "Active",
+    State.ENDING: "Being given back",
+    State.ENDED: "Ended",
+    State.REFUSED: "Refused by the rules",
+    State.FAILED: "Refused by Entra",
+    State.CANCELLED: "Cancelled",
+}
+
+
+class EndReason(StrEnum):
+    """Why an elevation let go."""
+
+    SOLVED = "solved"
+    HANDED_OVER = "handed_over"
+    END_NOW = "end_now"
+    TIME_UP = "time_up"
+    TICKET_GONE = "ticket_gone"
+    UNUSED = "unused"  # nobody clicked or signed in for a day
+    OUTSIDE = "outside"  # the role was ended in the tenant, not by us
+
+
+END_WORDS: Mapping[EndReason, str] = {
+    EndReason.SOLVED: "the ticket was solved",
+    EndReason.HANDED_OVER: "the ticket was handed over",
+    EndReason.END_NOW: "the technician ended it",
+    EndReason.TIME_UP: "the time was up",
+    EndReason.TICKET_GONE: "the ticket is gone",
+    EndReason.UNUSED: "nobody started it within a day",
+    EndReason.OUTSIDE: "the role was ended outside Ticket Elevate",
+}
+
+# How long a parked elevation waits for a person before it is cancelled.
+PATIENCE = timedelta(hours=24)
+# A pick that we hear of later than this only offers the link: the technician may long be doing something else.
+PICK_FRESHNESS = timedelta(minutes=15)
+# What was read of a ticket may be acted on for this long without reading it again.
+TICKET_FRESHNESS = timedelta(seconds=30)
+# A claimed row is looked at again after this long, so that a killed worker is a retry by itself.
+LEASE = timedelta(seconds=60)
+
+
+class IllegalMove(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class Elevation:
+    id: str
+    connection: str
+    ticket: str
+    account: str
+    pick: str
+    state: State
+    version: int
+    due_at: datetime | None
+    created_at: datetime
+    attempts: int = 0
+    address: str | None = None
+    tid: str | None = None
+    oid: str | None = None
+    technician: str | None = None
+    rule: str | None = None
+    target: str | None = None
+    target_name: str | None = None
+    duration_seconds: int | None = None
+    justification: str | None = None
+    activation: str | None = None
+    active_at: datetime | None = None
+    until: datetime | None = None
+    ended_at: datetime | None = None
+    end_reason: str | None = None
+    outcome: str | None = None
+    analysis: str | None = None
+
+
+@dataclass(frozen=True)
+class Activation:
+    id: str
+    tid: str
+    oid: str
+    target: str
+    target_name: str
+    state: ActivationState
+    version: int
+    due_at: datetime | None
+    created_at: datetime
+    duration_seconds: int
+    justification: str
+    ticket_number: str
+    attempts: int = 0
+    request_id: str | None = None
+    schedule_id: str | None = None
+    by_hand: bool = False
+    started_at: datetime | None = None
+    ends_at: datetime | None = None
+    ended_at: datetime | None = None
+    outcome: str | None = None
+
+
+def move(elevation: Elevation, to: State, *, due_at: datetime | None) -> Elevation:
+    """Take one arrow of MOVES; raises IllegalMove for any other. Whatever is open must be looked at again."""
+    if to not in MOVES[elevation.state]:
+        raise IllegalMove(f"an elevation that is {elevation.state} cannot become {to}")
+    if (due_at is None) == bool(MOVES[to]):
+        raise IllegalMove(f"an elevation that is {to} must {'be' if MOVES[to] else 'not be'} looked at again")
+    return replace(elevation, state=to, due_at=due_at, attempts=0)
+
+
+def move_activation(activation: Activation, to: ActivationState, *, due_at: datetime | None) -> Activation:
+    """Take one arrow of ACTIVATION_MOVES; raises IllegalMove for any other."""
+    if to not in ACTIVATION_MOVES[activation.state]:
+        raise IllegalMove(f"an activation that is {activation.state} cannot become {to}")
+    if (due_at is None) == bool(ACTIVATION_MOVES[to]):
+        raise IllegalMove(
+            f"an activation that is {to} must {'be' if ACTIVATION_MOVES[to] else 'not be'} looked at again"
+        )
+    return replace(activation, state=to, due_at=due_at, attempts=0)
+
+
+def give_back_at(activation: Activation, *, minimum: timedelta) -> datetime:
+    """The earliest moment at which the tenant lets a technician give this role back (entra-id: five minutes)."""
+    return (activation.started_at or activation.created_at) + minimum
+
+
+def backoff(attempts: int, *, first: float = 1.0, most: float = 3600.0) -> timedelta:
+    """How long to wait before try `attempts` + 1: doubled each time, an hour at most."""
+    return timedelta(seconds=min(first * 2 ** min(max(attempts - 1, 0), 20), most))

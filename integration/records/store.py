@@ -1,0 +1,72 @@
+"""The database: one door for reading and one for writing, on SQLite and PostgreSQL alike."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event
+
+
+class Records:
+    """`url` is SQLAlchemy's: `sqlite:////path/to/file` or `postgresql+psycopg://...`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.sqlite = url.startswith("sqlite")
+        self._lock_path: Path | None = None
+        if self.sqlite:
+            database = sa.make_url(url).database or ""
+            Path(database).parent.mkdir(parents=True, exist_ok=True)
+            self._lock_path = Path(database + ".lock")
+        self.engine = sa.create_engine(
+            url, **({"connect_args": {"timeout": 10}} if self.sqlite else {"pool_pre_ping": True})
+        )
+        if self.sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """One transaction. On SQLite writers queue at a file lock: its own busy wait is unfair and starves some."""
+        if not self.sqlite:
+            with self.engine.begin() as connection:
+                yield connection
+            return
+        assert self._lock_path is not None
+        with self._lock_path.open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with self.engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                except BaseException:
+                    connection.rollback()
+                    raise
+                connection.commit()
+
+    def migrate(self) -> None:
+        """Bring the tables up to this version of the product."""
+        config = Config()
+        config.set_main_option("script_location", "integration.records:migrations")
+        config.set_main_option("path_separator", "os")
+        config.attributes["url"] = self.url
+        command.upgrade(config, "head")
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # We begin transactions ourselves (BEGIN IMMEDIATE): a deferred one that upgrades fails at once under load.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        connection.execute(f"PRAGMA {pragma}")

@@ -1,0 +1,244 @@
+"""The tables. Rows become the frozen dataclasses of `integration.elevation` where they have a life of their own."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC in and out, on databases with and without time zones."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone must not reach the database")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+_OPEN_ACTIVATION = sa.text("state in ('asked', 'active', 'giving_back')")
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("connection", sa.String(64), nullable=False),
+    sa.Column("delivery_id", sa.String(128), nullable=False),
+    sa.Column("ticket", sa.String(64), nullable=False),
+    sa.Column("kind", sa.String(128), nullable=False),
+    sa.Column("secret", sa.String(64), nullable=False),
+    sa.Column("revision", sa.String(64)),
+    sa.Column("received_at", UtcDateTime, nullable=False),
+    sa.Column("due_at", UtcDateTime),
+    sa.Column("version", sa.Integer, nullable=False, default=1),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("outcome", sa.String(200)),
+    sa.UniqueConstraint("connection", "delivery_id"),
+)
+sa.Index(
+    "ix_deliveries_due",
+    deliveries.c.due_at,
+    sqlite_where=deliveries.c.due_at.is_not(None),
+    postgresql_where=deliveries.c.due_at.is_not(None),
+)
+
+elevations = sa.Table(
+    "elevations",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("connection", sa.String(64), nullable=False),
+    sa.Column("ticket", sa.String(64), nullable=False),
+    sa.Column("account", sa.String(200), nullable=False),
+    sa.Column("pick", sa.String(128), nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("due_at", UtcDateTime),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("address", sa.String(320)),
+    sa.Column("tid", sa.String(64)),
+    sa.Column("oid", sa.String(64)),
+    sa.Column("technician", sa.String(200)),
+    sa.Column("rule", sa.String(100)),
+    sa.Column("target", sa.String(400)),
+    sa.Column("target_name", sa.String(200)),
+    sa.Column("duration_seconds", sa.Integer),
+    sa.Column("justification", sa.String(600)),
+    sa.Column("activation", sa.String(32), index=True),
+    sa.Column("active_at", UtcDateTime),
+    sa.Column("until", UtcDateTime),
+    sa.Column("ended_at", UtcDateTime),
+    sa.Column("end_reason", sa.String(32)),
+    sa.Column("outcome", sa.String(600)),
+    sa.Column("analysis", sa.Text),
+    sa.UniqueConstraint("connection", "ticket", "account", "pick"),
+)
+sa.Index(
+    "ix_elevations_due",
+    elevations.c.due_at,
+    sqlite_where=elevations.c.due_at.is_not(None),
+    postgresql_where=elevations.c.due_at.is_not(None),
+)
+sa.Index("ix_elevations_who", elevations.c.oid, elevations.c.created_at)
+sa.Index("ix_elevations_created", elevations.c.created_at)
+
+activations = sa.Table(
+    "activations",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("tid", sa.String(64), nullable=False),
+    sa.Column("oid", sa.String(64), nullable=False),
+    sa.Column("target", sa.String(400), nullable=False),
+    sa.Column("target_name", sa.String(200), nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("due_at", UtcDateTime),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("duration_seconds", sa.Integer, nullable=False),
+    sa.Column("justification", sa.String(600), nullable=False),
+    sa.Column("ticket_number", sa.String(64), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("request_id", sa.String(64)),
+    sa.Column("schedule_id", sa.String(200)),
+    sa.Column("by_hand", sa.Boolean, nullable=False),
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("ends_at", UtcDateTime),
+    sa.Column("ended_at", UtcDateTime),
+    sa.Column("outcome", sa.String(600)),
+)
+sa.Index(
+    "ix_activations_due",
+    activations.c.due_at,
+    sqlite_where=activations.c.due_at.is_not(None),
+    postgresql_where=activations.c.due_at.is_not(None),
+)
+# The promise "at most one open activation per technician and target", kept by the database.
+sa.Index(
+    "uq_activations_open",
+    activations.c.tid,
+    activations.c.oid,
+    activations.c.target,
+    unique=True,
+    sqlite_where=_OPEN_ACTIVATION,
+    postgresql_where=_OPEN_ACTIVATION,
+)
+
+comments = sa.Table(
+    "comments",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("connection", sa.String(64), nullable=False),
+    sa.Column("ticket", sa.String(64), nullable=False),
+    sa.Column("elevation", sa.String(32), nullable=False, index=True),
+    sa.Column("step", sa.String(32), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("due_at", UtcDateTime),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("written_at", UtcDateTime),
+    sa.Column("outcome", sa.String(200)),
+    sa.UniqueConstraint("elevation", "step"),
+)
+sa.Index(
+    "ix_comments_due",
+    comments.c.due_at,
+    sqlite_where=comments.c.due_at.is_not(None),
+    postgresql_where=comments.c.due_at.is_not(None),
+)
+
+links = sa.Table(
+    "links",
+    metadata,
+    sa.Column("connection", sa.String(64), primary_key=True),
+    sa.Column("account", sa.String(200), primary_key=True),
+    sa.Column("tid", sa.String(64), nullable=False),
+    sa.Column("oid", sa.String(64), nullable=False),
+    sa.Column("technician", sa.String(200), nullable=False),
+    sa.Column("address", sa.String(320), nullable=False),
+    sa.Column("made_at", UtcDateTime, nullable=False),
+    sa.Column("suspended_at", UtcDateTime),
+    # One helpdesk account per helpdesk and Entra user: two keys to one person are one too many.
+    sa.UniqueConstraint("connection", "tid", "oid"),
+)
+
+token_caches = sa.Table(
+    "token_caches",
+    metadata,
+    sa.Column("tid", sa.String(64), primary_key=True),
+    sa.Column("oid", sa.String(64), primary_key=True),
+    sa.Column("home_account_id", sa.String(200), nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("signed_in_at", UtcDateTime, nullable=False),
+    sa.Column("lease_holder", sa.String(64)),
+    sa.Column("lease_until", UtcDateTime),
+)
+
+tenant_answers = sa.Table(
+    "tenant_answers",
+    metadata,
+    sa.Column("key", sa.String(500), primary_key=True),
+    sa.Column("answer", sa.Text, nullable=False),
+    sa.Column("read_at", UtcDateTime, nullable=False),
+)
+
+web_sessions = sa.Table(
+    "web_sessions",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),  # SHA-256 of the cookie
+    sa.Column("data", sa.Text, nullable=False),
+    sa.Column("tid", sa.String(64)),
+    sa.Column("oid", sa.String(64)),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+)
+
+sign_in_flows = sa.Table(
+    "sign_in_flows",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),  # SHA-256 of `state`
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.Column("browser", sa.String(64), nullable=False),  # SHA-256 of the cookie that started it
+    sa.Column("back_to", sa.String(400), nullable=False),
+    sa.Column("expires_at", UtcDateTime, nullable=False),
+)
+
+journal = sa.Table(
+    "journal",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("log", sa.String(32), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("kind", sa.String(64), nullable=False),
+    sa.Column("elevation", sa.String(32), index=True),
+    sa.Column("activation", sa.String(32), index=True),
+    sa.Column("entry", sa.Text, nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+)
+
+journal_private = sa.Table(
+    "journal_private",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("salt", sa.LargeBinary, nullable=False),
+    sa.Column("value", sa.Text, nullable=False),
+)

@@ -1,0 +1,148 @@
+"""Settings: one TOML file, each key also an environment variable, checked at start. docs/settings.md is made from this.
+
+The file is named by TICKET_ELEVATE_SETTINGS (default: settings.toml here). `TICKET_ELEVATE_ENTRA__CLIENT_ID` overrides
+`client_id` in `[entra]`. A secret may be given as `<name>_file`, the path of a file that holds it.
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+SETTINGS_VARIABLE = "TICKET_ELEVATE_SETTINGS"
+
+
+class SettingsInvalid(Exception):
+    """str() lists each setting that is wrong, and what to write instead."""
+
+
+class Entra(BaseModel):
+    """The tenant, and our app registration in it."""
+
+    model_config = ConfigDict(extra="forbid")
+    authority: str = Field(description="https://login.microsoftonline.com/ and the tenant's id (a GUID)")
+    tenant_id: str = Field(description="The tenant's id (a GUID)")
+    client_id: str = Field(description="The app registration's application (client) id")
+    client_secret: SecretStr | None = Field(None, description="For trying things out; use certificate_file or assertion_file")
+    certificate_file: Path | None = Field(None, description="PEM with private key and certificate of the app registration")
+    assertion_file: Path | None = Field(None, description="File with a federated (workload identity) token, read at each use")
+    graph_url: str = Field("https://graph.microsoft.com", description="Graph's host; another one in national clouds")
+    arm_url: str = Field("https://management.azure.com", description="Azure Resource Manager's host")
+    ca_bundle: Path | None = Field(None, description="CA certificates to trust instead of the system's (practice tenant)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, data: Any) -> Any:
+        return read_secret_files(data, ("client_secret",))
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> "Entra":
+        given = [x for x in (self.client_secret, self.certificate_file, self.assertion_file) if x is not None]
+        if len(given) != 1:
+            raise ValueError("give exactly one of client_secret, certificate_file and assertion_file")
+        return self
+
+
+class Settings(BaseSettings):
+    """Everything an administrator can set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TICKET_ELEVATE_", env_nested_delimiter="__", extra="forbid", validate_default=True
+    )
+    public_url: str = Field(description="Where people's browsers reach us; every link in a comment starts with it")
+    database_url: str = Field("sqlite:///var/elevate.sqlite", description="SQLAlchemy URL: sqlite:///... or postgresql+psycopg://...")
+    redis_url: str = Field("", description="redis://...; empty: `ticket-elevate run` starts the bundled Redis")
+    data_dir: Path = Field(Path("var"), description="Where `run` keeps what it starts itself (Redis' files, logs)")
+    key_file: Path = Field(Path("var/keys"), description="The key ring that seals tokens; mode 0400, made by `ticket-elevate init`")
+    rules_file: Path | None = Field(None, description="Your rules; empty: the rules that ship with the product")
+    ticket_system: str = Field("Helpdesk", description="Sent to Entra as the ticket system")
+    time_zone: str = Field("UTC", description="The desk's time zone, for the times in comments: Europe/Berlin")
+    help_contact: str = Field("your administrator", description="Whom a technician asks; shown on every refusal")
+    give_back_minimum_seconds: int = Field(300, ge=0, description="The tenant refuses to take a role back earlier than this")
+    eligibilities_seconds: int = Field(900, ge=0, description="How long what the tenant said of eligibilities and policies is believed")
+    bind: str = Field("127.0.0.1:8080", description="Where the web process listens")
+    proxies: int = Field(0, ge=0, description="How many trusted proxies stand in front of the web process")
+    web_processes: int = Field(2, ge=1, description="gunicorn processes")
+    worker_processes: int = Field(2, ge=1, description="Celery processes")
+    session_idle_minutes: int = Field(30, ge=1, description="A page session ends after this long without a click")
+    session_hours: int = Field(8, ge=1, description="A page session ends after this long in any case")
+    practice: bool = Field(False, description="Allow the practice tenant; paints a banner on every page")
+    entra: Entra = Field(description="The tenant")
+    helpdesks: dict[str, dict[str, Any]] = Field(description="One table per connected helpdesk; `kind` names the adapter")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Of our own log")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        path = Path(os.environ.get(SETTINGS_VARIABLE, "settings.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=path)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{value!r} is not a time zone; write one like Europe/Berlin") from error
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _no_slash(cls, value: str) -> str:
+        if not value.startswith(("https://", "http://localhost", "http://127.0.0.1")):
+            raise ValueError("public_url must start with https:// (http only on localhost)")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _practice_is_said(self) -> "Settings":
+        if self.entra.ca_bundle and not self.practice:
+            raise ValueError("entra.ca_bundle is for the practice tenant: set practice = true too, or remove it")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def give_back_minimum(self) -> timedelta:
+        return timedelta(seconds=self.give_back_minimum_seconds)
+
+    @property
+    def redirect_uri(self) -> str:
+        return f"{self.public_url}/sign-in/callback"
+
+
+def read_secret_files(data: Any, names: tuple[str, ...]) -> Any:
+    """Put the content of each `<name>_file` in place of `<name>`; an unreadable file stops the start with its path."""
+    if not isinstance(data, dict):
+        return data
+    data = dict(data)
+    for name in names:
+        path = data.pop(f"{name}_file", None)
+        if path is None:
+            continue
+        try:
+            data[name] = Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ValueError(f"{name}_file: cannot read {path} ({error.strerror})") from error
+    return data
+
+
+def load() -> Settings:
+    """The settings in force. Raises SettingsInvalid."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        # Never the values: a mistyped secret must not reach a terminal or a log.
+        lines = [f"- {'.'.join(str(part) for part in e['loc']) or 'settings'}: {e['msg']}" for e in error.errors()]
+        raise SettingsInvalid("The settings are not usable:\n" + "\n".join(lines)) from None

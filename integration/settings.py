@@ -27,12 +27,20 @@ class Entra(BaseModel):
     authority: str = Field(description="https://login.microsoftonline.com/ and the tenant's id (a GUID)")
     tenant_id: str = Field(description="The tenant's id (a GUID)")
     client_id: str = Field(description="The app registration's application (client) id")
-    client_secret: SecretStr | None = Field(None, description="For trying things out; use certificate_file or assertion_file")
-    certificate_file: Path | None = Field(None, description="PEM with private key and certificate of the app registration")
-    assertion_file: Path | None = Field(None, description="File with a federated (workload identity) token, read at each use")
+    client_secret: SecretStr | None = Field(
+        None, description="For trying things out; use certificate_file or assertion_file"
+    )
+    certificate_file: Path | None = Field(
+        None, description="PEM with private key and certificate of the app registration"
+    )
+    assertion_file: Path | None = Field(
+        None, description="File with a federated (workload identity) token, read at each use"
+    )
     graph_url: str = Field("https://graph.microsoft.com", description="Graph's host; another one in national clouds")
     arm_url: str = Field("https://management.azure.com", description="Azure Resource Manager's host")
-    ca_bundle: Path | None = Field(None, description="CA certificates to trust instead of the system's (practice tenant)")
+    ca_bundle: Path | None = Field(
+        None, description="CA certificates to trust instead of the system's (practice tenant)"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -54,16 +62,24 @@ class Settings(BaseSettings):
         env_prefix="TICKET_ELEVATE_", env_nested_delimiter="__", extra="forbid", validate_default=True
     )
     public_url: str = Field(description="Where people's browsers reach us; every link in a comment starts with it")
-    database_url: str = Field("sqlite:///var/elevate.sqlite", description="SQLAlchemy URL: sqlite:///... or postgresql+psycopg://...")
+    database_url: str = Field(
+        "sqlite:///var/elevate.sqlite", description="SQLAlchemy URL: sqlite:///... or postgresql+psycopg://..."
+    )
     redis_url: str = Field("", description="redis://...; empty: `ticket-elevate run` starts the bundled Redis")
     data_dir: Path = Field(Path("var"), description="Where `run` keeps what it starts itself (Redis' files, logs)")
-    key_file: Path = Field(Path("var/keys"), description="The key ring that seals tokens; mode 0400, made by `ticket-elevate init`")
+    key_file: Path = Field(
+        Path("var/keys"), description="The key ring that seals tokens; mode 0400, made by `ticket-elevate init`"
+    )
     rules_file: Path | None = Field(None, description="Your rules; empty: the rules that ship with the product")
     ticket_system: str = Field("Helpdesk", description="Sent to Entra as the ticket system")
     time_zone: str = Field("UTC", description="The desk's time zone, for the times in comments: Europe/Berlin")
     help_contact: str = Field("your administrator", description="Whom a technician asks; shown on every refusal")
-    give_back_minimum_seconds: int = Field(300, ge=0, description="The tenant refuses to take a role back earlier than this")
-    eligibilities_seconds: int = Field(900, ge=0, description="How long what the tenant said of eligibilities and policies is believed")
+    give_back_minimum_seconds: int = Field(
+        300, ge=0, description="The tenant refuses to take a role back earlier than this"
+    )
+    eligibilities_seconds: int = Field(
+        900, ge=0, description="How long what the tenant said of eligibilities and policies is believed"
+    )
     bind: str = Field("127.0.0.1:8080", description="Where the web process listens")
     proxies: int = Field(0, ge=0, description="How many trusted proxies stand in front of the web process")
     web_processes: int = Field(2, ge=1, description="gunicorn processes")
@@ -72,7 +88,9 @@ class Settings(BaseSettings):
     session_hours: int = Field(8, ge=1, description="A page session ends after this long in any case")
     practice: bool = Field(False, description="Allow the practice tenant; paints a banner on every page")
     entra: Entra = Field(description="The tenant")
-    helpdesks: dict[str, dict[str, Any]] = Field(description="One table per connected helpdesk; `kind` names the adapter")
+    helpdesks: dict[str, dict[str, Any]] = Field(
+        description="One table per connected helpdesk; `kind` names the adapter"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Of our own log")
 
     @classmethod

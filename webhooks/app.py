@@ -1,0 +1,77 @@
+"""The Flask app."""
+
+import secrets
+
+from flask import Flask, Response, g
+from flask_bootstrap import Bootstrap5
+from flask_wtf.csrf import CSRFProtect
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from integration import settings
+from integration.deployment import Deployment
+from webhooks import deliveries, elevate, health, problems, review, sign_in
+from webhooks.people import viewer
+from webhooks.sessions import RowSessions
+from workers.app import configure
+
+
+def create_app(deployment: Deployment | None = None) -> Flask:
+    """`deployment` is given by tests; the server's processes load the settings in force."""
+    deployment = deployment or Deployment(settings.load())
+    configure(deployment.settings.redis_url)
+    app = Flask(__name__)
+    app.config.update(
+        DEPLOYMENT=deployment,
+        SECRET_KEY=deployment.sealer.derive("pages"),
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a page may stay open over lunch
+        MAX_CONTENT_LENGTH=deliveries.LARGEST + 1,
+        MAX_FORM_MEMORY_SIZE=32 * 1024,
+        MAX_FORM_PARTS=50,
+        BOOTSTRAP_SERVE_LOCAL=True,
+    )
+    if deployment.settings.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=deployment.settings.proxies, x_proto=1, x_host=0)  # type: ignore[method-assign]
+    app.session_interface = RowSessions(deployment)
+    Bootstrap5(app)
+    csrf = CSRFProtect(app)
+    csrf.exempt(deliveries.blueprint)
+    for blueprint in (deliveries, elevate, health, review, sign_in):
+        app.register_blueprint(blueprint.blueprint)
+    problems.install(app)
+    _dress(app, deployment)
+    return app
+
+
+def _dress(app: Flask, deployment: Deployment) -> None:
+    """What every page knows, and the headers that every answer carries."""
+    https = deployment.settings.public_url.startswith("https://")
+    authority = "/".join(deployment.settings.entra.authority.split("/")[:3])
+
+    @app.context_processor
+    def everywhere() -> dict[str, object]:
+        if not hasattr(g, "nonce"):
+            g.nonce = secrets.token_urlsafe(16)
+        return {"nonce": g.nonce, "viewer": viewer(), "practice": deployment.settings.practice, "zone": deployment.settings.zone}
+
+    @app.template_filter("when")
+    def when(at: object) -> str:
+        return f"{at.astimezone(deployment.settings.zone):%Y-%m-%d %H:%M:%S %Z}" if at else ""  # type: ignore[attr-defined]
+
+    @app.after_request
+    def headers(response: Response) -> Response:
+        nonce = getattr(g, "nonce", "none")
+        response.headers["Content-Security-Policy"] = (
+            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "
+            f"font-src 'self'; connect-src 'self'; form-action 'self' {authority}; base-uri 'none'; frame-ancestors 'none'"
+        )
+        response.headers.setdefault("Referrer-Policy", "same-origin")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["X-Frame-Options"] = "DENY"
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
+        if not response.headers.get("Cache-Control") or response.mimetype in ("text/html", "application/json"):
+            response.headers["Cache-Control"] = "no-store"
+        if https:
+            response.headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+        return response

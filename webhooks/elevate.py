@@ -1,0 +1,254 @@
+"""The technician's pages: one ticket's elevation before and after the button, and all elevations of one's own."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from flask import Blueprint, abort, current_app, jsonify, redirect, render_template, request, url_for
+from ulid import ULID
+from werkzeug.wrappers import Response
+
+from integration.deployment import Deployment
+from integration.elevation import LABELS, OPEN, Elevation, EndReason, State, move
+from integration.entra.errors import EntraError, SignInNeeded
+from integration.journal import Kind
+from integration.records import elevations, journal, people
+from integration.records.tables import elevations as table
+from integration.rules import Plan, Refusal, analysis_from_json
+from integration.tickets import HelpdeskError, Status, Ticket
+from webhooks.people import Viewer, signed_in
+from webhooks.problems import page as problem_page
+from webhooks.sign_in import link_account
+from workers.app import wake
+from workers.elevations import decide
+from workers.ending import let_go
+from workers.run import Due, Run, What
+
+blueprint = Blueprint("elevate", __name__)
+CHOICES = (timedelta(minutes=15), timedelta(minutes=30), timedelta(hours=1), timedelta(hours=2), timedelta(hours=4))
+STAGES = ("Asked", "Validated", "Active")
+
+
+def _deployment() -> Deployment:
+    deployment: Deployment = current_app.config["DEPLOYMENT"]
+    return deployment
+
+
+@blueprint.get("/")
+@signed_in
+def mine(viewer: Viewer) -> str:
+    query = sa.select(table).where(table.c.tid == viewer.tid, table.c.oid == viewer.oid)
+    with _deployment().records.read() as connection:
+        rows = list(connection.execute(query.order_by(table.c.created_at.desc()).limit(100)))
+    running = [row for row in rows if row.state in OPEN]
+    done = [row for row in rows if row.state not in OPEN]
+    return render_template("mine.html", running=running, done=done, labels=LABELS)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the page of a ticket needs to know before the button is pressed."""
+
+    ticket: Ticket
+    offer: Elevation  # the open offer of this ticket, or what would be opened
+    decision: Plan | Refusal
+
+
+def _look(viewer: Viewer, connection: str, number: str) -> Asked | Response:
+    """Read the ticket and ask the rules on behalf of the viewer; or the page that says why that is of no use."""
+    deployment, now = _deployment(), datetime.now(UTC)
+    if connection not in deployment.helpdesks:
+        abort(404)
+    run = Run(deployment, cause="click")
+    try:
+        ticket = run.ticket(connection, number)
+    except HelpdeskError as error:
+        return problem_page(502 if error.try_again else 404, "The ticket could not be read", str(error))
+    refused = _not_theirs(deployment, viewer, ticket, now)
+    if refused is not None:
+        return refused
+    assert ticket.assignee is not None
+    with deployment.records.read() as reading:
+        held = [
+            it for it in elevations.open_on_ticket(reading, connection, number) if it.account == ticket.assignee.account
+        ]
+    if held and held[0].state is not State.OFFERED:
+        return redirect(url_for("elevate.live", elevation_id=held[0].id), code=303)
+    offer = held[0] if held else _new(viewer, ticket, now)
+    offer = replace(offer, tid=viewer.tid, oid=viewer.oid, technician=viewer.name)
+    try:
+        return Asked(ticket, offer, decide(run, offer, ticket))
+    except SignInNeeded:
+        return Response(render_template("sign_in.html", back_to=request.path, again=True), 401, mimetype="text/html")
+    except EntraError as error:
+        return problem_page(502, "Entra did not answer", str(error), next_step="Reload this page in a minute.")
+
+
+def _not_theirs(deployment: Deployment, viewer: Viewer, ticket: Ticket, now: datetime) -> Response | None:
+    here = (ticket.number, deployment.helpdesks[ticket.connection].ticket_url(ticket.number))
+    back = (f"Back to ticket {here[0]}", here[1])
+    if ticket.status is Status.SOLVED:
+        sentence = "This ticket is solved. A role is only activated for a ticket that somebody is working on."
+        return problem_page(409, "The ticket is solved", sentence, next_step="Reopen the ticket first.", link=back)
+    if ticket.assignee is None:
+        sentence = "Nobody is assigned to this ticket yet. A role is only activated for the technician who works on it."
+        return problem_page(409, "The ticket is nobody's", sentence, next_step="Assign it to yourself first.", link=back)
+    with deployment.records.read() as connection:
+        link = people.link_of(connection, ticket.connection, ticket.assignee.account)
+    same_address = link is not None and (ticket.assignee.address or "").casefold() == link.address.casefold()
+    if link is not None and link.suspended_at is None and same_address:
+        if (link.tid, link.oid) == (viewer.tid, viewer.oid):
+            return None
+        sentence = "This ticket is assigned to another technician. Only they can elevate for it."
+        return problem_page(403, "This is another technician's ticket", sentence, link=back)
+    return link_account(
+        deployment,
+        viewer.tid,
+        viewer.oid,
+        viewer.name,
+        ticket.connection,
+        ticket.assignee.account,
+        ticket.assignee.address,
+        now=now,
+    )
+
+
+def _new(viewer: Viewer, ticket: Ticket, now: datetime) -> Elevation:
+    assert ticket.assignee is not None
+    return Elevation(
+        id=str(ULID()),
+        connection=ticket.connection,
+        ticket=ticket.number,
+        account=ticket.assignee.account,
+        address=ticket.assignee.address,
+        pick=f"click:{ULID()}",
+        state=State.REQUESTED,
+        version=1,
+        due_at=now,
+        created_at=now,
+        tid=viewer.tid,
+        oid=viewer.oid,
+        technician=viewer.name,
+    )
+
+
+@blueprint.get("/elevate/<connection>/<ticket>")
+@signed_in
+def ask(viewer: Viewer, connection: str, ticket: str) -> Response | str:
+    asked = _look(viewer, connection, ticket)
+    if isinstance(asked, Response):
+        return asked
+    url = _deployment().helpdesks[connection].ticket_url(ticket)
+    if isinstance(asked.decision, Refusal):
+        contact = _deployment().settings.help_contact
+        return render_template("refused.html", asked=asked, refusal=asked.decision, ticket_url=url, help_contact=contact)
+    most = asked.decision.duration
+    durations = sorted({d for d in CHOICES if d < most} | {most})
+    return render_template("ask.html", asked=asked, plan=asked.decision, durations=durations, ticket_url=url)
+
+
+@blueprint.post("/elevate/<connection>/<ticket>")
+@signed_in
+def start(viewer: Viewer, connection: str, ticket: str) -> Response:
+    asked = _look(viewer, connection, ticket)
+    if isinstance(asked, Response):
+        return asked
+    if isinstance(asked.decision, Refusal):
+        return redirect(url_for("elevate.ask", connection=connection, ticket=ticket), code=303)
+    now, deployment = datetime.now(UTC), _deployment()
+    offer = replace(asked.offer, duration_seconds=_chosen(asked.decision), rule=asked.decision.rule)
+    with deployment.records.write() as tx:
+        if offer.state is State.OFFERED:
+            elevations.save_elevation(tx, move(offer, State.REQUESTED, due_at=now))
+        else:
+            elevations.open_elevation(tx, offer)
+        journal.append(
+            tx,
+            Kind.PICK_PLANNED,
+            now=now,
+            cause="click",
+            elevation=offer.id,
+            facts={
+                "ticket": f"{connection}/{ticket}",
+                "rule": offer.rule,
+                "rules_digest": deployment.rules.digest,
+                "duration_seconds": offer.duration_seconds,
+            },
+            private={"actor": viewer.oid, "account": offer.account},
+        )
+    wake(Due(What.ELEVATION, offer.id))
+    return redirect(url_for("elevate.live", elevation_id=offer.id), code=303)
+
+
+def _chosen(plan: Plan) -> int:
+    """The duration that was picked on the page, in seconds; never more than the plan allows."""
+    try:
+        seconds = int(request.form.get("seconds", "0"))
+    except ValueError:
+        seconds = 0
+    most = int(plan.duration.total_seconds())
+    return min(seconds, most) if seconds >= 300 else most
+
+
+def _own(viewer: Viewer, elevation_id: str) -> Elevation:
+    with _deployment().records.read() as connection:
+        it = elevations.elevation(connection, elevation_id)
+    if it is None or (it.oid is not None and (it.tid, it.oid) != (viewer.tid, viewer.oid)):
+        abort(404)
+    return it
+
+
+@blueprint.get("/elevations/<elevation_id>")
+@signed_in
+def live(viewer: Viewer, elevation_id: str) -> Response | str:
+    it = _own(viewer, elevation_id)
+    if it.state is State.OFFERED or it.oid is None:
+        # Not linked yet: the ticket's own page reads the ticket and finds out whether it is theirs.
+        if it.state in (State.OFFERED, State.SIGN_IN_NEEDED):
+            return _offered_or_parked(it)
+        abort(404)
+    deployment = _deployment()
+    url = deployment.helpdesks[it.connection].ticket_url(it.ticket)
+    analysis = analysis_from_json(it.analysis) if it.analysis else ()
+    return render_template(
+        "live.html", it=it, labels=LABELS, ticket_url=url, analysis=analysis, status=_status(it), help_contact=deployment.settings.help_contact
+    )
+
+
+def _offered_or_parked(it: Elevation) -> Response | str:
+    if it.state is State.OFFERED:
+        return redirect(url_for("elevate.ask", connection=it.connection, ticket=it.ticket), code=303)
+    return render_template("sign_in.html", back_to=f"/elevations/{it.id}", again=True)
+
+
+@blueprint.get("/elevations/<elevation_id>/status")
+@signed_in
+def status(viewer: Viewer, elevation_id: str) -> Response:
+    response = jsonify(_status(_own(viewer, elevation_id)))
+    response.add_etag()
+    return response.make_conditional(request)
+
+
+def _status(it: Elevation) -> dict[str, object]:
+    """What the live page shows: which of the three stages are done, until when, and the words for it."""
+    done = {State.REQUESTED: 0, State.SIGN_IN_NEEDED: 0, State.WAITING: 1}.get(it.state, 3 if it.active_at else 0)
+    return {
+        "state": it.state,
+        "label": LABELS[it.state],
+        "open": it.state in OPEN,
+        "stages_done": done,
+        "until": it.until.isoformat() if it.until else None,
+        "can_end": it.state in (State.REQUESTED, State.SIGN_IN_NEEDED, State.WAITING, State.ACTIVE),
+        "outcome": it.outcome,
+    }
+
+
+@blueprint.post("/elevations/<elevation_id>/end")
+@signed_in
+def end(viewer: Viewer, elevation_id: str) -> Response:
+    it = _own(viewer, elevation_id)
+    if it.oid is None:
+        abort(404)
+    for due in let_go(Run(_deployment(), cause="click"), it.id, EndReason.END_NOW):
+        wake(due)
+    return redirect(url_for("elevate.live", elevation_id=it.id), code=303)

@@ -1,0 +1,79 @@
+"""Errors are for people: RFC 9457 problem documents for machines, one plain page for browsers, a correlation id in both."""
+
+import logging
+from http import HTTPStatus
+
+from flask import Flask, Response, current_app, g, jsonify, render_template, request
+from flask_wtf.csrf import CSRFError
+from ulid import ULID
+from werkzeug.exceptions import HTTPException
+
+log = logging.getLogger(__name__)
+MACHINES = ("/webhooks/", "/healthz", "/readyz", "/metrics")
+
+
+def correlation_id() -> str:
+    if not hasattr(g, "correlation_id"):
+        g.correlation_id = str(ULID())
+    return str(g.correlation_id)
+
+
+def problem(status: int, detail: str) -> Response:
+    """Source: RFC 9457. `type` is about:blank, so `title` is the status' own phrase."""
+    document = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "correlation_id": correlation_id(),
+    }
+    response = jsonify(document)
+    response.status_code = status
+    response.content_type = "application/problem+json"
+    return response
+
+
+def page(status: int, title: str, sentence: str, *, next_step: str = "", link: tuple[str, str] | None = None) -> Response:
+    body = render_template(
+        "problem.html",
+        title=title,
+        sentence=sentence,
+        next_step=next_step,
+        link=link,
+        help_contact=current_app.config["DEPLOYMENT"].settings.help_contact,
+        correlation_id=correlation_id(),
+    )
+    return Response(body, status=status, mimetype="text/html")
+
+
+def install(app: Flask) -> None:
+    @app.errorhandler(CSRFError)
+    def forged(error: CSRFError) -> Response:
+        return page(
+            400,
+            "This page is too old",
+            "The page you pressed a button on was opened before you signed in, or too long ago. Nothing was changed.",
+            next_step="Go back, reload the page and press the button again.",
+        )
+
+    @app.errorhandler(HTTPException)
+    def known(error: HTTPException) -> Response:
+        code = error.code or 500
+        words = {
+            404: "There is nothing here for you. The link may be wrong, or it belongs to somebody else.",
+            405: "This address does not take that kind of call.",
+            413: "The call is larger than 256 KiB. Send only the ticket's number and what happened to it.",
+            429: "That was too many tries in a short time. Wait a minute and try again.",
+        }
+        sentence = words.get(code, HTTPStatus(code).phrase + ".")
+        if request.path.startswith(MACHINES):
+            return problem(code, sentence)
+        return page(code, HTTPStatus(code).phrase, sentence)
+
+    @app.errorhandler(Exception)
+    def unknown(error: Exception) -> Response:  # the one place where a request's surprises end
+        log.exception("request_failed", extra={"correlation_id": correlation_id()})
+        sentence = "Something went wrong on our side. Nothing you did is lost; it will be tried again where it can be."
+        if request.path.startswith(MACHINES):
+            return problem(500, sentence)
+        return page(500, "Something went wrong", sentence)

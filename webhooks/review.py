@@ -1,0 +1,146 @@
+"""The auditor's pages: every elevation, one elevation with its journal, and exports."""
+
+import csv
+import io
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from flask import Blueprint, Response, abort, current_app, render_template, request
+
+from integration.deployment import Deployment
+from integration.elevation import LABELS, State
+from integration.records import comments, elevations, journal
+from integration.records.tables import elevations as table
+from integration.rules import analysis_from_json
+from webhooks.people import Viewer, reviewer
+
+blueprint = Blueprint("review", __name__, url_prefix="/review")
+PAGE = 50
+COLUMNS = (
+    "created_at",
+    "ticket",
+    "connection",
+    "technician",
+    "target_name",
+    "target",
+    "rule",
+    "justification",
+    "state",
+    "active_at",
+    "until",
+    "ended_at",
+    "end_reason",
+    "outcome",
+    "id",
+)
+
+
+def _deployment() -> Deployment:
+    deployment: Deployment = current_app.config["DEPLOYMENT"]
+    return deployment
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What the address asks for; a date that is none is left out and said on the page."""
+
+    technician: str
+    role: str
+    ticket: str
+    state: str
+    since: str
+    until: str
+    problem: str
+
+    @staticmethod
+    def asked() -> "Filter":
+        names = ("technician", "role", "ticket", "state", "since", "until")
+        given = {name: request.args.get(name, "").strip()[:100] for name in names}
+        wrong = [name for name in ("since", "until") if given[name] and _day(given[name]) is None]
+        problem = f"{given[wrong[0]]!r} is not a date. Write it like 2026-11-24." if wrong else ""
+        return Filter(**given, problem=problem)
+
+    def conditions(self) -> list[sa.ColumnElement[bool]]:
+        found: list[sa.ColumnElement[bool]] = []
+        for words, column in ((self.technician, table.c.technician), (self.role, table.c.target_name)):
+            if words:
+                found.append(column.icontains(words, autoescape=True))
+        if self.ticket:
+            found.append(table.c.ticket == self.ticket)
+        if self.state in set(State):
+            found.append(table.c.state == self.state)
+        if since := _day(self.since):
+            found.append(table.c.created_at >= since)
+        if until := _day(self.until):
+            found.append(table.c.created_at < until + timedelta(days=1))
+        return found
+
+
+def _day(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+@blueprint.get("")
+@reviewer
+def overview(viewer: Viewer) -> str:
+    asked = Filter.asked()
+    number = max(1, request.args.get("page", 1, type=int))
+    query = sa.select(table).where(*asked.conditions()).order_by(table.c.created_at.desc())
+    with _deployment().records.read() as connection:
+        rows = list(connection.execute(query.limit(PAGE + 1).offset((number - 1) * PAGE)))
+    shown = {k: v for k, v in asked.__dict__.items() if v and k != "problem"}
+    return render_template(
+        "review.html", rows=rows[:PAGE], more=len(rows) > PAGE, number=number, asked=asked, shown=shown, labels=LABELS, states=State
+    )
+
+
+@blueprint.get("/<elevation_id>")
+@reviewer
+def detail(viewer: Viewer, elevation_id: str) -> str:
+    with _deployment().records.read() as connection:
+        it = elevations.elevation(connection, elevation_id)
+        if it is None:
+            abort(404)
+        entries = journal.of_elevation(connection, it.id, it.activation)
+        said = comments.of_elevation(connection, it.id)
+    analysis = analysis_from_json(it.analysis) if it.analysis else ()
+    url = _deployment().helpdesks[it.connection].ticket_url(it.ticket) if it.connection in _deployment().helpdesks else None
+    return render_template(
+        "review_detail.html", it=it, entries=entries, said=said, analysis=analysis, labels=LABELS, ticket_url=url
+    )
+
+
+@blueprint.get("/export.csv")
+@reviewer
+def export(viewer: Viewer) -> Response:
+    conditions = Filter.asked().conditions()
+    records = _deployment().records
+
+    def lines() -> Iterator[str]:
+        yield _line(COLUMNS)
+        with records.read() as connection:
+            query = sa.select(table).where(*conditions).order_by(table.c.created_at)
+            for row in connection.execution_options(yield_per=500).execute(query):
+                yield _line([_cell(getattr(row, name)) for name in COLUMNS])
+
+    headers = {"Content-Disposition": "attachment; filename=elevations.csv"}
+    return Response(lines(), mimetype="text/csv", headers=headers)
+
+
+def _cell(value: object) -> str:
+    """Text that no spreadsheet takes for a formula: full-width signs fold to the plain ones and count too."""
+    text = "" if value is None else value.isoformat() if isinstance(value, datetime) else str(value)
+    start = unicodedata.normalize("NFKC", text).lstrip(" ")[:1]
+    return f"'{text}" if start and start in "=+-@\t\r\n" else text
+
+
+def _line(cells: list[str] | tuple[str, ...]) -> str:
+    out = io.StringIO()
+    csv.writer(out, quoting=csv.QUOTE_ALL).writerow(cells)
+    return out.getvalue()

@@ -1,0 +1,33 @@
+// Follows one elevation: asks for its status with an ETag, reloads when its state changed, counts the time down.
+const box = document.getElementById("elevation");
+const title = document.title;
+let etag = null;
+
+async function look() {
+  try {
+    const answer = await fetch(box.dataset.status, { headers: etag ? { "If-None-Match": etag } : {} });
+    if (answer.status === 200) {
+      etag = answer.headers.get("ETag");
+      const status = await answer.json();
+      if (status.state !== box.dataset.state) location.reload();
+      if (!status.open) return;
+    }
+  } catch {
+    // The server is restarting or the lid was closed: the next look finds out.
+  }
+  setTimeout(look, document.hidden ? 5000 : 1000);
+}
+
+function count() {
+  const left = Math.floor((new Date(box.dataset.until) - Date.now()) / 1000);
+  const clock = left > 0 ? `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}` : "0:00";
+  const place = document.getElementById("countdown");
+  if (place) place.textContent = `(${clock} left)`;
+  document.title = `${clock} · ${title}`;
+}
+
+if (box.dataset.open) look();
+if (box.dataset.until && box.dataset.state === "active") {
+  count();
+  setInterval(count, 1000);
+}

@@ -1,0 +1,76 @@
+"""The Celery app. A task carries an id and nothing else: whoever writes into Redis gains nothing by it."""
+
+import logging
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import kombu.exceptions
+from celery import Celery
+from celery.signals import worker_process_init
+
+from integration import settings
+from integration.deployment import Deployment
+from workers import activations, comments, deliveries, elevations, schedule
+from workers.run import Due, Run, Step, What, go
+
+log = logging.getLogger(__name__)
+STEPS: dict[What, Step] = {
+    What.DELIVERY: deliveries.step,
+    What.ELEVATION: elevations.step,
+    What.ACTIVATION: activations.step,
+    What.COMMENT: comments.step,
+}
+
+app = Celery("ticket_elevate", set_as_current=False)
+app.conf.update(
+    accept_content=["json"],
+    result_accept_content=["json"],
+    task_serializer="json",
+    task_ignore_result=True,  # no result backend: nothing of ours rests in Redis
+    worker_enable_remote_control=False,  # on by default, and it lets a Redis writer stop us
+    worker_send_task_events=False,
+    task_acks_late=False,  # the due row is the retry; a message delivered twice would be noise
+    task_time_limit=120,
+    task_soft_time_limit=100,
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"socket_timeout": 5, "socket_connect_timeout": 2, "max_retries": 1},
+    timezone="UTC",
+    beat_schedule={"sweep": {"task": "sweep", "schedule": schedule.EVERY_SECONDS, "options": {"expires": 5}}},
+)
+
+
+@cache
+def deployment() -> Deployment:
+    return Deployment(settings.load())
+
+
+def configure(broker_url: str) -> None:
+    """Say where the queue is: the web process and the workers call this once, with the settings' redis_url."""
+    app.conf.broker_url = broker_url
+
+
+@worker_process_init.connect
+def _after_fork(**_: Any) -> None:
+    deployment.cache_clear()  # sockets and database handles must not cross the fork
+
+
+@app.task(name="advance")
+def advance(what: str, row_id: str) -> None:
+    go(Run(deployment(), cause="queue"), Due(What(what), row_id), STEPS)
+
+
+@app.task(name="sweep")
+def sweep() -> None:
+    for due in schedule.due(deployment(), now=datetime.now(UTC)):
+        wake(due)
+
+
+def wake(due: Due) -> None:
+    """Tell a worker that a row is due. When the queue is away the sweep will find the row: nothing is lost."""
+    try:
+        advance.apply_async((str(due.what), due.id), retry=False, expires=60)
+    except (kombu.exceptions.OperationalError, OSError):
+        log.warning("queue_away", extra={"due": due.id})

@@ -1,0 +1,44 @@
+"""Comments that are due. A helpdesk that is down delays them, and nothing else."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from integration.comments import marker
+from integration.elevation import backoff
+from integration.records import comments
+from integration.records.comments import Comment
+from integration.tickets import HelpdeskError, HelpdeskRefused, HelpdeskUnavailable, TicketGone
+from workers.run import Due, Run
+
+REFUSED_TRIES = 24  # an administrator has a day to mend our rights before a comment is given up
+
+
+def step(run: Run, comment_id: str) -> Iterable[Due]:
+    with run.deployment.records.write() as tx:
+        comment = comments.claim(tx, comment_id, now=run.now)
+    if comment is None:
+        return []
+    helpdesk = run.deployment.helpdesks[comment.connection]
+    try:
+        # After an unknown outcome the note may stand there already.
+        if comment.attempts == 1 or not helpdesk.has_note(comment.ticket, marker(comment.elevation, comment.step)):
+            helpdesk.write_note(comment.ticket, comment.text)
+    except HelpdeskError as error:
+        _later(run, comment, error)
+        return []
+    with run.deployment.records.write() as tx:
+        comments.settle(tx, comment, written_at=run.now, due_at=None, outcome="written")
+    return []
+
+
+def _later(run: Run, comment: Comment, error: HelpdeskError) -> None:
+    gone = isinstance(error, TicketGone)
+    hopeless = isinstance(error, HelpdeskRefused) and comment.attempts >= REFUSED_TRIES
+    wait = backoff(comment.attempts) if error.try_again else timedelta(hours=1)
+    if isinstance(error, HelpdeskUnavailable) and error.after is not None:
+        wait = timedelta(seconds=error.after)
+    with run.deployment.records.write() as tx:
+        if gone or hopeless:
+            comments.settle(tx, comment, written_at=None, due_at=None, outcome=str(error))
+        else:
+            comments.postpone(tx, comment, now=run.now, by=wait, outcome=str(error))

@@ -2,7 +2,7 @@
 
 An entry is canonical JSON (RFC 8785). Its hash covers the hash before it, so that one head that somebody else has kept
 (`witness`, printed on every ticket comment; or a checkpoint) proves everything up to it. What names a person is not in
-the entry: only a commitment is, and the value with its salt is a row beside it that can be erased while the chain holds.
+the entry: only a commitment is; the value with its salt is a row beside it that can be erased while the chain holds.
 `integration/verify.py` checks all of it and shares no code with this file, so that both cannot be wrong together.
 """
 

@@ -6,7 +6,7 @@ stored and shown, the justification alone says what a template asked for.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -14,8 +14,9 @@ from pathlib import Path
 from unicodedata import normalize
 
 from integration import rules_file
-from integration.rule import LONGEST, SHORTEST, Rule, Start, compile_pattern, folded, in_words, justify
+from integration.rule import LONGEST, SHORTEST, Rule, Start, folded, in_words, justify
 from integration.rules_file import Problem, RulesInvalid
+from integration.rules_fit import Condition, either, fits
 from integration.targets import Eligibility, Target, TargetKind
 from integration.tickets import Person, Status, Ticket, clean
 
@@ -35,9 +36,6 @@ __all__ = [
     "load",
 ]
 
-# For one pattern on one subject of 200 characters: ordinary patterns take microseconds.
-_PATTERN_SECONDS = 0.1
-
 
 class RefusalCode(StrEnum):
     NO_RULE = "no_rule"  # none of our business
@@ -45,15 +43,6 @@ class RefusalCode(StrEnum):
     NOT_ELIGIBLE = "not_eligible"
     OWN_TICKET = "own_ticket"
     NOT_OPEN = "not_open"
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One thing that was looked at: `met` says whether `what` holds, `detail` what was found."""
-
-    what: str
-    met: bool
-    detail: str
 
 
 Analysis = tuple[Condition, ...]
@@ -139,10 +128,10 @@ class Rules:
     def _find(self, ticket: Ticket) -> RuleMatch | Refusal:
         looked: list[Condition] = []
         for rule in self.rules:
-            if rule.deny and _fits(rule, ticket, looked):
+            if rule.deny and fits(rule, ticket, looked):
                 return Refusal(rule.name, RefusalCode.DENIED, _sentences(rule.reason, rule.help), tuple(looked))
         for rule in self.rules:
-            if not rule.deny and _fits(rule, ticket, looked):
+            if not rule.deny and fits(rule, ticket, looked):
                 return RuleMatch(rule, tuple(looked))
         reason = (
             f"No rule concerns ticket {clean(ticket.number)}, so nothing is activated for it. If one should, an "
@@ -167,52 +156,6 @@ def analysis_to_json(analysis: Sequence[Condition]) -> str:
 def analysis_from_json(text: str) -> Analysis:
     """The inverse of `analysis_to_json`."""
     return tuple(Condition(**condition) for condition in json.loads(text))
-
-
-def _fits(rule: Rule, ticket: Ticket, looked: list[Condition]) -> bool:
-    if not rule.match:
-        looked.append(Condition(f"{_named(rule)}: every ticket", True, "This rule asks for nothing in particular."))
-        return True
-    conditions = [*_words(rule, ticket), *_fields(rule, ticket)]
-    # A pattern is tried last, and only where the rest fits: it is the one test that can cost time.
-    if rule.match.subject and all(condition.met for condition in conditions):
-        conditions.append(_subject(rule, ticket.subject))
-    looked.extend(conditions)
-    return all(condition.met for condition in conditions)
-
-
-def _words(rule: Rule, ticket: Ticket) -> Iterator[Condition]:
-    asked = (
-        ("connection", rule.match.connection, ticket.connection),
-        ("category", rule.match.category, ticket.category),
-        ("queue", rule.match.queue, ticket.queue),
-    )
-    for key, wanted, found in asked:
-        if wanted:
-            detail = f"The ticket has no {key}." if found is None else f'The ticket\'s {key} is "{clean(found)}".'
-            yield Condition(f"{_named(rule)}: {key} is {_or(wanted)}", _among(found, wanted), detail)
-
-
-def _fields(rule: Rule, ticket: Ticket) -> Iterator[Condition]:
-    given = {folded(name): value for name, value in ticket.fields.items()}
-    for name, wanted in rule.match.field:
-        found = given.get(folded(name))
-        met = _among(found, wanted)
-        absent = "The ticket has no such field."
-        detail = absent if found is None else "The ticket says so." if met else "The ticket says something else."
-        yield Condition(f'{_named(rule)}: field "{name}" is {_or(wanted)}', met, detail)
-
-
-def _subject(rule: Rule, subject: str) -> Condition:
-    what = f"{_named(rule)}: subject fits {_or(rule.match.subject)}"
-    try:
-        met = any(compile_pattern(p).search(clean(subject), timeout=_PATTERN_SECONDS) for p in rule.match.subject)
-    except TimeoutError:
-        # Whoever wrote the subject may have meant this: it must neither open a door nor get around a deny rule.
-        return Condition(
-            what, rule.deny, "The pattern took too long on this subject. An administrator must simplify it."
-        )
-    return Condition(what, met, "The subject fits." if met else "The subject does not fit.")
 
 
 def _check_ticket(found: RuleMatch, ticket: Ticket) -> RuleMatch | Refusal:
@@ -268,7 +211,7 @@ def _not_eligible(rule: Rule, analysis: Analysis) -> Refusal:
     where = "" if rule.scope == "/" else f" at {rule.scope}"
     reason = (
         f'You are not eligible for any role that the rule "{rule.name}" names{where}: '
-        f"{_or([role.name for role in rule.roles])}. Somebody who administers roles must make you eligible for one."
+        f"{either([role.name for role in rule.roles])}. Somebody who administers roles must make you eligible for one."
     )
     return Refusal(rule.name, RefusalCode.NOT_ELIGIBLE, _sentences(reason, rule.help), analysis)
 
@@ -280,18 +223,6 @@ def _duration(rule: Rule, asked: timedelta | None, maximum: timedelta | None) ->
     policy = "is not known" if maximum is None else f"is {in_words(maximum)}"
     detail = f"{who} {in_words(wish)}; the tenant's maximum {policy}."
     return granted, Condition(f"Active for {in_words(granted)}", True, detail)
-
-
-def _among(found: str | None, wanted: Sequence[str]) -> bool:
-    return found is not None and folded(found) in {folded(word) for word in wanted}
-
-
-def _named(rule: Rule) -> str:
-    return f'{"Deny rule" if rule.deny else "Rule"} "{rule.name}"'
-
-
-def _or(words: Sequence[str]) -> str:
-    return " or ".join(f'"{word}"' for word in words)
 
 
 def _sentences(*texts: str) -> str:

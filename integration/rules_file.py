@@ -125,8 +125,7 @@ def _explained(error: Any, entry: dict[str, Any], at: Path, where: dict[Path, in
     owner = f'rule "{name}"' if isinstance(name, str) else "this rule"
     match error["type"]:
         case "extra_forbidden":
-            known = MatchKeys.model_fields if place[0] == "match" else RuleKeys.model_fields
-            return Problem(line, _unknown(key, list(known), f"the match of {owner}" if place[0] == "match" else owner))
+            return Problem(line, _misplaced(key, place, owner))
         case "missing":
             return Problem(line, f'In {owner}, "{key}" is missing. {DEFAULTS.get(key, "")}'.strip())
         case "value_error":
@@ -140,10 +139,26 @@ def _explained(error: Any, entry: dict[str, Any], at: Path, where: dict[Path, in
             return Problem(line, f'In {owner}, "{named}" must be text in quotes.')
 
 
+def _misplaced(key: str, place: Path, owner: str) -> str:
+    rule, match = list(RuleKeys.model_fields), list(MatchKeys.model_fields)
+    if place[0] == "match":
+        if key in rule:
+            return f'"{key}" does not belong into the match of {owner}. Write it beside match.'
+        return _unknown(key, match, f"the match of {owner}")
+    inside = get_close_matches(key.casefold(), match, n=1)
+    if inside and not get_close_matches(key.casefold(), rule, n=1):
+        return f'{_first_up(owner)} has an unknown key "{key}". Did you mean match = {{ {inside[0]} = ... }}?'
+    return _unknown(key, rule, owner)
+
+
+def _first_up(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _unknown(key: str, known: Sequence[str], owner: str) -> str:
     close = get_close_matches(key.casefold(), known, n=1)
     hint = f'Did you mean "{close[0]}"?' if close else f"Known keys: {', '.join(known)}."
-    return f'{owner[0].upper()}{owner[1:]} has an unknown key "{key}". {hint}'
+    return f'{_first_up(owner)} has an unknown key "{key}". {hint}'
 
 
 def _clashes(rules: Sequence[Rule]) -> Iterator[Problem]:

@@ -68,7 +68,9 @@ def _duration(value: Any) -> timedelta:
         raise ValueError(f'the duration {value} has no unit. Did you mean "{value}m"?')
     found = _DURATION.fullmatch(value.replace(" ", "")) if isinstance(value, str) else None
     if not found or not (found["hours"] or found["minutes"]):
-        raise ValueError(f'the duration "{value}" cannot be read. {_HOW_LONG}')
+        number = isinstance(value, str) and re.fullmatch(r"\s*(\d{1,4})\s*", value, re.ASCII)
+        hint = f'Did you mean "{number[1]}m"?' if number else _HOW_LONG
+        raise ValueError(f'the duration "{value}" cannot be read. {hint}')
     duration = timedelta(hours=int(found["hours"] or 0), minutes=int(found["minutes"] or 0))
     if not SHORTEST <= duration <= LONGEST:
         raise ValueError(f'no policy allows the duration "{value}". It must be from 5 minutes to 24 hours. {_HOW_LONG}')

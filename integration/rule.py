@@ -1,0 +1,123 @@
+"""One rule of the rules file, as a value. What `rules` decides with and `rules_file` reads. Pure."""
+
+import string
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from functools import lru_cache
+
+import regex  # type: ignore[import-untyped]  # its stubs are a package of their own, for two calls
+
+from integration.roles import Role
+from integration.tickets import Ticket, clean
+
+# The tenant takes no activation back within its first five minutes, and allows at most a day.
+SHORTEST = timedelta(minutes=5)
+LONGEST = timedelta(hours=24)
+DEFAULT_DURATION = timedelta(hours=1)
+DEFAULT_JUSTIFICATION = "{ticket}: {category} ({rule})"
+JUSTIFICATION_LIMIT = 500
+TEMPLATE_FIELDS = ("ticket", "category", "rule", "connection", "queue", "subject", "requester")
+
+PatternError: type[Exception] = regex.error
+
+
+class Start(StrEnum):
+    """Whether the pick alone starts an elevation, or the technician must press the button."""
+
+    ON_PICK = "on_pick"
+    ON_CLICK = "on_click"
+
+
+@dataclass(frozen=True)
+class Match:
+    """What a ticket must look like. Every key that is given must fit; within a key one of its values is enough.
+
+    `subject` holds patterns of the `regex` package; `field` holds (name, values) of the ticket's own fields.
+    """
+
+    connection: tuple[str, ...] = ()
+    category: tuple[str, ...] = ()
+    queue: tuple[str, ...] = ()
+    subject: tuple[str, ...] = ()
+    field: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    def __bool__(self) -> bool:
+        return any((self.connection, self.category, self.queue, self.subject, self.field))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Either it allows `roles`, smallest first, or (`deny`) it forbids, and `reason` says why."""
+
+    name: str
+    match: Match = Match()
+    roles: tuple[Role, ...] = ()
+    scope: str = "/"
+    duration: timedelta = DEFAULT_DURATION
+    justification: str = DEFAULT_JUSTIFICATION
+    start: Start = Start.ON_PICK
+    deny: bool = False
+    reason: str = ""
+    help: str = ""
+    line: int = 0  # where it stands in the file
+
+
+def folded(text: str) -> str:
+    """`text` as it is compared: what can be seen of it, without regard to letter case."""
+    return clean(text, limit=400).casefold()
+
+
+def justify(rule: Rule, ticket: Ticket) -> str:
+    """The justification: one line of visible characters, at most JUSTIFICATION_LIMIT code points, never empty."""
+    values = _template_values(rule, ticket)
+    text = clean(fill(rule.justification, values), limit=JUSTIFICATION_LIMIT)
+    return text or clean(fill(DEFAULT_JUSTIFICATION, values), limit=JUSTIFICATION_LIMIT)
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Put `values` into `template`. Not str.format, whose fields could reach into objects.
+
+    Raises ValueError for a lone brace and KeyError for a field that is not in `values`.
+    """
+    return "".join(part if field is None else part + values[field] for part, field in parts(template))
+
+
+def parts(template: str) -> Iterator[tuple[str, str | None]]:
+    """The literal texts of `template`, each with the field that follows it. Raises ValueError for a lone brace."""
+    for literal, field, spec, conversion in string.Formatter().parse(template):
+        # Conversions and formats are glued back on: "{ticket!r}" is to be an unknown field, not an accepted one.
+        extra = (f"!{conversion}" if conversion else "") + (f":{spec}" if spec else "")
+        yield literal, None if field is None else field + extra
+
+
+@lru_cache(maxsize=512)
+def compile_pattern(pattern: str) -> "regex.Pattern[str]":
+    """`pattern` for subjects, without regard to letter case. Raises regex.error."""
+    with warnings.catch_warnings():
+        # It warns of what a later version may read differently; nobody who could act would see that.
+        warnings.simplefilter("ignore", FutureWarning)
+        return regex.compile(pattern, regex.IGNORECASE)
+
+
+def in_words(duration: timedelta) -> str:
+    minutes, seconds = divmod(int(duration.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    named = ((hours, "h"), (minutes, "min"), (seconds, "s"))
+    return " ".join(f"{amount} {unit}" for amount, unit in named if amount) or "0 min"
+
+
+def _template_values(rule: Rule, ticket: Ticket) -> dict[str, str]:
+    requesters = (person.name or person.address or person.account for person in ticket.requesters)
+    values = {
+        "ticket": ticket.number,
+        "category": ticket.category or "no category",
+        "rule": rule.name,
+        "connection": ticket.connection,
+        "queue": ticket.queue or "no queue",
+        "subject": ticket.subject,
+        "requester": ", ".join(requesters) or "no requester",
+    }
+    return {name: clean(value) for name, value in values.items()}

@@ -1,0 +1,189 @@
+"""Read and check a rules file: every problem with its line, what is wrong and what was probably meant.
+
+tomllib gives the values, tree-sitter the lines they stand on, pydantic the shape; the sentences are ours.
+Pure, but for the one read of the file.
+"""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from integration.rule import Match, Rule, Start
+from integration.rules_lines import Path, line_of, lines
+from integration.rules_shape import DEFAULTS, MatchKeys, RuleKeys
+
+_BIGGEST = 1 << 20
+_AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+
+
+@dataclass(frozen=True)
+class Problem:
+    line: int
+    text: str
+
+
+class RulesInvalid(Exception):
+    """The rules file cannot be used before an administrator corrects it; str() has one line for each problem."""
+
+    def __init__(self, path: FilePath, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        super().__init__("\n".join(f"{path}:{problem.line}: {problem.text}" for problem in self.problems))
+
+
+def read(path: FilePath) -> tuple[str, tuple[Rule, ...]]:
+    """The SHA-256 of the file's bytes in hex, and its rules. Raises RulesInvalid."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_BIGGEST + 1)
+    except OSError as e:
+        raise RulesInvalid(path, [Problem(1, f"The file cannot be read: {e.strerror}.")]) from e
+    rules, problems = parse(raw)
+    if problems:
+        raise RulesInvalid(path, problems)
+    return hashlib.sha256(raw).hexdigest(), rules
+
+
+def parse(raw: bytes) -> tuple[tuple[Rule, ...], list[Problem]]:
+    """The rules in `raw`, and what is wrong with them. The rules are usable only if nothing is."""
+    if len(raw) > _BIGGEST:
+        return (), [Problem(1, "The file is larger than 1 MiB. Rules that long cannot be reviewed by a person.")]
+    try:
+        document = tomllib.loads(raw.decode())
+    except UnicodeDecodeError as e:
+        line = raw.count(b"\n", 0, e.start) + 1
+        return (), [Problem(line, "This is not UTF-8. Save the file as UTF-8 without a byte order mark.")]
+    except tomllib.TOMLDecodeError as e:
+        return (), [_not_toml(str(e), raw)]
+    where = lines(raw)
+    problems = [
+        Problem(line_of(where, (key,)), _unknown(key, ["rule"], "the file")) for key in document if key != "rule"
+    ]
+    entries = document.get("rule", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        return (), [*problems, Problem(line_of(where, ("rule",)), "A rule starts with [[rule]], in two brackets.")]
+    if not entries and not problems:
+        problems = [Problem(1, "There is no rule. A rule starts with [[rule]].")]
+    rules = []
+    for index, entry in enumerate(entries):
+        rule, wrong = _rule(entry, ("rule", index), where)
+        problems += wrong
+        rules += [rule] if rule else []
+    return tuple(rules), [*problems, *_clashes(rules)]
+
+
+def shadowed(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule]]:
+    """Each allow rule that never gets its turn, with the earlier one that fits whenever it does."""
+    allow = [rule for rule in rules if not rule.deny]
+    for index, later in enumerate(allow):
+        earlier = next((rule for rule in allow[:index] if _covers(rule.match, later.match)), None)
+        if earlier:
+            yield later, earlier
+
+
+def _not_toml(message: str, raw: bytes) -> Problem:
+    at = _AT_LINE.search(message)
+    line = int(at[1]) if at and at[1] else raw.count(b"\n") + 1
+    return Problem(line, f"This is not TOML: {_AT_LINE.sub('', message)}. Is a quote or a bracket missing?")
+
+
+def _rule(entry: dict[str, Any], at: Path, where: dict[Path, int]) -> tuple[Rule | None, list[Problem]]:
+    try:
+        keys = RuleKeys.model_validate(entry)
+    except ValidationError as e:
+        return None, [_explained(error, entry, at, where) for error in e.errors()]
+    match = keys.match
+    return (
+        Rule(
+            name=keys.name,
+            match=Match(match.connection, match.category, match.queue, match.subject, tuple(match.field.items())),
+            roles=keys.roles,
+            scope=keys.scope,
+            duration=keys.duration,
+            justification=keys.justification,
+            start=Start(keys.start),
+            deny=keys.deny,
+            reason=keys.reason,
+            help=keys.help,
+            line=line_of(where, at),
+        ),
+        [],
+    )
+
+
+def _explained(error: Any, entry: dict[str, Any], at: Path, where: dict[Path, int]) -> Problem:
+    place: Path = tuple(error["loc"])
+    line = line_of(where, at + place)
+    key = str(place[-1]) if place else ""
+    name = entry.get("name")
+    owner = f'rule "{name}"' if isinstance(name, str) else "this rule"
+    match error["type"]:
+        case "extra_forbidden":
+            return Problem(line, _misplaced(key, place, owner))
+        case "missing":
+            return Problem(line, f'In {owner}, "{key}" is missing. {DEFAULTS.get(key, "")}'.strip())
+        case "value_error":
+            return Problem(line, f"In {owner}, {error['ctx']['error']}")
+        case "bool_type":
+            return Problem(line, f'In {owner}, "{key}" must be true or false, without quotes.')
+        case "dict_type" | "model_type":
+            return Problem(line, f'In {owner}, "{key}" must be a table, like {{ category = "Password reset" }}.')
+        case _:
+            named = next((str(part) for part in reversed(place) if isinstance(part, str)), "")
+            return Problem(line, f'In {owner}, "{named}" must be text in quotes.')
+
+
+def _misplaced(key: str, place: Path, owner: str) -> str:
+    rule, match = list(RuleKeys.model_fields), list(MatchKeys.model_fields)
+    if place[0] == "match":
+        if key in rule:
+            return f'"{key}" does not belong into the match of {owner}. Write it beside match.'
+        return _unknown(key, match, f"the match of {owner}")
+    inside = get_close_matches(key.casefold(), match, n=1)
+    if inside and not get_close_matches(key.casefold(), rule, n=1):
+        return f'{_first_up(owner)} has an unknown key "{key}". Did you mean match = {{ {inside[0]} = ... }}?'
+    return _unknown(key, rule, owner)
+
+
+def _first_up(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _unknown(key: str, known: Sequence[str], owner: str) -> str:
+    close = get_close_matches(key.casefold(), known, n=1)
+    hint = f'Did you mean "{close[0]}"?' if close else f"Known keys: {', '.join(known)}."
+    return f'{_first_up(owner)} has an unknown key "{key}". {hint}'
+
+
+def _clashes(rules: Sequence[Rule]) -> Iterator[Problem]:
+    for index, rule in enumerate(rules):
+        for earlier in rules[:index]:
+            if earlier.name.casefold() == rule.name.casefold():
+                text = f'The name "{rule.name}" is already taken by the rule at line {earlier.line}. Give it its own.'
+                yield Problem(rule.line, text)
+            if _covers(earlier.match, rule.match) and _covers(rule.match, earlier.match):
+                text = (
+                    f'Rule "{rule.name}" and rule "{earlier.name}" (line {earlier.line}) always match together, so one '
+                    "of them never counts. Remove one, or add to its match what sets it apart."
+                )
+                yield Problem(rule.line, text)
+
+
+def _covers(wide: Match, narrow: Match) -> bool:
+    """Whether `wide` fits every ticket that `narrow` fits, as far as their words tell."""
+    asked, given = _asked(wide), _asked(narrow)
+    return all(key in given and given[key] <= values for key, values in asked.items())
+
+
+def _asked(match: Match) -> dict[str, frozenset[str]]:
+    words = {"connection": match.connection, "category": match.category, "queue": match.queue}
+    words |= {f"field {name.casefold()}": values for name, values in match.field}
+    asked = {key: frozenset(value.casefold() for value in values) for key, values in words.items() if values}
+    # Patterns keep their letter case: \S is not \s.
+    return asked | ({"subject": frozenset(match.subject)} if match.subject else {})

@@ -1,0 +1,1 @@
+"""A practice Entra tenant and a practice helpdesk on one machine. See README.md beside this file."""

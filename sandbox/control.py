@@ -1,0 +1,229 @@
+"""The control API under /_practice/: makes both sides misbehave, moves the clock, shows what was received."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from sandbox import activation, audit
+from sandbox.clock import Clock, parse, plain
+from sandbox.desk import Desk
+from sandbox.people import Eligibility, Person
+from sandbox.refusals import GraphError
+from sandbox.roles import role_id
+from sandbox.sender import Sender
+from sandbox.tenant import Tenant
+from sandbox.tokens import Keys
+from sandbox.traffic import Fault, Traffic
+
+SETTINGS = ["active_minimum", "instance_delay", "audit_delay", "one_time_refresh_tokens", "scope_echo", "token_lifetime", "licensed"]
+
+
+class Control:
+    def __init__(self, clock: Clock, traffic: Traffic, tenant: Tenant, keys: Keys, desk: Desk, sender: Sender) -> None:
+        self.clock, self.traffic, self.tenant, self.keys = clock, traffic, tenant, keys
+        self.desk, self.sender = desk, sender
+
+    def blueprint(self) -> Blueprint:
+        part = Blueprint("practice", __name__, url_prefix="/_practice")
+        posts: dict[str, Callable[..., Any]] = {
+            "/clock": self.move_clock,
+            "/faults": self.add_faults,
+            "/policies/<role>": self.change_policy,
+            "/people/<key>": self.change_person,
+            "/settings": self.change_settings,
+            "/consent": self.change_consent,
+            "/requests/<number>": self.decide,
+            "/audit": self.add_audit,
+            "/keys": self.roll_keys,
+            "/webhooks": self.change_webhooks,
+            "/webhooks/repeat": self.repeat_webhook,
+            "/elevate-url": self.change_elevate_url,
+            "/reset": self.reset,
+        }
+        for path, view in posts.items():
+            part.add_url_rule(path, view_func=view, methods=["POST"])
+        part.add_url_rule("/tickets/<number>", view_func=self.delete_ticket, methods=["DELETE"])
+        part.add_url_rule("/faults", view_func=self.clear_faults, methods=["DELETE"])
+        part.add_url_rule("/log", view_func=self.log)
+        part.add_url_rule("/state", view_func=self.state)
+        part.register_error_handler(ValueError, _bad)
+        part.register_error_handler(KeyError, _bad)
+        part.register_error_handler(GraphError, _refused)
+        return part
+
+    def move_clock(self) -> Response:
+        self.clock.advance(float(_body()["advance_seconds"]))
+        with self.tenant.lock:
+            activation.settle(self.tenant)
+        return jsonify(now=plain(self.clock.now()))
+
+    def add_faults(self) -> Response:
+        given = request.get_json()
+        for one in given if isinstance(given, list) else [given]:
+            match = one.pop("match", {})
+            unknown = (set(one) | set(match)) - set(Fault.__dataclass_fields__)
+            if unknown:
+                raise ValueError(f"A fault has no {', '.join(sorted(unknown))}.")
+            self.traffic.faults.append(Fault(**match, **one))
+        return jsonify(faults=[asdict(f) for f in self.traffic.faults])
+
+    def clear_faults(self) -> Response:
+        self.traffic.faults.clear()
+        return jsonify(faults=[])
+
+    def change_policy(self, role: str) -> Response:
+        with self.tenant.lock:
+            policy = self.tenant.policy(role_id(role))
+            policy.change(_body())
+            return jsonify(asdict(policy))
+
+    def change_person(self, key: str) -> Response:
+        with self.tenant.lock:
+            person = self.tenant.people[key]
+            for name, value in _body().items():
+                self._change(person, name, value)
+            return jsonify(person.public())
+
+    def _change(self, person: Person, name: str, value: Any) -> None:
+        if name in ("enabled", "mail", "upn", "name", "agent", "app_roles", "silent_step_up"):
+            setattr(person, name, value)
+        elif name == "revoke_sign_ins" and value:
+            person.sign_in_generation += 1
+        elif name == "expire_access_tokens" and value:
+            person.token_generation += 1
+        elif name == "eligible":
+            person.eligible = [_eligibility(item) for item in value]
+        elif name == "standing":
+            person.standing = [role_id(item) for item in value]
+        else:
+            raise ValueError(f"A person has no {name!r} to change.")
+
+    def change_settings(self) -> Response:
+        for name, value in _body().items():
+            if name not in SETTINGS:
+                raise ValueError(f"There is no setting {name!r}; there are {', '.join(SETTINGS)}.")
+            setattr(self.tenant, name, value)
+        return jsonify({name: getattr(self.tenant, name) for name in SETTINGS})
+
+    def change_consent(self) -> Response:
+        body = _body()
+        self.tenant.consented |= {s.lower() for s in body.get("grant", [])}
+        self.tenant.consented -= {s.lower() for s in body.get("withdraw", [])}
+        return jsonify(consented=sorted(self.tenant.consented))
+
+    def decide(self, number: str) -> Response:
+        """Approves or denies a pending request, or gives any request a status of one's own."""
+        body = _body()
+        with self.tenant.lock:
+            if "status" in body:
+                self.tenant.requests[number].status = str(body["status"])
+            else:
+                approver = self.tenant.people[body.get("by", "approver")]
+                approve = {"approve": True, "deny": False}[body["decision"]]
+                activation.decide_approval(self.tenant, number, approve, approver, str(body.get("reason", "")))
+            return jsonify(status=self.tenant.requests[number].status)
+
+    def add_audit(self) -> Response:
+        """A row for work that a person did with a role: by, activity, and optionally category, service, target."""
+        body = _body()
+        with self.tenant.lock:
+            target = self.tenant.people[body.get("target", "requester")]
+            row = audit.write(
+                self.tenant,
+                body["activity"],
+                by=self.tenant.people[body["by"]],
+                targets=[audit.target("User", target.oid, target.name, target.upn)],
+                category=body.get("category", "UserManagement"),
+                service=body.get("service", "Core Directory"),
+            )
+        return jsonify(row)
+
+    def roll_keys(self) -> Response:
+        self.keys.roll()
+        return jsonify(kid=self.keys.kid)
+
+    def change_webhooks(self) -> Response:
+        body = _body()
+        if "url" in body:
+            self.sender.url = str(body["url"] or "")
+        if "secret" in body:
+            self.sender.secrets = [body["secret"]] if isinstance(body["secret"], str) else list(body["secret"])
+        return jsonify(url=self.sender.url)
+
+    def repeat_webhook(self) -> Response:
+        """Sends a delivery of the log once more, with its id: {"id": ...}."""
+        number = _body()["id"]
+        import json
+
+        entry = next(e for e in reversed(self.sender.log) if e["id"] == number)
+        self.sender.repeat(number, json.dumps(entry["event"], separators=(",", ":")).encode())
+        return jsonify(id=number)
+
+    def change_elevate_url(self) -> Response:
+        body = _body()
+        self.desk.elevate_url = str(body["template"])
+        self.desk.connection = str(body.get("connection", self.desk.connection))
+        return jsonify(template=self.desk.elevate_url, connection=self.desk.connection)
+
+    def delete_ticket(self, number: str) -> tuple[str, int]:
+        self.desk.delete(number)
+        return "", 204
+
+    def log(self) -> Response:
+        since, side = int(request.args.get("since", "0")), request.args.get("side")
+        rows = [e for e in list(self.traffic.log) if e["n"] > since and side in (None, "", e["side"])]
+        return jsonify(requests=rows, webhooks=list(self.sender.log))
+
+    def state(self) -> Response:
+        with self.tenant.lock:
+            activation.settle(self.tenant)
+            return jsonify(
+                now=plain(self.clock.now()),
+                people=[p.public() for p in self.tenant.people.values()],
+                policies={role: asdict(p) for role, p in self.tenant.policies.items()},
+                requests=[asdict(r) for r in self.tenant.requests.values()],
+                instances=[asdict(r) for r in self.tenant.instances.values()],
+                audit=[{"visible_at": plain(at), **row} for at, row in self.tenant.audit],
+                tickets=[
+                    {**self.desk.view(t), "notes": t.notes, "history": t.history} for t in self.desk.tickets.values()
+                ],
+                settings={name: getattr(self.tenant, name) for name in SETTINGS},
+                faults=[asdict(f) for f in self.traffic.faults],
+                webhook_url=self.sender.url,
+            )
+
+    def reset(self) -> Response:
+        self.clock.reset()
+        self.traffic.reset()
+        self.tenant.reset()
+        self.desk.reset()
+        self.sender.reset()
+        return jsonify(now=plain(self.clock.now()))
+
+
+def _eligibility(item: Any) -> Eligibility:
+    if isinstance(item, str):
+        return Eligibility(role_id(item))
+    end = parse(item["end"]) if item.get("end") else None
+    return Eligibility(
+        role_id(item["role"]), item.get("scope", "/"), end=end, member_type=item.get("member_type", "Direct")
+    )
+
+
+def _body() -> dict[str, Any]:
+    body = request.get_json(silent=True)
+    if not isinstance(body, dict):
+        raise ValueError("The body is not a JSON object.")
+    return body
+
+
+def _bad(wrong: Exception) -> tuple[Response, int]:
+    return jsonify(error=f"{type(wrong).__name__}: {wrong}"), 400
+
+
+def _refused(wrong: GraphError) -> tuple[Response, int]:
+    return jsonify(error=str(wrong)), wrong.status

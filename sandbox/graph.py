@@ -1,0 +1,300 @@
+"""Microsoft Graph v1.0 as far as PIM for directory roles, policies, audit and /me go."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+from flask import Flask, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from sandbox import activation, odata, refusals, views
+from sandbox.activation import Caller
+from sandbox.clock import real_now
+from sandbox.policies import policy_assignment
+from sandbox.roles import MAY_READ_AUDIT, ROLES
+from sandbox.tenant import GRAPH_AUDIENCE, Tenant
+from sandbox.tokens import Keys
+from sandbox.traffic import challenge_header
+
+ELIGIBLE = (
+    "RoleEligibilitySchedule.Read.Directory",
+    "RoleEligibilitySchedule.ReadWrite.Directory",
+    "RoleManagement.Read.Directory",
+    "RoleManagement.Read.All",
+    "RoleManagement.ReadWrite.Directory",
+)
+ACTIVE = (
+    "RoleAssignmentSchedule.Read.Directory",
+    "RoleAssignmentSchedule.ReadWrite.Directory",
+    "RoleManagement.Read.Directory",
+    "RoleManagement.Read.All",
+    "RoleManagement.ReadWrite.Directory",
+)
+REQUESTS = ("RoleAssignmentSchedule.ReadWrite.Directory", "RoleManagement.ReadWrite.Directory")
+ROLE_READ = ("RoleManagement.Read.Directory", "RoleManagement.Read.All", "RoleManagement.ReadWrite.Directory")
+POLICY = ("RoleManagementPolicy.Read.Directory", "RoleManagementPolicy.ReadWrite.Directory", *ROLE_READ)
+BASE = "/v1.0/roleManagement/directory"
+MINE = "/filterByCurrentUser(on='<on>')"
+
+
+class Graph:
+    def __init__(self, tenant: Tenant, keys: Keys) -> None:
+        self.tenant, self.keys = tenant, keys
+
+    def app(self) -> Flask:
+        app = Flask(__name__)
+        app.json.sort_keys = False  # type: ignore[attr-defined]
+        add = app.add_url_rule
+        add("/v1.0/me", view_func=self.me)
+        add(BASE + "/roleEligibilityScheduleInstances" + MINE, view_func=self.eligibilities)
+        add(BASE + "/roleAssignmentScheduleInstances" + MINE, view_func=self.instances)
+        add(BASE + "/roleAssignmentScheduleRequests", view_func=self.post_request, methods=["POST"])
+        add(BASE + "/roleAssignmentScheduleRequests" + MINE, view_func=self.my_requests)
+        add(BASE + "/roleAssignmentScheduleRequests/<number>", view_func=self.one_request)
+        add(BASE + "/roleAssignmentScheduleRequests/<number>/cancel", view_func=self.cancel, methods=["POST"])
+        add(BASE + "/roleDefinitions", view_func=self.role_definitions)
+        add(BASE + "/roleDefinitions/<number>", view_func=self.role_definition)
+        add("/v1.0/policies/roleManagementPolicyAssignments", view_func=self.policies)
+        add("/v1.0/auditLogs/directoryAudits", view_func=self.audits)
+        beta = "/beta/roleManagement/directory/roleAssignmentApprovals/<number>"
+        add(beta, view_func=self.approval)
+        add(beta + "/steps", view_func=self.approval_steps)
+        add(beta + "/steps/<step>", view_func=self.decide, methods=["PATCH"])
+        app.register_error_handler(refusals.GraphError, answer_error)
+        app.register_error_handler(HTTPException, answer_unknown)
+        app.before_request(_name_request)
+        app.after_request(_stamp)
+        return app
+
+    # Who is calling
+
+    def caller(self, *any_scope: str) -> Caller:
+        """The person of the bearer token, if it is good, for Graph, and holds one of the scopes."""
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not token:
+            raise refusals.bad_token("Access token is empty.")
+        claims = self._read(token.strip())
+        person = self.tenant.by_oid(claims["oid"])
+        cp1 = any(str(c).lower() == "cp1" for c in claims.get("xms_cc", []))
+        if person is None:
+            raise refusals.bad_token("The user of the access token does not exist.")
+        signed_in, issued = self.tenant.issued.get(claims["uti"], (-1, -1))
+        if issued != person.token_generation:
+            raise refusals.bad_token("Lifetime validation failed, the token is expired.")
+        # Only a client that declared the capability is told at once; others find out when they refresh.
+        if cp1 and (signed_in != person.sign_in_generation or not person.enabled):
+            claims_text = '{"access_token":{"nbf":{"essential":true,"value":"%d"}}}' % int(real_now().timestamp())
+            message = "Continuous access evaluation resulted in challenge with result: InteractionRequired."
+            raise refusals.bad_token(message, challenge_header(claims_text)[1])
+        held = {scope.lower() for scope in claims.get("scp", "").split()}
+        if any_scope and not any(scope.lower() in held for scope in any_scope):
+            raise refusals.scope_missing(any_scope[0])
+        return Caller(person, tuple(claims.get("acrs", [])), "mfa" in claims.get("amr", []), cp1)
+
+    def _read(self, token: str) -> dict[str, Any]:
+        try:
+            return self.keys.read(token, GRAPH_AUDIENCE)
+        except jwt.ExpiredSignatureError:
+            raise refusals.bad_token("Lifetime validation failed, the token is expired.") from None
+        except jwt.InvalidAudienceError:
+            raise refusals.bad_token("Access token validation failure. Invalid audience.") from None
+        except jwt.InvalidTokenError:
+            raise refusals.bad_token("CompactToken parsing failed with error code: 80049217") from None
+
+    # Reading
+
+    def me(self) -> Response:
+        caller = self.caller("User.Read", "User.ReadWrite", "User.Read.All", "Directory.Read.All")
+        return _one(views.user(caller.person), "users/$entity")
+
+    def eligibilities(self, on: str) -> Response:
+        caller = self.caller(*ELIGIBLE)
+        _only("principal", on)
+        with self.tenant.lock:
+            rows = [views.eligibility(caller.person, e, self.tenant.clock.now()) for e in caller.person.eligible]
+        return self._list([r for r in rows if r], "unifiedRoleEligibilityScheduleInstance", _expand_role)
+
+    def instances(self, on: str) -> Response:
+        caller = self.caller(*ACTIVE)
+        _only("principal", on)
+        with self.tenant.lock:
+            activation.settle(self.tenant)
+            now = self.tenant.clock.now()
+            rows = [views.standing(caller.person, role) for role in caller.person.standing]
+            rows += [
+                views.instance(row)
+                for row in self.tenant.instances.values()
+                if row.principal == caller.person.oid and row.visible <= now
+            ]
+        return self._list(rows, "unifiedRoleAssignmentScheduleInstance", _expand_role)
+
+    def my_requests(self, on: str) -> Response:
+        caller = self.caller(*REQUESTS)
+        _only("principal createdBy approver", on)
+        with self.tenant.lock:
+            activation.settle(self.tenant)
+            found = [views.schedule_request(r) for r in self.tenant.requests.values() if _is_for(caller, r, on)]
+        return self._list(found, "unifiedRoleAssignmentScheduleRequest", _expand_role)
+
+    def one_request(self, number: str) -> Response:
+        caller = self.caller(*REQUESTS)
+        with self.tenant.lock:
+            activation.settle(self.tenant)
+            asked = self.tenant.requests.get(number)
+            if asked is None or asked.principal != caller.person.oid:
+                raise refusals.not_found(number)
+            return _one(
+                views.schedule_request(asked), "roleManagement/directory/roleAssignmentScheduleRequests/$entity"
+            )
+
+    def role_definitions(self) -> Response:
+        self.caller(*ROLE_READ)
+        return self._list([views.role_definition(r) for r in ROLES], "roleDefinitions", None)
+
+    def role_definition(self, number: str) -> Response:
+        self.caller(*ROLE_READ)
+        if number not in ROLES:
+            raise refusals.not_found(number)
+        return _one(views.role_definition(number), "roleManagement/directory/roleDefinitions/$entity")
+
+    def policies(self) -> Response:
+        self.caller(*POLICY)
+        text = request.args.get("$filter", "")
+        kind = "Directory" if "scopeType eq 'Directory'" in text else "DirectoryRole"
+        if "scopeId eq " not in text or f"scopeType eq '{kind}'" not in text:
+            raise refusals.bad_request("A $filter on scopeId and scopeType is required.")
+        expand = request.args.get("$expand", "")
+        with self.tenant.lock:
+            rows = [policy_assignment(self.tenant.tenant_id, r, self.tenant.policy(r), kind, expand) for r in ROLES]
+        return self._list(rows, "policies/roleManagementPolicyAssignments", None)
+
+    def audits(self) -> Response:
+        caller = self.caller("AuditLog.Read.All")
+        with self.tenant.lock:
+            activation.settle(self.tenant)
+            mine = (row.role_id for row in self.tenant.instances.values() if row.principal == caller.person.oid)
+            if not MAY_READ_AUDIT & {*caller.person.standing, *mine}:
+                code = "Authentication_RequestFromUnsupportedUserRole"
+                raise refusals.GraphError(403, code, "User is not in the allowed roles")
+            now = self.tenant.clock.now()
+            rows = [row for visible, row in self.tenant.audit if visible <= now]
+        rows.sort(key=lambda row: row["activityDateTime"], reverse=True)
+        return self._list(rows, "auditLogs/directoryAudits", None)
+
+    # Changing
+
+    def post_request(self) -> tuple[Response, int]:
+        caller = self.caller(*REQUESTS)
+        body = request.get_json(silent=True)
+        if not isinstance(body, dict):
+            raise refusals.bad_request("Unable to read JSON request payload.")
+        with self.tenant.lock:
+            asked = activation.ask(self.tenant, caller, body)
+            row = views.schedule_request(asked)
+        row["isValidationOnly"] = body.get("isValidationOnly") is True
+        return _one(row, "roleManagement/directory/roleAssignmentScheduleRequests/$entity"), 201
+
+    def cancel(self, number: str) -> tuple[str, int]:
+        caller = self.caller(*REQUESTS)
+        with self.tenant.lock:
+            activation.cancel(self.tenant, caller, number)
+        return "", 204
+
+    # Approvals (beta only, entra-pim sheet section 4)
+
+    def approval(self, number: str) -> Response:
+        return jsonify({"id": number, "steps": [self._step(number)]})
+
+    def approval_steps(self, number: str) -> Response:
+        return jsonify({"value": [self._step(number)]})
+
+    def _step(self, number: str) -> dict[str, Any]:
+        self.caller(*REQUESTS)
+        with self.tenant.lock:
+            asked = self.tenant.requests.get(number)
+        if asked is None or asked.approval_id is None:
+            raise refusals.not_found(number)
+        return views.approval_step(asked)
+
+    def decide(self, number: str, step: str) -> tuple[str, int]:
+        caller = self.caller(*REQUESTS)
+        body = request.get_json(silent=True) or {}
+        if caller.person.key != "approver":
+            raise refusals.denied()
+        if step != number or body.get("reviewResult") not in ("Approve", "Deny"):
+            raise refusals.bad_request("The property 'reviewResult' is Approve or Deny.")
+        with self.tenant.lock:
+            approve = body["reviewResult"] == "Approve"
+            activation.decide_approval(self.tenant, number, approve, caller.person, str(body.get("justification", "")))
+        return "", 204
+
+    def _list(self, rows: list[odata.Row], name: str, expand: Callable[[odata.Row], None] | None) -> Response:
+        rows = odata.filtered(rows, request.args.get("$filter"))
+        try:
+            top, skip = int(request.args.get("$top", "1000")), int(request.args.get("$skiptoken", "0"))
+        except ValueError:
+            raise refusals.bad_request("Invalid value for $top or $skiptoken.") from None
+        page = [odata.selected(row, request.args.get("$select")) for row in rows[skip : skip + top]]
+        if expand and "roleDefinition" in request.args.get("$expand", ""):
+            for row in page:
+                expand(row)
+        context = name if "/" in name else f"Collection({name})"
+        answer = {"@odata.context": f"https://graph.microsoft.com/v1.0/$metadata#{context}", "value": page}
+        if skip + top < len(rows):
+            more = {**request.args.to_dict(), "$skiptoken": str(skip + top)}
+            from urllib.parse import urlencode
+
+            answer["@odata.nextLink"] = f"{self.tenant.graph_url}{request.path}?{urlencode(more)}"
+        return jsonify(answer)
+
+
+def _only(allowed: str, on: str) -> None:
+    if on not in allowed.split():
+        raise refusals.bad_request(f"Invalid value for the parameter 'on': {on}.")
+
+
+def _is_for(caller: Caller, asked: Any, on: str) -> bool:
+    if on == "approver":
+        return caller.person.key == "approver" and asked.approval_id is not None
+    return bool(asked.principal == caller.person.oid)
+
+
+def _expand_role(row: odata.Row) -> None:
+    if "roleDefinitionId" in row:
+        row["roleDefinition"] = views.role_definition(row["roleDefinitionId"])
+
+
+def _one(row: odata.Row, context: str) -> Response:
+    row = odata.selected(row, request.args.get("$select"))
+    return jsonify({"@odata.context": f"https://graph.microsoft.com/v1.0/$metadata#{context}", **row})
+
+
+def _name_request() -> None:
+    g.request_id = str(uuid.uuid4())
+    g.client_request_id = request.headers.get("client-request-id") or g.request_id
+
+
+def _stamp(response: Response) -> Response:
+    response.headers["request-id"] = g.request_id
+    response.headers["client-request-id"] = g.client_request_id
+    return response
+
+
+def answer_error(error: refusals.GraphError) -> tuple[Response, int, dict[str, str]]:
+    inner = {
+        "date": real_now().strftime("%Y-%m-%dT%H:%M:%S"),
+        "request-id": g.request_id,
+        "client-request-id": g.client_request_id,
+    }
+    body = {"error": {"code": error.code, "message": error.message, "innerError": inner}}
+    return jsonify(body), error.status, error.headers
+
+
+def answer_unknown(error: HTTPException) -> tuple[Response, int, dict[str, str]]:
+    segment = request.path.rstrip("/").rsplit("/", 1)[-1]
+    if error.code == 404:
+        return answer_error(refusals.bad_request(f"Resource not found for the segment '{segment}'."))
+    return answer_error(refusals.GraphError(error.code or 500, "UnknownError", str(error.description)))

@@ -1,0 +1,140 @@
+"""Webhooks as Standard Webhooks has them: signed, retried with the same id, never in the caller's way."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from sandbox.clock import Clock, plain, real_now
+
+GAPS = (0.5, 1, 2, 5, 10, 30, 60, 120)
+
+
+def new_secret() -> str:
+    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def signature(secret: str, number: str, timestamp: int, body: bytes) -> str:
+    """`v1,` and the base64 HMAC-SHA256 of id, time and body, with the decoded bytes of the secret as the key."""
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signed = f"{number}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
+@dataclass
+class Message:
+    id: str
+    body: bytes
+    attempt: int = 0
+    due: float = field(default_factory=time.monotonic)
+
+
+class Sender:
+    """One thread that posts what is due. Every attempt is written to `log`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._wake = threading.Condition()
+        self._waiting: list[Message] = []
+        self._stopping = False
+        self.url = ""
+        self.secrets: list[str] = [new_secret()]
+        self.log: deque[dict[str, Any]] = deque(maxlen=5000)
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join(timeout=5)
+
+    def reset(self) -> None:
+        with self._wake:
+            self._waiting.clear()
+            self.log.clear()
+
+    def send(self, kind: str, ticket: str, actor: str) -> None:
+        """Queues one event. Without an address nothing is sent."""
+        if not self.url:
+            return
+        event = {
+            "type": kind,
+            "timestamp": plain(self._clock.now()),
+            "data": {"ticket": {"id": ticket}, "actor": {"id": actor}},
+        }
+        self.repeat("msg_" + secrets.token_urlsafe(18), json.dumps(event, separators=(",", ":")).encode())
+
+    def repeat(self, number: str, body: bytes) -> None:
+        with self._wake:
+            self._waiting.append(Message(number, body))
+            self._wake.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                if self._stopping:
+                    return
+                now = time.monotonic()
+                ready = [m for m in self._waiting if m.due <= now]
+                if not ready:
+                    due = min((m.due for m in self._waiting), default=now + 60)
+                    self._wake.wait(timeout=max(0.01, due - now))
+                    continue
+                message = ready[0]
+                self._waiting.remove(message)
+            self._post(message)
+
+    def _post(self, message: Message) -> None:
+        timestamp = int(real_now().timestamp())
+        signatures = " ".join(signature(s, message.id, timestamp, message.body) for s in self.secrets)
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": message.id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": signatures,
+        }
+        status, problem = None, None
+        try:
+            answer = self._session.post(self.url, data=message.body, headers=headers, timeout=15, allow_redirects=False)
+            status = answer.status_code
+        except requests.RequestException as failed:
+            problem = type(failed).__name__
+        message.attempt += 1
+        again = self._again(message, status)
+        self.log.append(
+            {
+                "id": message.id,
+                "at": plain(self._clock.now()),
+                "attempt": message.attempt,
+                "event": json.loads(message.body),
+                "status": status,
+                "problem": problem,
+                "again": again,
+            }
+        )
+
+    def _again(self, message: Message, status: int | None) -> bool:
+        """Puts a message that was not taken back into the queue. 2xx and 410 are final."""
+        if status is not None and (200 <= status < 300 or status == 410):
+            return False
+        if message.attempt > len(GAPS):
+            return False
+        message.due = time.monotonic() + GAPS[message.attempt - 1]
+        with self._wake:
+            self._waiting.append(message)
+        return True

@@ -1,0 +1,127 @@
+"""The practice tenant's state: people, policies, schedules, sign-ins. Everything is in memory and under one lock."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sandbox.clock import Clock
+from sandbox.people import CLIENT_ID, TENANT_ID, Person, everybody
+from sandbox.policies import Policy
+
+GRAPH_AUDIENCE = "00000003-0000-0000-c000-000000000000"
+ARM_AUDIENCE = "https://management.azure.com"
+CONSENTED = (
+    "User.Read",
+    "RoleEligibilitySchedule.Read.Directory",
+    "RoleAssignmentSchedule.ReadWrite.Directory",
+    "RoleManagementPolicy.Read.Directory",
+    "RoleManagement.Read.Directory",
+    "AuditLog.Read.All",
+    "Directory.Read.All",
+)
+
+
+@dataclass
+class ScheduleRequest:
+    """One roleAssignmentScheduleRequest as the tenant keeps it."""
+
+    id: str
+    action: str
+    principal: str
+    role_id: str
+    scope: str
+    status: str
+    created: datetime
+    completed: datetime | None
+    start: datetime | None
+    expiration: dict[str, Any]
+    end: datetime | None = None
+    justification: str | None = None
+    ticket: dict[str, Any] | None = None
+    approval_id: str | None = None
+    target: str | None = None
+    settles: datetime | None = None
+    mfa: bool = False
+
+
+@dataclass
+class Instance:
+    """One active assignment: visible to reads only from `visible` on, gone by itself at `end`."""
+
+    id: str
+    request_id: str
+    principal: str
+    role_id: str
+    scope: str
+    start: datetime
+    end: datetime
+    visible: datetime
+    eligibility_id: str
+
+
+@dataclass
+class Grant:
+    """What an authorization code or a refresh token stands for."""
+
+    oid: str
+    scopes: list[str]
+    generation: int
+    family: str
+    acrs: list[str] = field(default_factory=list)
+    mfa: bool = False
+    auth_time: int = 0
+    nonce: str = ""
+    redirect_uri: str = ""
+    challenge: str = ""
+    claims: dict[str, Any] = field(default_factory=dict)
+    expires: datetime | None = None
+    used: bool = False
+
+
+class Tenant:
+    def __init__(self, clock: Clock, active_minimum: float, instance_delay: float, audit_delay: float) -> None:
+        self.lock = threading.RLock()
+        self.clock = clock
+        self.tenant_id = TENANT_ID
+        self.client_id = CLIENT_ID
+        self.client_secret = secrets.token_urlsafe(32)
+        self.redirect_uris: list[str] = []
+        self._defaults = (active_minimum, instance_delay, audit_delay)
+        self.authority = self.graph_url = self.arm_url = self.page_authority = ""
+        self.people: dict[str, Person] = everybody()
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the first minute. People keep their ids and helpdesk tokens; sign-ins are forgotten."""
+        with self.lock:
+            tokens = {key: person.token for key, person in self.people.items()}
+            self.people = everybody()
+            for key, token in tokens.items():
+                self.people[key].token = token
+            self.active_minimum, self.instance_delay, self.audit_delay = self._defaults
+            self.policies: dict[str, Policy] = {}
+            self.requests: dict[str, ScheduleRequest] = {}
+            self.instances: dict[str, Instance] = {}
+            self.audit: list[tuple[datetime, dict[str, Any]]] = []
+            self.codes: dict[str, Grant] = {}
+            self.refresh_tokens: dict[str, Grant] = {}
+            self.dead_families: set[str] = set()
+            self.issued: dict[str, tuple[int, int]] = {}
+            self.consented = {scope.lower() for scope in CONSENTED} | {"user_impersonation"}
+            self.one_time_refresh_tokens = False
+            self.scope_echo = "as_asked"
+            self.token_lifetime = 4500
+            self.licensed = True
+
+    def by_oid(self, oid: str) -> Person | None:
+        return next((p for p in self.people.values() if p.oid == oid), None)
+
+    def by_upn(self, upn: str) -> Person | None:
+        return next((p for p in self.people.values() if p.upn.lower() == upn.lower() or p.key == upn), None)
+
+    def policy(self, role_id: str) -> Policy:
+        return self.policies.setdefault(role_id, Policy())

@@ -1,0 +1,141 @@
+"""Rows as Graph writes them. Names are those of the official metadata (tests/sandbox/graph_types.json)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sandbox.clock import plain, seven_digits
+from sandbox.people import Eligibility, Person, guid
+from sandbox.roles import ROLES
+from sandbox.tenant import Instance, ScheduleRequest
+
+Row = dict[str, Any]
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return seven_digits(moment) if moment else None
+
+
+def user(person: Person) -> Row:
+    return {
+        "businessPhones": [],
+        "displayName": person.name,
+        "givenName": None,
+        "jobTitle": None,
+        "mail": person.mail or None,
+        "mobilePhone": None,
+        "officeLocation": None,
+        "preferredLanguage": None,
+        "surname": None,
+        "userPrincipalName": person.upn,
+        "id": person.oid,
+    }
+
+
+def eligibility(person: Person, row: Eligibility, now: datetime) -> Row | None:
+    """A unifiedRoleEligibilityScheduleInstance, or None when it has run out."""
+    if row.end is not None and row.end <= now:
+        return None
+    return {
+        "@odata.type": "#microsoft.graph.unifiedRoleEligibilityScheduleInstance",
+        "id": row.id,
+        "principalId": person.oid,
+        "roleDefinitionId": row.role_id,
+        "directoryScopeId": row.scope,
+        "appScopeId": None,
+        "startDateTime": plain(row.start),
+        "endDateTime": _moment(row.end),
+        "memberType": row.member_type,
+        "roleEligibilityScheduleId": row.schedule_id,
+    }
+
+
+def instance(row: Instance) -> Row:
+    return {
+        "@odata.type": "#microsoft.graph.unifiedRoleAssignmentScheduleInstance",
+        "id": row.id,
+        "principalId": row.principal,
+        "roleDefinitionId": row.role_id,
+        "directoryScopeId": row.scope,
+        "appScopeId": None,
+        "startDateTime": seven_digits(row.start),
+        "endDateTime": seven_digits(row.end),
+        "assignmentType": "Activated",
+        "memberType": "Direct",
+        "roleAssignmentOriginId": row.id,
+        "roleAssignmentScheduleId": row.request_id,
+    }
+
+
+def standing(person: Person, role_id: str) -> Row:
+    number = guid(f"standing-{person.key}-{role_id}")
+    return {
+        "@odata.type": "#microsoft.graph.unifiedRoleAssignmentScheduleInstance",
+        "id": number,
+        "principalId": person.oid,
+        "roleDefinitionId": role_id,
+        "directoryScopeId": "/",
+        "appScopeId": None,
+        "startDateTime": plain(datetime(2026, 1, 5, tzinfo=UTC)),
+        "endDateTime": None,
+        "assignmentType": "Assigned",
+        "memberType": "Direct",
+        "roleAssignmentOriginId": number,
+        "roleAssignmentScheduleId": guid(f"schedule-{person.key}-{role_id}"),
+    }
+
+
+def schedule_request(row: ScheduleRequest) -> Row:
+    ticket = row.ticket or {}
+    return {
+        "id": row.id,
+        "status": row.status,
+        "createdDateTime": _moment(row.created),
+        "completedDateTime": _moment(row.completed),
+        "approvalId": row.approval_id,
+        "customData": None,
+        "action": row.action,
+        "principalId": row.principal,
+        "roleDefinitionId": row.role_id,
+        "directoryScopeId": row.scope,
+        "appScopeId": None,
+        "isValidationOnly": False,
+        "targetScheduleId": row.target,
+        "justification": row.justification,
+        "createdBy": {
+            "application": None,
+            "device": None,
+            "user": {"displayName": None, "id": row.principal},
+        },
+        "scheduleInfo": {"startDateTime": _moment(row.start), "recurrence": None, "expiration": dict(row.expiration)},
+        "ticketInfo": {"ticketNumber": ticket.get("ticketNumber"), "ticketSystem": ticket.get("ticketSystem")},
+    }
+
+
+def role_definition(role_id: str) -> Row:
+    return {
+        "id": role_id,
+        "description": f"The built-in role {ROLES[role_id]}.",
+        "displayName": ROLES[role_id],
+        "isBuiltIn": True,
+        "isEnabled": True,
+        "resourceScopes": ["/"],
+        "templateId": role_id,
+        "version": "1",
+        "rolePermissions": [],
+    }
+
+
+def approval_step(row: ScheduleRequest) -> Row:
+    open_ = row.status == "PendingApproval"
+    return {
+        "id": row.id,
+        "displayName": None,
+        "assignedToMe": True,
+        "justification": "",
+        "reviewResult": "NotReviewed" if open_ else "Approve" if row.status == "Provisioned" else "Deny",
+        "reviewedBy": None,
+        "reviewedDateTime": None,
+        "status": "InProgress" if open_ else "Completed",
+    }

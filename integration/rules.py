@@ -21,6 +21,7 @@ from integration.targets import Eligibility, Target, TargetKind
 from integration.tickets import Person, Status, Ticket, clean
 
 __all__ = [
+    "SHIPPED",
     "Condition",
     "Plan",
     "Problem",
@@ -35,6 +36,9 @@ __all__ = [
     "analysis_to_json",
     "load",
 ]
+
+# The rules that come with the product: in force where the settings name no other file.
+SHIPPED = Path(__file__).with_name("rules.toml")
 
 
 class RefusalCode(StrEnum):

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from integration.rule import Match, Rule, Start
+from integration.rule import Match, Rule, Start, folded
 from integration.rules_lines import Path, line_of, lines
 from integration.rules_shape import DEFAULTS, MatchKeys, RuleKeys
 
@@ -52,15 +52,9 @@ def read(path: FilePath) -> tuple[str, tuple[Rule, ...]]:
 
 def parse(raw: bytes) -> tuple[tuple[Rule, ...], list[Problem]]:
     """The rules in `raw`, and what is wrong with them. The rules are usable only if nothing is."""
-    if len(raw) > _BIGGEST:
-        return (), [Problem(1, "The file is larger than 1 MiB. Rules that long cannot be reviewed by a person.")]
-    try:
-        document = tomllib.loads(raw.decode())
-    except UnicodeDecodeError as e:
-        line = raw.count(b"\n", 0, e.start) + 1
-        return (), [Problem(line, "This is not UTF-8. Save the file as UTF-8 without a byte order mark.")]
-    except tomllib.TOMLDecodeError as e:
-        return (), [_not_toml(str(e), raw)]
+    document = _document(raw)
+    if isinstance(document, Problem):
+        return (), [document]
     where = lines(raw)
     problems = [
         Problem(line_of(where, (key,)), _unknown(key, ["rule"], "the file")) for key in document if key != "rule"
@@ -85,6 +79,20 @@ def shadowed(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule]]:
         earlier = next((rule for rule in allow[:index] if _covers(rule.match, later.match)), None)
         if earlier:
             yield later, earlier
+
+
+def _document(raw: bytes) -> dict[str, Any] | Problem:
+    if len(raw) > _BIGGEST:
+        return Problem(1, "The file is larger than 1 MiB. Rules that long cannot be reviewed by a person.")
+    try:
+        return tomllib.loads(raw.decode())
+    except UnicodeDecodeError as e:
+        line = raw.count(b"\n", 0, e.start) + 1
+        return Problem(line, "This is not UTF-8. Save the file as UTF-8 without a byte order mark.")
+    except ValueError as e:  # TOMLDecodeError, and int's own refusal of thousands of digits
+        return _not_toml(str(e), raw)
+    except RecursionError:
+        return Problem(1, "Something is nested too deeply. A rule needs three levels. Is a bracket missing?")
 
 
 def _not_toml(message: str, raw: bytes) -> Problem:
@@ -129,14 +137,19 @@ def _explained(error: Any, entry: dict[str, Any], at: Path, where: dict[Path, in
         case "missing":
             return Problem(line, f'In {owner}, "{key}" is missing. {DEFAULTS.get(key, "")}'.strip())
         case "value_error":
-            return Problem(line, f"In {owner}, {error['ctx']['error']}")
+            text = str(error["ctx"]["error"])
+            whose = f'at "{_key_of(place)}", ' if text.startswith("this ") else ""
+            return Problem(line, f"In {owner}, {whose}{text}")
         case "bool_type":
             return Problem(line, f'In {owner}, "{key}" must be true or false, without quotes.')
         case "dict_type" | "model_type":
             return Problem(line, f'In {owner}, "{key}" must be a table, like {{ category = "Password reset" }}.')
         case _:
-            named = next((str(part) for part in reversed(place) if isinstance(part, str)), "")
-            return Problem(line, f'In {owner}, "{named}" must be text in quotes.')
+            return Problem(line, f'In {owner}, "{_key_of(place)}" must be text in quotes.')
+
+
+def _key_of(place: Path) -> str:
+    return next((str(part) for part in reversed(place) if isinstance(part, str)), "")
 
 
 def _misplaced(key: str, place: Path, owner: str) -> str:
@@ -162,17 +175,20 @@ def _unknown(key: str, known: Sequence[str], owner: str) -> str:
 
 
 def _clashes(rules: Sequence[Rule]) -> Iterator[Problem]:
-    for index, rule in enumerate(rules):
-        for earlier in rules[:index]:
-            if earlier.name.casefold() == rule.name.casefold():
-                text = f'The name "{rule.name}" is already taken by the rule at line {earlier.line}. Give it its own.'
-                yield Problem(rule.line, text)
-            if _covers(earlier.match, rule.match) and _covers(rule.match, earlier.match):
-                text = (
-                    f'Rule "{rule.name}" and rule "{earlier.name}" (line {earlier.line}) always match together, so one '
-                    "of them never counts. Remove one, or add to its match what sets it apart."
-                )
-                yield Problem(rule.line, text)
+    names: dict[str, Rule] = {}
+    matches: dict[frozenset[tuple[str, frozenset[str]]], Rule] = {}
+    for rule in rules:
+        earlier = names.setdefault(folded(rule.name), rule)
+        if earlier is not rule:
+            text = f'The name "{rule.name}" is already taken by the rule at line {earlier.line}. Give it its own.'
+            yield Problem(rule.line, text)
+        earlier = matches.setdefault(frozenset(_asked(rule.match).items()), rule)
+        if earlier is not rule:
+            text = (
+                f'Rule "{rule.name}" and rule "{earlier.name}" (line {earlier.line}) always match together, so one of '
+                "them never counts. Remove one, or add to its match what sets it apart."
+            )
+            yield Problem(rule.line, text)
 
 
 def _covers(wide: Match, narrow: Match) -> bool:
@@ -183,7 +199,7 @@ def _covers(wide: Match, narrow: Match) -> bool:
 
 def _asked(match: Match) -> dict[str, frozenset[str]]:
     words = {"connection": match.connection, "category": match.category, "queue": match.queue}
-    words |= {f"field {name.casefold()}": values for name, values in match.field}
-    asked = {key: frozenset(value.casefold() for value in values) for key, values in words.items() if values}
+    words |= {f"field {folded(name)}": values for name, values in match.field}
+    asked = {key: frozenset(folded(value) for value in values) for key, values in words.items() if values}
     # Patterns keep their letter case: \S is not \s.
     return asked | ({"subject": frozenset(match.subject)} if match.subject else {})

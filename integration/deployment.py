@@ -4,7 +4,7 @@ from functools import cached_property
 from pathlib import Path
 
 from integration import helpdesks, rules
-from integration.entra.seal import Sealer
+from integration.entra.seal import Sealer, read_keys
 from integration.entra.tenant import Tenant
 from integration.records.people import TokenRows
 from integration.records.store import Records
@@ -33,7 +33,7 @@ class Deployment:
 
     @cached_property
     def sealer(self) -> Sealer:
-        return Sealer.from_file(self.settings.key_file)
+        return Sealer(read_keys(self.settings.key_file))
 
     @cached_property
     def tenant(self) -> Tenant:

@@ -55,6 +55,7 @@ class Kind(StrEnum):
     ACTIVATION_EXPIRED = "activation.expired"
     GIVEBACK_INTENDED = "giveback.intended"
     GIVEBACK_DONE = "giveback.done"
+    ELEVATION_ENDING = "elevation.ending"
     ELEVATION_ENDED = "elevation.ended"
     ELEVATION_CANCELLED = "elevation.cancelled"
     ELEVATION_FAILED = "elevation.failed"

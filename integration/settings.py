@@ -159,7 +159,7 @@ def read_secret_files(data: Any, names: tuple[str, ...]) -> Any:
 def load() -> Settings:
     """The settings in force. Raises SettingsInvalid."""
     try:
-        return Settings()
+        return Settings.model_validate({})
     except ValidationError as error:
         # Never the values: a mistyped secret must not reach a terminal or a log.
         lines = [f"- {'.'.join(str(part) for part in e['loc']) or 'settings'}: {e['msg']}" for e in error.errors()]

@@ -39,6 +39,7 @@ KINDS = frozenset(
         "activation.expired",
         "giveback.intended",
         "giveback.done",
+        "elevation.ending",
         "elevation.ended",
         "elevation.cancelled",
         "elevation.failed",

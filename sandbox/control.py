@@ -19,7 +19,15 @@ from sandbox.tenant import Tenant
 from sandbox.tokens import Keys
 from sandbox.traffic import Fault, Traffic
 
-SETTINGS = ["active_minimum", "instance_delay", "audit_delay", "one_time_refresh_tokens", "scope_echo", "token_lifetime", "licensed"]
+SETTINGS = [
+    "active_minimum",
+    "instance_delay",
+    "audit_delay",
+    "one_time_refresh_tokens",
+    "scope_echo",
+    "token_lifetime",
+    "licensed",
+]
 
 
 class Control:

@@ -51,7 +51,12 @@ def _dress(app: Flask, deployment: Deployment) -> None:
     def everywhere() -> dict[str, object]:
         if not hasattr(g, "nonce"):
             g.nonce = secrets.token_urlsafe(16)
-        return {"nonce": g.nonce, "viewer": viewer(), "practice": deployment.settings.practice, "zone": deployment.settings.zone}
+        return {
+            "nonce": g.nonce,
+            "viewer": viewer(),
+            "practice": deployment.settings.practice,
+            "zone": deployment.settings.zone,
+        }
 
     @app.template_filter("when")
     def when(at: object) -> str:

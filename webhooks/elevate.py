@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from flask import Blueprint, abort, current_app, jsonify, redirect, render_template, request, url_for
+from integration.entra.errors import EntraError, SignInNeeded
 from ulid import ULID
 from werkzeug.wrappers import Response
 
 from integration.deployment import Deployment
 from integration.elevation import LABELS, OPEN, Elevation, EndReason, State, move
-from integration.entra.errors import EntraError, SignInNeeded
 from integration.journal import Kind
 from integration.records import elevations, journal, people
 from integration.records.tables import elevations as table
@@ -92,7 +92,9 @@ def _not_theirs(deployment: Deployment, viewer: Viewer, ticket: Ticket, now: dat
         return problem_page(409, "The ticket is solved", sentence, next_step="Reopen the ticket first.", link=back)
     if ticket.assignee is None:
         sentence = "Nobody is assigned to this ticket yet. A role is only activated for the technician who works on it."
-        return problem_page(409, "The ticket is nobody's", sentence, next_step="Assign it to yourself first.", link=back)
+        return problem_page(
+            409, "The ticket is nobody's", sentence, next_step="Assign it to yourself first.", link=back
+        )
     with deployment.records.read() as connection:
         link = people.link_of(connection, ticket.connection, ticket.assignee.account)
     same_address = link is not None and (ticket.assignee.address or "").casefold() == link.address.casefold()
@@ -141,7 +143,9 @@ def ask(viewer: Viewer, connection: str, ticket: str) -> Response | str:
     url = _deployment().helpdesks[connection].ticket_url(ticket)
     if isinstance(asked.decision, Refusal):
         contact = _deployment().settings.help_contact
-        return render_template("refused.html", asked=asked, refusal=asked.decision, ticket_url=url, help_contact=contact)
+        return render_template(
+            "refused.html", asked=asked, refusal=asked.decision, ticket_url=url, help_contact=contact
+        )
     most = asked.decision.duration
     durations = sorted({d for d in CHOICES if d < most} | {most})
     return render_template("ask.html", asked=asked, plan=asked.decision, durations=durations, ticket_url=url)
@@ -211,7 +215,13 @@ def live(viewer: Viewer, elevation_id: str) -> Response | str:
     url = deployment.helpdesks[it.connection].ticket_url(it.ticket)
     analysis = analysis_from_json(it.analysis) if it.analysis else ()
     return render_template(
-        "live.html", it=it, labels=LABELS, ticket_url=url, analysis=analysis, status=_status(it), help_contact=deployment.settings.help_contact
+        "live.html",
+        it=it,
+        labels=LABELS,
+        ticket_url=url,
+        analysis=analysis,
+        status=_status(it),
+        help_contact=deployment.settings.help_contact,
     )
 
 

@@ -33,7 +33,9 @@ def problem(status: int, detail: str) -> Response:
     return response
 
 
-def page(status: int, title: str, sentence: str, *, next_step: str = "", link: tuple[str, str] | None = None) -> Response:
+def page(
+    status: int, title: str, sentence: str, *, next_step: str = "", link: tuple[str, str] | None = None
+) -> Response:
     body = render_template(
         "problem.html",
         title=title,

@@ -96,7 +96,14 @@ def overview(viewer: Viewer) -> str:
         rows = list(connection.execute(query.limit(PAGE + 1).offset((number - 1) * PAGE)))
     shown = {k: v for k, v in asked.__dict__.items() if v and k != "problem"}
     return render_template(
-        "review.html", rows=rows[:PAGE], more=len(rows) > PAGE, number=number, asked=asked, shown=shown, labels=LABELS, states=State
+        "review.html",
+        rows=rows[:PAGE],
+        more=len(rows) > PAGE,
+        number=number,
+        asked=asked,
+        shown=shown,
+        labels=LABELS,
+        states=State,
     )
 
 
@@ -110,7 +117,11 @@ def detail(viewer: Viewer, elevation_id: str) -> str:
         entries = journal.of_elevation(connection, it.id, it.activation)
         said = comments.of_elevation(connection, it.id)
     analysis = analysis_from_json(it.analysis) if it.analysis else ()
-    url = _deployment().helpdesks[it.connection].ticket_url(it.ticket) if it.connection in _deployment().helpdesks else None
+    url = (
+        _deployment().helpdesks[it.connection].ticket_url(it.ticket)
+        if it.connection in _deployment().helpdesks
+        else None
+    )
     return render_template(
         "review_detail.html", it=it, entries=entries, said=said, analysis=analysis, labels=LABELS, ticket_url=url
     )

@@ -96,6 +96,4 @@ class RowSessions(SessionInterface):
             if not tx.execute(web_sessions.update().where(same).values(values)).rowcount:
                 tx.execute(web_sessions.insert().values(id=digest(new), started_at=now, **values))
         if new != old:
-            response.set_cookie(
-                self.cookie_name, new, secure=self._secure, httponly=True, samesite="Lax", path="/"
-            )
+            response.set_cookie(self.cookie_name, new, secure=self._secure, httponly=True, samesite="Lax", path="/")

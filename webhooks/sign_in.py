@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from flask import Blueprint, current_app, make_response, redirect, render_template, request, session
+from integration.entra.errors import EntraError
+from integration.entra.sign_in import SignedIn, SignInFailed
 from werkzeug.wrappers import Response as AnyResponse
 
 from integration.deployment import Deployment
 from integration.elevation import Elevation, State, move
-from integration.entra.errors import EntraError
-from integration.entra.sign_in import SignedIn, SignInFailed
 from integration.journal import Kind
 from integration.records import elevations, journal, people
 from integration.records.people import Link
@@ -28,7 +28,9 @@ blueprint = Blueprint("sign_in", __name__)
 FLOW_LIFE = timedelta(minutes=10)
 FLOW_COOKIE = "te-flow"
 # Where a sign-in may lead back to: nothing but pages of ours, so that no address can be smuggled in.
-OUR_PAGES = re.compile(r"/|/elevations/[0-9A-Z]{26}|/elevate/[a-z0-9_-]+/[A-Za-z0-9_-]+|/review(?:/[0-9A-Z]{26})?", re.ASCII)
+OUR_PAGES = re.compile(
+    r"/|/elevations/[0-9A-Z]{26}|/elevate/[a-z0-9_-]+/[A-Za-z0-9_-]+|/review(?:/[0-9A-Z]{26})?", re.ASCII
+)
 
 
 def _deployment() -> Deployment:
@@ -54,7 +56,13 @@ def start() -> AnyResponse:
     response = redirect(url, code=303)
     secure = deployment.settings.public_url.startswith("https://")
     response.set_cookie(
-        FLOW_COOKIE, browser, max_age=int(FLOW_LIFE.total_seconds()), httponly=True, secure=secure, samesite="Lax", path="/sign-in"
+        FLOW_COOKIE,
+        browser,
+        max_age=int(FLOW_LIFE.total_seconds()),
+        httponly=True,
+        secure=secure,
+        samesite="Lax",
+        path="/sign-in",
     )
     return response
 
@@ -75,7 +83,9 @@ def callback() -> AnyResponse:
     try:
         who = deployment.tenant.finish_sign_in(flow, args, now=datetime.now(UTC))
     except (SignInFailed, EntraError) as error:
-        return problem_page(400, "Sign-in did not succeed", str(error), next_step="Open the page again to try once more.")
+        return problem_page(
+            400, "Sign-in did not succeed", str(error), next_step="Open the page again to try once more."
+        )
     _remember(who)
     refused = _link_and_wake(deployment, who, back_to)
     if refused is not None:
@@ -126,7 +136,9 @@ def _link_and_wake(deployment: Deployment, who: SignedIn, back_to: str) -> AnyRe
         came_from = _elevation_of(connection, back_to)
     refused: AnyResponse | None = None
     if came_from is not None and came_from.state is State.SIGN_IN_NEEDED and came_from.oid in (None, who.oid):
-        refused = link_account(deployment, who.tid, who.oid, who.name, came_from.connection, came_from.account, came_from.address, now=now)
+        refused = link_account(
+            deployment, who.tid, who.oid, who.name, came_from.connection, came_from.account, came_from.address, now=now
+        )
         with deployment.records.read() as connection:
             links = people.links_of_user(connection, who.tid, who.oid)
     with deployment.records.write() as tx:
@@ -180,4 +192,3 @@ def _resume(tx: sa.Connection, link: Link, now: datetime) -> list[Due]:
         journal.append(tx, Kind.SIGNIN_DONE, now=now, cause="click", elevation=parked.id, private={"actor": link.oid})
         due.append(Due(What.ELEVATION, parked.id))
     return due
-

@@ -20,7 +20,6 @@ from integration.entra.errors import (
     TooEarlyToGiveBack,
 )
 from integration.entra.roles import Active, Request, RequestKind
-from integration.journal import Kind
 
 from integration import comments as words
 from integration.comments import Step
@@ -35,6 +34,7 @@ from integration.elevation import (
     give_back_at,
     move_activation,
 )
+from integration.journal import Kind
 from integration.records import comments, elevations, journal, people
 from integration.records.elevations import Overtaken
 from integration.targets import Target

@@ -6,15 +6,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 import sqlalchemy as sa
-from integration.journal import Kind
-from integration.rules import Refusal, RefusalCode, Rule, Start, analysis_to_json
 from ulid import ULID
 
 from integration import comments as words
 from integration.comments import Step
 from integration.elevation import PATIENCE, PICK_FRESHNESS, Elevation, EndReason, State, backoff
+from integration.journal import Kind
 from integration.records import comments, deliveries, elevations, journal, people
 from integration.records.deliveries import Delivery
+from integration.rules import Refusal, RefusalCode, Rule, Start, analysis_to_json
 from integration.tickets import HelpdeskError, HelpdeskUnavailable, Status, Ticket, TicketGone
 from workers.ending import let_go
 from workers.run import Due, Run, What

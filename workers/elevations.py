@@ -8,8 +8,6 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 from integration.entra.errors import EntraError, EntraUnavailable, SignInNeeded
-from integration.journal import Kind
-from integration.rules import Plan, Refusal, RefusalCode, analysis_to_json
 from ulid import ULID
 
 from integration import comments as words
@@ -24,8 +22,10 @@ from integration.elevation import (
     backoff,
     move,
 )
+from integration.journal import Kind
 from integration.records import elevations, journal, people
 from integration.records.elevations import Overtaken
+from integration.rules import Plan, Refusal, RefusalCode, analysis_to_json
 from integration.targets import Eligibility, Target
 from integration.tickets import HelpdeskError, Ticket, TicketGone
 from workers.deliveries import reason_to_end

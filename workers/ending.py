@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import sqlalchemy as sa
-from integration.journal import Kind
 
 from integration import comments as words
 from integration.comments import Step
@@ -16,6 +15,7 @@ from integration.elevation import (
     State,
     give_back_at,
 )
+from integration.journal import Kind
 from integration.records import elevations
 from integration.records.elevations import Overtaken
 from workers.run import Due, Run, What
@@ -103,7 +103,7 @@ def _release(run: Run, tx: sa.Connection, it: Elevation, reason: EndReason) -> l
         return due
     at = give_back_at(activation, minimum=run.deployment.settings.give_back_minimum)
     wait = activation.state is ActivationState.ACTIVE and at > run.now
-    text = words.letting_go(reason, at, run.deployment.settings.zone) if wait else None
+    waiting = words.letting_go(reason, at, run.deployment.settings.zone) if wait else None
     backstop = max(at, run.now) + run.deployment.settings.give_back_minimum
     _, due = settle(
         run,
@@ -113,7 +113,7 @@ def _release(run: Run, tx: sa.Connection, it: Elevation, reason: EndReason) -> l
         kind=Kind.ELEVATION_ENDING,
         due_at=backstop,
         step=Step.LETTING_GO,
-        text=text,
+        text=waiting,
         facts={"reason": reason},
     )
     if not others:

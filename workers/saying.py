@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
-from integration.journal import Kind
 
 from integration import comments as words
 from integration.elevation import Elevation, State, move
+from integration.journal import Kind
 from integration.records import comments, elevations, journal
 from workers.run import Due, Run, What
 

@@ -3,10 +3,11 @@
 An installed package that names an adapter in that group is as good as one of ours.
 """
 
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from integration.tickets import Helpdesk
 
@@ -39,3 +40,15 @@ def load(kind: str) -> Adapter:
         known = ", ".join(sorted(entry_points(group=GROUP).names))
         raise UnknownHelpdesk(f"There is no helpdesk of the kind {kind!r}. Known kinds: {known}.")
     return cast(Adapter, next(iter(found.values())).load())
+
+
+def connect(connection: str, table: Mapping[str, Any]) -> Helpdesk:
+    """The helpdesk that the settings' table `[helpdesks.<connection>]` describes. Raises ValueError with words."""
+    table = dict(table)
+    adapter = load(str(table.pop("kind", "generic")))
+    try:
+        return adapter(connection, adapter.Settings.model_validate(table))
+    except ValidationError as error:
+        # Never the values: a mistyped secret must not reach a terminal or a log.
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ValueError(f"[helpdesks.{connection}] is not usable: {wrong}") from None

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from ulid import ULID
 
 from integration.elevation import LEASE
@@ -41,7 +42,7 @@ def store(tx: sa.Connection, connection: str, event: TicketEvent, *, now: dateti
             "secret": event.secret,
             "revision": event.revision,
             "received_at": now,
-            "due_at": now,
+            "due_at": None if event.own else now,
             "version": 1,
             "attempts": 0,
         },
@@ -49,10 +50,9 @@ def store(tx: sa.Connection, connection: str, event: TicketEvent, *, now: dateti
     return None if kept is None else row_id
 
 
-def _insert_once(tx: sa.Connection) -> sa.dialects.sqlite.Insert | sa.dialects.postgresql.Insert:
-    if tx.dialect.name == "postgresql":
-        return sa.dialects.postgresql.insert(deliveries).on_conflict_do_nothing()
-    return sa.dialects.sqlite.insert(deliveries).on_conflict_do_nothing()
+def _insert_once(tx: sa.Connection) -> postgresql.Insert | sqlite.Insert:
+    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
+    return dialect.insert(deliveries).on_conflict_do_nothing()
 
 
 def claim(tx: sa.Connection, row_id: str, *, now: datetime) -> Delivery | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,11 +15,11 @@ class Overtaken(Exception):
     """Somebody else changed the row since it was read: undo the transaction, look again."""
 
 
-def _elevation(row: sa.Row[tuple[object, ...]]) -> Elevation:
+def _elevation(row: sa.Row[Any]) -> Elevation:
     return Elevation(**{**row._mapping, "state": State(row._mapping["state"])})
 
 
-def _activation(row: sa.Row[tuple[object, ...]]) -> Activation:
+def _activation(row: sa.Row[Any]) -> Activation:
     return Activation(**{**row._mapping, "state": ActivationState(row._mapping["state"])})
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 KINDS = frozenset(
-    [
+    {
         "pick.planned",
         "pick.offered",
         "pick.refused",
@@ -49,7 +49,7 @@ KINDS = frozenset(
         "privacy.erased",
         "log.continued",
         "checkpoint.signed",
-    ]
+    }
 )
 _KEYS = {"v", "log", "seq", "at", "kind", "elevation", "activation", "cause", "facts", "private", "prev"}
 _LARGEST = 2**53 - 1

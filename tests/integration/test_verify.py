@@ -53,18 +53,14 @@ def test_an_honest_export_fits_and_says_what_was_not_checked(export):
     assert any("tenant's own audit log" in line for line in report.not_checked)
 
 
-@pytest.mark.parametrize("parity", [0, 1])
-def test_flipping_any_byte_names_exactly_the_entry_that_was_touched(export, parity):
-    """Trust row 39. Every second entry is changed at once, so that each also shows it accuses no neighbour."""
-    touched = list(range(parity, 50, 2))
-
+def test_flipping_any_byte_names_the_entry_that_was_touched(export):
+    """Trust row 39. All fifty are touched at once, at the same place; the next test touches one at a time."""
     for at in range(max(len(line) for line in export.lines)):
-        lines = list(export.lines)
-        for i in touched:
-            place = at % len(lines[i])
-            lines[i] = lines[i][:place] + bytes([lines[i][place] ^ 0x01]) + lines[i][place + 1 :]
-        problems = verify(lines).problems
-        assert {p.seq for p in problems} == {i + 1 for i in touched}, f"byte {at}"
+        lines = []
+        for line in export.lines:
+            place = at % len(line)
+            lines.append(line[:place] + bytes([line[place] ^ 0x01]) + line[place + 1 :])
+        assert {p.seq for p in verify(lines).problems} == set(range(1, 51)), f"byte {at}"
 
 
 def test_a_random_change_anywhere_in_the_file_names_the_entry_first(export):
@@ -75,9 +71,11 @@ def test_a_random_change_anywhere_in_the_file_names_the_entry_first(export):
     for at in [dice.randrange(len(whole)) for _ in range(300)] + [i for i, b in enumerate(whole) if b == 0x0A]:
         changed = bytearray(whole)
         changed[at] ^= dice.randrange(1, 256)
-        first = verify(_split(bytes(changed))).first
-        assert first is not None, at
-        assert first.seq == whole[:at].count(b"\n") + 1
+        named = [p.seq for p in verify(_split(bytes(changed))).problems]
+        assert named, at
+        assert named[0] == whole[:at].count(b"\n") + 1
+        # Where the lines are still the same ones, no neighbour is accused.
+        assert len(named) == 1 or changed.count(b"\n") != whole.count(b"\n")
 
 
 def test_a_chain_rewritten_after_an_entry_passes_alone_and_fails_with_one_anchor(export):

@@ -56,7 +56,7 @@ _LARGEST = 2**53 - 1
 _LOG = re.compile(r"te-[0-9a-f]{16}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
-_ANCHOR = re.compile(r"(0|[1-9][0-9]{0,15}):([0-9a-f]{32,64})")
+_ANCHOR = re.compile(r"([1-9][0-9]{0,15}):([0-9a-f]{32,64})")
 _WITNESS = re.compile(r"\bJournal\s+([1-9][0-9]{0,15})" + r"\s+([0-9a-f]{8})" * 4 + r"\b")
 _NOTE = re.compile(
     r"ticket-elevate/journal/checkpoint/v1\n(te-[0-9a-f]{16})\n(0|[1-9][0-9]{0,15})\n([0-9a-f]{64})\n"
@@ -64,6 +64,7 @@ _NOTE = re.compile(
 )
 _SPKI = bytes.fromhex("302a300506032b6570032100")  # what stands before the 32 bytes of an Ed25519 key in a PEM file
 _LINE_LIMIT = 1_000_000
+_quote = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Unreadable(Exception):
@@ -125,7 +126,7 @@ def canonical(value: object) -> str:
     """RFC 8785, for what stands in a journal: objects, texts, whole numbers, true, false, null. Raises ValueError."""
     if isinstance(value, str):
         value.encode()  # half a character raises UnicodeEncodeError, which is a ValueError
-        return json.dumps(value, ensure_ascii=False)
+        return _quote(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int) and abs(value) <= _LARGEST:
@@ -137,8 +138,9 @@ def canonical(value: object) -> str:
     raise ValueError("only texts, whole numbers below 2^53, true, false, null and objects stand in a journal")
 
 
-def entry_hash(entry: object) -> str:
-    return hashlib.sha256(b"ticket-elevate/journal/entry/v1\x00" + canonical(entry).encode()).hexdigest()
+def entry_hash(entry: str) -> str:
+    """The hash of an entry in its canonical form."""
+    return hashlib.sha256(b"ticket-elevate/journal/entry/v1\x00" + entry.encode()).hexdigest()
 
 
 def genesis(log: str) -> str:
@@ -163,7 +165,7 @@ def verify(
     """
     report = Report()
     notes = [_read_note(c) for c in checkpoints]
-    wanted = {*anchors, *((n.seq, n.hash) for n in notes)}
+    wanted = {*anchors, *((n.seq, n.hash) for n in notes if n.seq)}
     chain = _Chain(report, keep={seq for seq, _ in wanted})
     for line in lines:
         chain.take(line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line)
@@ -192,12 +194,11 @@ class _Chain:
         self.report.entries += 1
         expected = self.last + self.skipped + 1
         try:
-            entry, stated, private = _read(line)
+            entry, stated, private, computed = _read(line)
         except (ValueError, RecursionError) as e:
             self._break(expected, f"Its line cannot be read as an entry: {_say(e)}.")
             self.skipped, self.heads = self.skipped + 1, None
             return
-        computed = entry_hash(entry)
         if not hmac.compare_digest(computed, stated):
             self._break(expected, "Its content does not have the hash that stands beside it.")
             self.skipped, self.heads = self.skipped + 1, {computed, stated}
@@ -248,8 +249,11 @@ class _Chain:
         self.report.breaks.append(Problem(seq, text))
 
 
-def _read(line: bytes) -> tuple[dict[str, Any], str, dict[str, Any]]:
-    """The entry, its hash and its opened values. Raises ValueError (also UnicodeDecodeError) or RecursionError."""
+def _read(line: bytes) -> tuple[dict[str, Any], str, dict[str, Any], str]:
+    """The entry, the hash beside it, its opened values, and the hash that it has.
+
+    Raises ValueError (also UnicodeDecodeError) or RecursionError.
+    """
     line = line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
     if len(line) > _LINE_LIMIT:
         raise ValueError("it is too long")
@@ -257,13 +261,14 @@ def _read(line: bytes) -> tuple[dict[str, Any], str, dict[str, Any]]:
     row = json.loads(text, object_pairs_hook=_once, parse_float=_refuse, parse_constant=_refuse)
     if not isinstance(row, dict) or set(row) != {"entry", "hash", "private"}:
         raise ValueError("it does not have exactly entry, hash and private")
-    if canonical(row) != text:
-        raise ValueError("it is not written in the canonical form")
     entry, stated, private = row["entry"], row["hash"], row["private"]
+    exact = canonical(entry)
+    if text != f'{{"entry":{exact},"hash":{canonical(stated)},"private":{canonical(private)}}}':
+        raise ValueError("it is not written in the canonical form")
     if not isinstance(stated, str) or not _HASH.fullmatch(stated) or not isinstance(private, dict):
         raise ValueError("its hash or its private values are malformed")
     _check_shape(entry)
-    return entry, stated, private
+    return entry, stated, private, entry_hash(exact)
 
 
 def _check_shape(entry: Any) -> None:
@@ -326,13 +331,10 @@ def _opens(shown: object, name: str, committed: str) -> bool:
 
 
 def _meet(report: Report, chain: _Chain, seq: int, head: str) -> None:
-    if seq == 0:  # a checkpoint of a log that was still empty
-        met = any(genesis(log).startswith(head) for log in chain.logs) or not chain.logs
-    elif seq > chain.last + chain.skipped and seq not in chain.kept:
+    if seq > chain.last + chain.skipped and seq not in chain.kept:
         report.anchors_beyond.append((seq, head))
         return
-    else:
-        met = any(digest.startswith(head) for digest in chain.kept.get(seq, ()))
+    met = any(digest.startswith(head) for digest in chain.kept.get(seq, ()))
     (report.anchors_met if met else report.anchors_missed).append((seq, head))
 
 
@@ -364,6 +366,8 @@ def _check_notes(report: Report, chain: _Chain, notes: list[_Note], key: bytes |
     for n in notes:
         if chain.logs and n.log not in chain.logs:
             report.checkpoints.append(Problem(n.seq, "A checkpoint at this entry is of another log."))
+        if n.seq == 0 and n.hash != genesis(n.log):  # signed while the log was still empty
+            report.checkpoints.append(Problem(0, "A checkpoint of the empty log does not hold its beginning."))
         if before is not None and n.previous != before.digest:
             report.checkpoints.append(Problem(n.seq, "A checkpoint here does not name the one given before it."))
         signed = None if key is None else _signed(n, key)

@@ -132,7 +132,7 @@ def test_exchanged_entries_are_named(export):
 def test_an_entry_hashed_again_is_betrayed_by_the_next(export):
     row = json.loads(export.lines[6])
     row["entry"]["facts"]["duration_seconds"] = 28800
-    row["hash"] = verifier.entry_hash(row["entry"])
+    row["hash"] = verifier.entry_hash(verifier.canonical(row["entry"]))
     lines = [*export.lines[:6], rfc8785.dumps(row), *export.lines[7:]]
 
     report = verify(lines)
@@ -177,6 +177,14 @@ def test_checkpoints_that_follow_one_another_are_met(export):
 def test_a_checkpoint_that_is_left_out_is_noticed(export):
     report = verify(export.lines, checkpoints=[note(export, 20), note(export, 50, previous="1" * 64)])
     assert [p.seq for p in report.checkpoints] == [50]
+
+
+def test_a_checkpoint_of_the_empty_log_begins_the_row(export):
+    zero = sign_checkpoint(Checkpoint(LOG, 0, empty(LOG).hash, START), KEY, name=NAME).encode()
+    wrong = sign_checkpoint(Checkpoint(LOG, 0, "a" * 64, START), KEY, name=NAME).encode()
+
+    assert verify(export.lines, checkpoints=[zero], public_key=PUBLIC).ok
+    assert not verify(export.lines, checkpoints=[wrong], public_key=PUBLIC).ok
 
 
 def test_a_checkpoint_by_another_key_is_refused(export):
@@ -242,7 +250,7 @@ def test_unknown_keys_and_kinds_do_not_fit():
     row = json.loads(make_export(1).lines[0])
     for change in ({"kind": "pick.invented"}, {"extra": "x"}, {"v": 2}, {"v": True}):
         entry = row["entry"] | change
-        changed = {"entry": entry, "hash": verifier.entry_hash(entry), "private": row["private"]}
+        changed = {"entry": entry, "hash": verifier.entry_hash(verifier.canonical(entry)), "private": row["private"]}
         assert verify([rfc8785.dumps(changed)]).first.seq == 1
 
 
@@ -292,7 +300,7 @@ def test_the_command_takes_the_key_in_every_form_and_exits_0(files, key):
     assert "Everything that was checked fits." in ran.output
 
 
-@pytest.mark.parametrize("anchor", ["9", "9:abc", "x:" + "a" * 32, "9:" + "a" * 31])
+@pytest.mark.parametrize("anchor", ["9", "9:abc", "x:" + "a" * 32, "0:" + "a" * 32, "9:" + "a" * 31])
 def test_an_anchor_too_short_to_prove_anything_is_refused(files, anchor):
     """Trust section 0, item 5."""
     ran = CliRunner().invoke(journal, ["verify", str(files / "export.jsonl"), "--anchor", anchor])

@@ -83,6 +83,7 @@ class Problem:
 class Report:
     """What was found. `ok` is the verdict; `first` the first entry that does not fit."""
 
+    logs: list[str] = field(default_factory=list)  # more than one: each goes on from a damaged one before it
     entries: int = 0
     first_at: str | None = None
     last_at: str | None = None
@@ -169,7 +170,7 @@ def verify(
     chain = _Chain(report, keep={seq for seq, _ in wanted})
     for line in lines:
         chain.take(line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line)
-    report.last_seq = chain.last + chain.skipped
+    report.logs, report.last_seq = chain.logs, chain.last + chain.skipped
     for seq, head in sorted(wanted):
         _meet(report, chain, seq, head)
     _check_notes(report, chain, notes, public_key)
@@ -484,6 +485,7 @@ def render(report: Report) -> str:
     """The report for a person. Nothing of the export is quoted but numbers and times."""
     r = report
     out = [f"Entries: {r.entries}" + (f", from {r.first_at} to {r.last_at}" if r.first_at else "")]
+    out.append("Log: " + (", continued as ".join(r.logs) or "none"))
     out.append("Gaps: " + (", ".join(f"{a} to {b}" for a, b in r.gaps) or "none"))
     out.append(f"Breaks: {len(r.breaks) or 'none'}")
     for words, heads in (

@@ -217,8 +217,25 @@ def test_a_log_that_goes_on_after_a_broken_one_is_followed(export):
     )
     line = export_line(first.entry_json, first.hash, {}).encode()
 
-    assert verify([*export.lines, line], [(50, old_hash), (1, first.hash)]).ok
+    report = verify([*export.lines, line], [(50, old_hash), (1, first.hash)])
+    assert report.ok
+    assert f"Log: {LOG}, continued as te-00000000000000aa" in verifier.render(report)
     assert verify([*export.lines[:49], line]).first.seq == 1
+
+
+def test_a_log_cut_short_and_continued_is_still_missed_by_whoever_saw_the_rest(export):
+    """Trust row 41, by way of a continuation that names the shorter end."""
+    first = append(
+        empty("te-00000000000000aa"),
+        at=START + timedelta(days=1),
+        kind=Kind.LOG_CONTINUED,
+        cause="admin",
+        facts=continuation(LOG, 30, export.heads[29]),
+    )
+    lines = [*export.lines[:30], export_line(first.entry_json, first.hash, {}).encode()]
+
+    assert verify(lines).ok
+    assert verify(lines, [(45, export.heads[44])]).anchors_beyond == [(45, export.heads[44])]
 
 
 def test_another_logs_entries_are_not_taken_for_this_ones(export):

@@ -50,7 +50,9 @@ def parse_keys(text: str) -> tuple[Key, ...]:
         if line.strip() and not line.lstrip().startswith("#"):
             keys.append(_key(line.split(), number))
     if not keys:
-        raise SetupWrong("The key file holds no key. Put one line into it, as `ticket-elevate keys generate` prints it.")
+        raise SetupWrong(
+            "The key file holds no key. Put one line into it, as `ticket-elevate keys generate` prints it."
+        )
     if len({key.id for key in keys}) != len(keys):
         raise SetupWrong("The key file holds two keys with the same id.")
     return tuple(keys)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 KINDS = frozenset(
-    [
+    {
         "pick.planned",
         "pick.offered",
         "pick.refused",
@@ -50,14 +50,14 @@ KINDS = frozenset(
         "privacy.erased",
         "log.continued",
         "checkpoint.signed",
-    ]
+    }
 )
 _KEYS = {"v", "log", "seq", "at", "kind", "elevation", "activation", "cause", "facts", "private", "prev"}
 _LARGEST = 2**53 - 1
 _LOG = re.compile(r"te-[0-9a-f]{16}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
-_ANCHOR = re.compile(r"(0|[1-9][0-9]{0,15}):([0-9a-f]{32,64})")
+_ANCHOR = re.compile(r"([1-9][0-9]{0,15}):([0-9a-f]{32,64})")
 _WITNESS = re.compile(r"\bJournal\s+([1-9][0-9]{0,15})" + r"\s+([0-9a-f]{8})" * 4 + r"\b")
 _NOTE = re.compile(
     r"ticket-elevate/journal/checkpoint/v1\n(te-[0-9a-f]{16})\n(0|[1-9][0-9]{0,15})\n([0-9a-f]{64})\n"
@@ -65,6 +65,7 @@ _NOTE = re.compile(
 )
 _SPKI = bytes.fromhex("302a300506032b6570032100")  # what stands before the 32 bytes of an Ed25519 key in a PEM file
 _LINE_LIMIT = 1_000_000
+_quote = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Unreadable(Exception):
@@ -83,6 +84,7 @@ class Problem:
 class Report:
     """What was found. `ok` is the verdict; `first` the first entry that does not fit."""
 
+    logs: list[str] = field(default_factory=list)  # more than one: each goes on from a damaged one before it
     entries: int = 0
     first_at: str | None = None
     last_at: str | None = None
@@ -126,7 +128,7 @@ def canonical(value: object) -> str:
     """RFC 8785, for what stands in a journal: objects, texts, whole numbers, true, false, null. Raises ValueError."""
     if isinstance(value, str):
         value.encode()  # half a character raises UnicodeEncodeError, which is a ValueError
-        return json.dumps(value, ensure_ascii=False)
+        return _quote(value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int) and abs(value) <= _LARGEST:
@@ -138,8 +140,9 @@ def canonical(value: object) -> str:
     raise ValueError("only texts, whole numbers below 2^53, true, false, null and objects stand in a journal")
 
 
-def entry_hash(entry: object) -> str:
-    return hashlib.sha256(b"ticket-elevate/journal/entry/v1\x00" + canonical(entry).encode()).hexdigest()
+def entry_hash(entry: str) -> str:
+    """The hash of an entry in its canonical form."""
+    return hashlib.sha256(b"ticket-elevate/journal/entry/v1\x00" + entry.encode()).hexdigest()
 
 
 def genesis(log: str) -> str:
@@ -164,11 +167,11 @@ def verify(
     """
     report = Report()
     notes = [_read_note(c) for c in checkpoints]
-    wanted = {*anchors, *((n.seq, n.hash) for n in notes)}
+    wanted = {*anchors, *((n.seq, n.hash) for n in notes if n.seq)}
     chain = _Chain(report, keep={seq for seq, _ in wanted})
     for line in lines:
         chain.take(line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line)
-    report.last_seq = chain.last + chain.skipped
+    report.logs, report.last_seq = chain.logs, chain.last + chain.skipped
     for seq, head in sorted(wanted):
         _meet(report, chain, seq, head)
     _check_notes(report, chain, notes, public_key)
@@ -193,12 +196,11 @@ class _Chain:
         self.report.entries += 1
         expected = self.last + self.skipped + 1
         try:
-            entry, stated, private = _read(line)
+            entry, stated, private, computed = _read(line)
         except (ValueError, RecursionError) as e:
             self._break(expected, f"Its line cannot be read as an entry: {_say(e)}.")
             self.skipped, self.heads = self.skipped + 1, None
             return
-        computed = entry_hash(entry)
         if not hmac.compare_digest(computed, stated):
             self._break(expected, "Its content does not have the hash that stands beside it.")
             self.skipped, self.heads = self.skipped + 1, {computed, stated}
@@ -249,8 +251,11 @@ class _Chain:
         self.report.breaks.append(Problem(seq, text))
 
 
-def _read(line: bytes) -> tuple[dict[str, Any], str, dict[str, Any]]:
-    """The entry, its hash and its opened values. Raises ValueError (also UnicodeDecodeError) or RecursionError."""
+def _read(line: bytes) -> tuple[dict[str, Any], str, dict[str, Any], str]:
+    """The entry, the hash beside it, its opened values, and the hash that it has.
+
+    Raises ValueError (also UnicodeDecodeError) or RecursionError.
+    """
     line = line[:-2] if line.endswith(b"\r\n") else line.removesuffix(b"\n")
     if len(line) > _LINE_LIMIT:
         raise ValueError("it is too long")
@@ -258,13 +263,14 @@ def _read(line: bytes) -> tuple[dict[str, Any], str, dict[str, Any]]:
     row = json.loads(text, object_pairs_hook=_once, parse_float=_refuse, parse_constant=_refuse)
     if not isinstance(row, dict) or set(row) != {"entry", "hash", "private"}:
         raise ValueError("it does not have exactly entry, hash and private")
-    if canonical(row) != text:
-        raise ValueError("it is not written in the canonical form")
     entry, stated, private = row["entry"], row["hash"], row["private"]
+    exact = canonical(entry)
+    if text != f'{{"entry":{exact},"hash":{canonical(stated)},"private":{canonical(private)}}}':
+        raise ValueError("it is not written in the canonical form")
     if not isinstance(stated, str) or not _HASH.fullmatch(stated) or not isinstance(private, dict):
         raise ValueError("its hash or its private values are malformed")
     _check_shape(entry)
-    return entry, stated, private
+    return entry, stated, private, entry_hash(exact)
 
 
 def _check_shape(entry: Any) -> None:
@@ -327,13 +333,10 @@ def _opens(shown: object, name: str, committed: str) -> bool:
 
 
 def _meet(report: Report, chain: _Chain, seq: int, head: str) -> None:
-    if seq == 0:  # a checkpoint of a log that was still empty
-        met = any(genesis(log).startswith(head) for log in chain.logs) or not chain.logs
-    elif seq > chain.last + chain.skipped and seq not in chain.kept:
+    if seq > chain.last + chain.skipped and seq not in chain.kept:
         report.anchors_beyond.append((seq, head))
         return
-    else:
-        met = any(digest.startswith(head) for digest in chain.kept.get(seq, ()))
+    met = any(digest.startswith(head) for digest in chain.kept.get(seq, ()))
     (report.anchors_met if met else report.anchors_missed).append((seq, head))
 
 
@@ -365,6 +368,8 @@ def _check_notes(report: Report, chain: _Chain, notes: list[_Note], key: bytes |
     for n in notes:
         if chain.logs and n.log not in chain.logs:
             report.checkpoints.append(Problem(n.seq, "A checkpoint at this entry is of another log."))
+        if n.seq == 0 and n.hash != genesis(n.log):  # signed while the log was still empty
+            report.checkpoints.append(Problem(0, "A checkpoint of the empty log does not hold its beginning."))
         if before is not None and n.previous != before.digest:
             report.checkpoints.append(Problem(n.seq, "A checkpoint here does not name the one given before it."))
         signed = None if key is None else _signed(n, key)
@@ -481,6 +486,7 @@ def render(report: Report) -> str:
     """The report for a person. Nothing of the export is quoted but numbers and times."""
     r = report
     out = [f"Entries: {r.entries}" + (f", from {r.first_at} to {r.last_at}" if r.first_at else "")]
+    out.append("Log: " + (", continued as ".join(r.logs) or "none"))
     out.append("Gaps: " + (", ".join(f"{a} to {b}" for a, b in r.gaps) or "none"))
     out.append(f"Breaks: {len(r.breaks) or 'none'}")
     for words, heads in (

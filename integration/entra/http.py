@@ -1,0 +1,62 @@
+"""The one way out to the tenant, used by MSAL and by Graph alike.
+
+MSAL has no timeout of its own, and its `verify=` is silently beaten by REQUESTS_CA_BUNDLE; both are therefore
+given with every call. Redirects are never followed.
+"""
+
+import os
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+
+def _session() -> requests.Session:
+    # Only a connection that was never made is tried again: a code or a rotated refresh token, or an activation, may
+    # have been spent when a read times out. Without respect_retry_after_header=False urllib3 turns a 429 into an error.
+    retries = Retry(
+        connect=2,
+        read=0,
+        status=0,
+        other=0,
+        redirect=0,
+        backoff_factor=0.2,
+        allowed_methods=None,
+        respect_retry_after_header=False,
+        raise_on_status=False,
+    )
+    session = requests.Session()
+    session.mount("https://", HTTPAdapter(max_retries=retries))
+    # One session serves all technicians: nothing may travel from one's answer into another's request.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return session
+
+
+class EntraHttp:
+    """MSAL's `http_client` duck type (get, post, close) and `request` for Graph.
+
+    `ca_bundle`: path of a PEM file to trust instead of the usual ones. `timeout`: seconds to connect, seconds to read.
+    Raises requests' own exceptions; the callers translate them.
+    """
+
+    def __init__(self, ca_bundle: str | None = None, timeout: tuple[float, float] = (3.05, 10)) -> None:
+        self._fixed: dict[str, Any] = {"verify": ca_bundle or True, "timeout": timeout, "allow_redirects": False}
+        self._session = _session()
+        self._pid = os.getpid()
+
+    def request(self, method: str, url: str, **kwargs: Any) -> requests.Response:
+        if self._pid != os.getpid():
+            # A forked worker must not talk over its parent's TLS connection.
+            self._session, self._pid = _session(), os.getpid()
+        return self._session.request(method, url, **{**self._fixed, **kwargs})
+
+    def get(self, url: str, **kwargs: Any) -> requests.Response:
+        return self.request("GET", url, **kwargs)
+
+    def post(self, url: str, **kwargs: Any) -> requests.Response:
+        return self.request("POST", url, **kwargs)
+
+    def close(self) -> None:
+        self._session.close()

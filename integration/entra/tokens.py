@@ -1,0 +1,170 @@
+"""Access tokens for workers and pages, out of one sealed row per technician.
+
+Two workers that refresh together may both spend the same refresh token, after which the row is dead at a tenant with
+one-time tokens. Hence: take a lease, read again, refresh, save by compare-and-set, and never save after a failure
+(MSAL drops an expired token while it looks, so that its cache "has changed" although the refresh failed).
+"""
+
+import json
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from uuid import uuid4
+
+import msal
+import requests
+
+from integration.entra import words
+from integration.entra.errors import EntraUnavailable, SignInNeeded, Unsealable
+from integration.entra.seal import Sealer
+from integration.entra.sign_in import GRAPH_SCOPES, SignedIn, SignIn
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=60)  # longer than the slowest discovery and refresh with their retries
+_MARGIN = 300  # seconds; MSAL refreshes a token with less left
+_MEMO = 1000
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """One technician's sealed sign-in. `version` rises by one with each write and is part of what the seal binds."""
+
+    ciphertext: bytes = field(repr=False)
+    version: int
+    home_account_id: str
+
+
+class TokenStore(Protocol):
+    """Rows keyed by (tid, oid). Each method is one short transaction of its own."""
+
+    def read(self, tid: str, oid: str) -> TokenRow | None: ...
+
+    def lease(self, tid: str, oid: str, *, holder: str, until: datetime, now: datetime) -> bool:
+        """True if the row is now `holder`'s until `until`; False if another's lease has not ended, or no row is."""
+        ...
+
+    def save(self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str) -> bool:
+        """Write `ciphertext` as `version` + 1 where the row has `version` and `holder`'s lease. False: it had not."""
+        ...
+
+    def release(self, tid: str, oid: str, *, holder: str) -> None: ...
+
+    def put(self, tid: str, oid: str, *, ciphertext: bytes, version: int, home_account_id: str, now: datetime) -> bool:
+        """After a sign-in: write `version` where the row has `version` - 1 (or, for 1, is not there), ending leases."""
+        ...
+
+    def delete(self, tid: str, oid: str) -> None: ...
+
+
+class Tokens:
+    """Gives out access tokens for Graph. Build one per process."""
+
+    def __init__(self, sign_in: SignIn, store: TokenStore, seal: Sealer) -> None:
+        self._client = sign_in.client
+        self._store = store
+        self._seal = seal
+        self._memo: OrderedDict[tuple[str, str, int], tuple[str, float]] = OrderedDict()
+
+    def keep(self, signed: SignedIn, *, now: datetime) -> None:
+        """Store a validated sign-in in place of what was there. Raises EntraUnavailable if others keep writing."""
+        for _ in range(5):
+            row = self._store.read(signed.tid, signed.oid)
+            version = row.version + 1 if row else 1
+            blob = self._seal.seal(signed.cache.encode(), tid=signed.tid, oid=signed.oid, version=version)
+            home = signed.home_account_id
+            if self._store.put(signed.tid, signed.oid, ciphertext=blob, version=version, home_account_id=home, now=now):
+                return
+        raise EntraUnavailable("Your sign-in could not be stored. Please try again in a moment.")
+
+    def forget(self, tid: str, oid: str) -> None:
+        """Delete the stored sign-in. It revokes nothing at Entra."""
+        self._store.delete(tid, oid)
+        for key in [key for key in list(self._memo) if key[:2] == (tid, oid)]:
+            self._memo.pop(key, None)
+
+    def access_token(self, tid: str, oid: str, *, now: datetime, claims: str | None = None, force: bool = False) -> str:
+        """A token for GRAPH_SCOPES. `claims`: a challenge to answer silently; `force`: a fresh one.
+
+        Raises SignInNeeded, StepUpNeeded, SetupWrong, EntraUnavailable (also when another worker is renewing).
+        """
+        row = self._row(tid, oid)
+        if claims is None and not force and (token := self._at_hand(tid, oid, row, now)):
+            return token
+        holder = uuid4().hex
+        if not self._store.lease(tid, oid, holder=holder, until=now + LEASE, now=now):
+            raise EntraUnavailable("Your sign-in is being renewed at this moment; it is tried again.", after=1)
+        try:
+            return self._renew(tid, oid, holder, claims, force)
+        finally:
+            self._store.release(tid, oid, holder=holder)
+
+    def _row(self, tid: str, oid: str) -> TokenRow:
+        row = self._store.read(tid, oid)
+        if row is None:
+            raise SignInNeeded("Please sign in with Microsoft once, so that roles can be activated in your name.")
+        return row
+
+    def _at_hand(self, tid: str, oid: str, row: TokenRow, now: datetime) -> str | None:
+        enough = now.timestamp() + _MARGIN
+        known = self._memo.get((tid, oid, row.version))
+        if known and known[1] > enough:
+            return known[0]
+        cache, _ = self._opened(tid, oid, row)
+        return self._remember(tid, oid, row, cache, enough)
+
+    def _remember(self, tid: str, oid: str, row: TokenRow, cache: Any, enough: float) -> str | None:
+        query = {"home_account_id": row.home_account_id, "client_id": self._client.settings.client_id}
+        kind = cache.CredentialType.ACCESS_TOKEN
+        for entry in cache.search(kind, target=list(GRAPH_SCOPES), query=query):
+            if float(entry["expires_on"]) > enough:
+                self._memo[(tid, oid, row.version)] = (str(entry["secret"]), float(entry["expires_on"]))
+                while len(self._memo) > _MEMO:
+                    self._memo.popitem(last=False)
+                return str(entry["secret"])
+        return None
+
+    def _opened(self, tid: str, oid: str, row: TokenRow) -> tuple[Any, Any]:
+        """(MSAL cache, account) of a row. A row that does not open asks for a sign-in and is kept."""
+        cache = msal.SerializableTokenCache()
+        try:
+            plain = self._seal.open(row.ciphertext, tid=tid, oid=oid, version=row.version).decode()
+            if not isinstance(json.loads(plain), dict):
+                raise ValueError
+            cache.deserialize(plain)
+            accounts = list(cache.search(cache.CredentialType.ACCOUNT))
+        except (Unsealable, ValueError):
+            log.error("stored sign-in does not open", extra={"tid": tid, "oid": oid, "row_version": row.version})
+            raise SignInNeeded("Your stored sign-in cannot be opened. Please sign in again.") from None
+        if len(accounts) != 1 or accounts[0].get("home_account_id") != row.home_account_id:
+            log.error("stored sign-in is somebody else's", extra={"tid": tid, "oid": oid, "row_version": row.version})
+            raise SignInNeeded("Your stored sign-in cannot be used. Please sign in again.")
+        return cache, accounts[0]
+
+    def _renew(self, tid: str, oid: str, holder: str, claims: str | None, force: bool) -> str:
+        row = self._row(tid, oid)  # again: who held the lease before us may have renewed it
+        cache, account = self._opened(tid, oid, row)
+        answer = _silent(self._client.app(cache), account, claims, force)
+        if cache.has_state_changed:
+            version = row.version + 1
+            blob = self._seal.seal(cache.serialize().encode(), tid=tid, oid=oid, version=version)
+            if not self._store.save(tid, oid, ciphertext=blob, version=row.version, holder=holder):
+                raise EntraUnavailable("Your sign-in changed at this moment; it is tried again.", after=1)
+        return answer
+
+
+def _silent(app: Any, account: Any, claims: str | None, force: bool) -> str:
+    try:
+        answer = app.acquire_token_silent_with_error(
+            list(GRAPH_SCOPES), account, claims_challenge=claims, force_refresh=force
+        )
+    except (requests.RequestException, msal.exceptions.MsalServiceError, json.JSONDecodeError):
+        # JSONDecodeError.doc would carry a cut-off answer, tokens and all.
+        raise EntraUnavailable("Microsoft Entra's sign-in service did not answer; it is tried again.") from None
+    if answer is None:
+        raise SignInNeeded("Your Microsoft sign-in has ended. Please sign in again.")
+    if "access_token" not in answer:
+        raise words.refused(answer)
+    return str(answer["access_token"])

@@ -1,0 +1,99 @@
+"""`ticket-elevate doctor`: look at every part, and say how to mend what is not right."""
+
+import sys
+from collections.abc import Iterator
+
+import click
+import redis
+import requests
+import sqlalchemy as sa
+
+from integration import settings
+from integration.deployment import Deployment
+from integration.entra.errors import EntraError
+from integration.records.tables import metadata
+from integration.rules import RulesInvalid
+from integration.tickets import Finding, HelpdeskError
+
+
+@click.command()
+def doctor() -> None:
+    """Check settings, keys, database, queue, rules, tenant and helpdesks."""
+    deployment = Deployment(settings.load())
+    findings = [Finding("settings", True), *examine(deployment)]
+    for found in findings:
+        click.echo(f"{'ok  ' if found.ok else 'FAIL'} {found.what}" + ("" if found.ok else f"\n     {found.fix}"))
+    sys.exit(0 if all(found.ok for found in findings) else 1)
+
+
+def examine(deployment: Deployment) -> Iterator[Finding]:
+    yield _keys(deployment)
+    yield _database(deployment)
+    yield _queue(deployment)
+    yield _rules(deployment)
+    yield _tenant(deployment)
+    yield from _helpdesks(deployment)
+
+
+def _keys(deployment: Deployment) -> Finding:
+    try:
+        assert deployment.sealer
+    except EntraError as error:
+        return Finding("key ring", False, f"{error} `ticket-elevate init` makes one.")
+    return Finding("key ring", True)
+
+
+def _database(deployment: Deployment) -> Finding:
+    try:
+        with deployment.records.read() as connection:
+            missing = set(metadata.tables) - set(sa.inspect(connection).get_table_names())
+    except sa.exc.SQLAlchemyError as error:
+        return Finding("database", False, f"It does not answer ({type(error).__name__}). Check database_url.")
+    fix = "Tables are missing. Run `ticket-elevate init`."
+    return Finding("database", not missing, fix)
+
+
+def _queue(deployment: Deployment) -> Finding:
+    url = deployment.settings.redis_url
+    if not url:
+        url = f"unix://{deployment.settings.data_dir.resolve()}/redis.sock"
+    try:
+        redis.Redis.from_url(url.replace("redis+socket://", "unix://"), socket_timeout=3).ping()
+    except (redis.RedisError, ValueError):
+        return Finding("queue", False, "Redis does not answer. Is `ticket-elevate run` running? Check redis_url.")
+    return Finding("queue", True)
+
+
+def _rules(deployment: Deployment) -> Finding:
+    try:
+        count = len(deployment.rules.rules)
+    except RulesInvalid as error:
+        return Finding("rules", False, str(error))
+    return Finding(f"rules ({count})", True)
+
+
+def _tenant(deployment: Deployment) -> Finding:
+    entra = deployment.settings.entra
+    url = f"{entra.authority}/v2.0/.well-known/openid-configuration"
+    try:
+        answer = requests.get(url, timeout=(3.05, 10), verify=str(entra.ca_bundle) if entra.ca_bundle else True)
+        named = answer.json().get("issuer") if answer.ok else None
+    except (requests.RequestException, ValueError):
+        return Finding("tenant", False, f"{entra.authority} does not answer. Check entra.authority and the network.")
+    if not named:
+        return Finding("tenant", False, "The authority knows no such tenant. Check entra.authority and tenant_id.")
+    return Finding("tenant", True)
+
+
+def _helpdesks(deployment: Deployment) -> Iterator[Finding]:
+    try:
+        connected = deployment.helpdesks
+    except ValueError as error:
+        yield Finding("helpdesks", False, str(error))
+        return
+    for name, helpdesk in connected.items():
+        try:
+            for found in helpdesk.check():
+                yield Finding(f"{name}: {found.what}", found.ok, found.fix)
+        except HelpdeskError as error:
+            yield Finding(name, False, str(error))

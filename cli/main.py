@@ -1,0 +1,31 @@
+"""The `ticket-elevate` command."""
+
+import sys
+
+import click
+
+from cli.demo import demo
+from cli.doctor import doctor
+from cli.export import export
+from cli.journal import journal
+from cli.rules import rules
+from cli.run import init, run
+from integration.settings import SettingsInvalid
+
+
+@click.group()
+@click.version_option(package_name="ticket-elevate")
+def commands() -> None:
+    """The smallest Entra role for the ticket a technician just picked."""
+
+
+for command in (run, init, demo, doctor, rules, journal, export):
+    commands.add_command(command)
+
+
+def main() -> None:
+    try:
+        commands()
+    except SettingsInvalid as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)

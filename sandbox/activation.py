@@ -19,7 +19,17 @@ PENDING = ("PendingApproval", "PendingAdminDecision", "PendingProvisioning", "Pe
 EXPIRATIONS = {name.lower(): name for name in ("notSpecified", "noExpiration", "afterDateTime", "afterDuration")}
 ACTIONS = {
     name.lower(): name
-    for name in ["adminAssign", "adminUpdate", "adminRemove", "selfActivate", "selfDeactivate", "adminExtend", "adminRenew", "selfExtend", "selfRenew"]
+    for name in [
+        "adminAssign",
+        "adminUpdate",
+        "adminRemove",
+        "selfActivate",
+        "selfDeactivate",
+        "adminExtend",
+        "adminRenew",
+        "selfExtend",
+        "selfRenew",
+    ]
 }
 
 

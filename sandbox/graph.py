@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import jwt
 from flask import Flask, Response, g, jsonify, request
@@ -86,7 +88,8 @@ class Graph:
             raise refusals.bad_token("Lifetime validation failed, the token is expired.")
         # Only a client that declared the capability is told at once; others find out when they refresh.
         if cp1 and (signed_in != person.sign_in_generation or not person.enabled):
-            claims_text = '{"access_token":{"nbf":{"essential":true,"value":"%d"}}}' % int(real_now().timestamp())
+            since = str(int(real_now().timestamp()))
+            claims_text = json.dumps({"access_token": {"nbf": {"essential": True, "value": since}}})
             message = "Continuous access evaluation resulted in challenge with result: InteractionRequired."
             raise refusals.bad_token(message, challenge_header(claims_text)[1])
         held = {scope.lower() for scope in claims.get("scp", "").split()}
@@ -245,8 +248,6 @@ class Graph:
         answer = {"@odata.context": f"https://graph.microsoft.com/v1.0/$metadata#{context}", "value": page}
         if skip + top < len(rows):
             more = {**request.args.to_dict(), "$skiptoken": str(skip + top)}
-            from urllib.parse import urlencode
-
             answer["@odata.nextLink"] = f"{self.tenant.graph_url}{request.path}?{urlencode(more)}"
         return jsonify(answer)
 

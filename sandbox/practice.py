@@ -6,6 +6,7 @@ import argparse
 import secrets
 from typing import Any
 
+import jwt
 from flask import Flask
 
 from sandbox.clock import Clock
@@ -66,8 +67,20 @@ class Practice:
             ("helpdesk", self.helpdesk, helpdesk),
         ):
             as_wsgi: WsgiApp = app.wsgi_app
-            server.start(self.traffic.around(side, as_wsgi))
+            server.start(self.traffic.around(side, as_wsgi, self._who))
         self.sender.start()
+
+    def _who(self, bearer: str) -> str | None:
+        """Whose token it is, for the log: a person's key or the service account."""
+        account = self.desk.by_token(bearer)
+        if account:
+            return account.id
+        try:
+            claims = jwt.decode(bearer, options={"verify_signature": False})
+        except jwt.InvalidTokenError:
+            return None
+        person = self.tenant.by_oid(str(claims.get("oid")))
+        return person.key if person else None
 
     def stop(self) -> None:
         self.sender.stop()

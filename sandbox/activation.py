@@ -93,6 +93,9 @@ def _same(row: Instance | ScheduleRequest, body: dict[str, Any]) -> bool:
 def _activate(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> ScheduleRequest:
     if any(_same(row, body) for row in tenant.instances.values()) or _is_standing(caller.person, body):
         raise refusals.already_active()
+    released = tenant.released.get((caller.person.oid, body["roleDefinitionId"], body["directoryScopeId"]))
+    if released and tenant.clock.now() < released + timedelta(seconds=tenant.release_delay):
+        raise refusals.already_active()
     if any(_same(row, body) and row.status in PENDING for row in tenant.requests.values()):
         raise refusals.already_pending()
     asked = _new_request(tenant, caller, body)
@@ -263,6 +266,7 @@ def _deactivate(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> Schedul
     if body.get("isValidationOnly") is True:
         return asked
     del tenant.instances[row.id]
+    tenant.released[(row.principal, row.role_id, row.scope)] = now
     tenant.requests[asked.id] = asked
     audit.deactivated(tenant, asked)
     return asked

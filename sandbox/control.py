@@ -28,6 +28,7 @@ SETTINGS = (
     "scope_echo",
     "token_lifetime",
     "licensed",
+    "release_delay",
 )
 
 

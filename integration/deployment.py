@@ -37,7 +37,7 @@ class Deployment:
 
     @cached_property
     def tenant(self) -> Tenant:
-        return Tenant(self.settings.entra, TokenRows(self.records), self.sealer)
+        return Tenant(self.settings.entra.connection, TokenRows(self.records), self.sealer)
 
     def link(self, elevation_id: str) -> str:
         return f"{self.settings.public_url}/elevations/{elevation_id}"

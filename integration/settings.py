@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from integration.entra.client import EntraSettings
+
 SETTINGS_VARIABLE = "TICKET_ELEVATE_SETTINGS"
 
 
@@ -53,6 +55,22 @@ class Entra(BaseModel):
         if len(given) != 1:
             raise ValueError("give exactly one of client_secret, certificate_file and assertion_file")
         return self
+
+    @property
+    def connection(self) -> EntraSettings:
+        """The same, as `integration.entra` takes it."""
+        secret = self.client_secret
+        return EntraSettings(
+            authority=self.authority,
+            tenant_id=self.tenant_id,
+            client_id=self.client_id,
+            graph_url=self.graph_url,
+            arm_url=self.arm_url,
+            client_secret=secret.get_secret_value() if secret else None,
+            certificate_path=str(self.certificate_file) if self.certificate_file else None,
+            assertion_file=str(self.assertion_file) if self.assertion_file else None,
+            ca_bundle=str(self.ca_bundle) if self.ca_bundle else None,
+        )
 
 
 class Settings(BaseSettings):

@@ -102,7 +102,8 @@ def _about(tenant: Tenant, asked: ScheduleRequest, audit_type: str) -> dict[str,
 
 def requested(tenant: Tenant, asked: ScheduleRequest) -> None:
     name = "Add member to role requested (PIM activation)"
-    write(tenant, name, by=tenant.by_oid(asked.principal), **_about(tenant, asked, "CreateRequestRoleActivation"))
+    about = _about(tenant, asked, "CreateRequestRoleActivation")
+    write(tenant, name, by=tenant.by_oid(asked.principal), at=asked.created, **about)
 
 
 def approval_requested(tenant: Tenant, asked: ScheduleRequest) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from sandbox import activation, audit
+from sandbox import activation, audit, views
 from sandbox.clock import Clock, parse, plain
 from sandbox.desk import Desk
 from sandbox.people import Eligibility, Person
@@ -19,7 +20,7 @@ from sandbox.tenant import Tenant
 from sandbox.tokens import Keys
 from sandbox.traffic import Fault, Traffic
 
-SETTINGS = [
+SETTINGS = (
     "active_minimum",
     "instance_delay",
     "audit_delay",
@@ -27,7 +28,8 @@ SETTINGS = [
     "scope_echo",
     "token_lifetime",
     "licensed",
-]
+    "release_delay",
+)
 
 
 class Control:
@@ -97,7 +99,7 @@ class Control:
             return jsonify(person.public())
 
     def _change(self, person: Person, name: str, value: Any) -> None:
-        if name in ("enabled", "mail", "upn", "name", "agent", "app_roles", "silent_step_up"):
+        if name in ("enabled", "mail", "helpdesk_mail", "upn", "name", "agent", "app_roles", "silent_step_up"):
             setattr(person, name, value)
         elif name == "revoke_sign_ins" and value:
             person.sign_in_generation += 1
@@ -165,8 +167,6 @@ class Control:
     def repeat_webhook(self) -> Response:
         """Sends a delivery of the log once more, with its id: {"id": ...}."""
         number = _body()["id"]
-        import json
-
         entry = next(e for e in reversed(self.sender.log) if e["id"] == number)
         self.sender.repeat(number, json.dumps(entry["event"], separators=(",", ":")).encode())
         return jsonify(id=number)
@@ -193,8 +193,10 @@ class Control:
                 now=plain(self.clock.now()),
                 people=[p.public() for p in self.tenant.people.values()],
                 policies={role: asdict(p) for role, p in self.tenant.policies.items()},
-                requests=[asdict(r) for r in self.tenant.requests.values()],
-                instances=[asdict(r) for r in self.tenant.instances.values()],
+                requests=[views.schedule_request(r) for r in self.tenant.requests.values()],
+                instances=[
+                    {**views.instance(r), "visible_at": plain(r.visible)} for r in self.tenant.instances.values()
+                ],
                 audit=[{"visible_at": plain(at), **row} for at, row in self.tenant.audit],
                 tickets=[
                     {**self.desk.view(t), "notes": t.notes, "history": t.history} for t in self.desk.tickets.values()

@@ -229,7 +229,7 @@ class Desk:
 
 
 def _of(person: Person) -> Account:
-    return Account(person.account, person.name, person.mail, person.agent)
+    return Account(person.account, person.name, person.helpdesk_mail or person.mail, person.agent)
 
 
 def _agents_only(by: Account) -> None:

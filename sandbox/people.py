@@ -43,7 +43,9 @@ class Person:
     enabled: bool = True
     mail: str = ""
     upn: str = ""
-    # What a silent refresh with a claims challenge does: "refuse" (interaction_required) or "ignore" (a token without it).
+    # The address that the helpdesk has for this person, when it is not the tenant's.
+    helpdesk_mail: str = ""
+    # A silent refresh with a claims challenge: "refuse" (interaction_required) or "ignore" (a token without it).
     silent_step_up: str = "refuse"
     sign_in_generation: int = 0
     token_generation: int = 0

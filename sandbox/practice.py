@@ -6,6 +6,7 @@ import argparse
 import secrets
 from typing import Any
 
+import jwt
 from flask import Flask
 
 from sandbox.clock import Clock
@@ -18,6 +19,7 @@ from sandbox.sender import Sender
 from sandbox.serve import Certificates, Server
 from sandbox.sign_in import SignIn
 from sandbox.tenant import Tenant
+from sandbox.token_endpoint import TokenEndpoint
 from sandbox.tokens import Keys
 from sandbox.traffic import Traffic, WsgiApp
 
@@ -50,6 +52,7 @@ class Practice:
         control = Control(self.clock, self.traffic, self.tenant, self.keys, self.desk, self.sender)
         login, pages, helpdesk = Flask("sandbox"), Flask("sandbox"), Flask("sandbox")
         login.register_blueprint(sign_in.blueprint())
+        login.register_blueprint(TokenEndpoint(self.tenant, self.keys).blueprint())
         pages.register_blueprint(sign_in.blueprint())
         pages.register_blueprint(control.blueprint())
         helpdesk.secret_key = secrets.token_bytes(32)
@@ -66,8 +69,20 @@ class Practice:
             ("helpdesk", self.helpdesk, helpdesk),
         ):
             as_wsgi: WsgiApp = app.wsgi_app
-            server.start(self.traffic.around(side, as_wsgi))
+            server.start(self.traffic.around(side, as_wsgi, self._who))
         self.sender.start()
+
+    def _who(self, bearer: str) -> str | None:
+        """Whose token it is, for the log: a person's key or the service account."""
+        account = self.desk.by_token(bearer)
+        if account:
+            return account.id
+        try:
+            claims = jwt.decode(bearer, options={"verify_signature": False})
+        except jwt.InvalidTokenError:
+            return None
+        person = self.tenant.by_oid(str(claims.get("oid")))
+        return person.key if person else None
 
     def stop(self) -> None:
         self.sender.stop()

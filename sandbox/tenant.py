@@ -116,6 +116,9 @@ class Tenant:
             self.scope_echo = "as_asked"
             self.token_lifetime = 4500
             self.licensed = True
+            # How long a role given back still counts as there for a new activation (12 s were seen once).
+            self.release_delay = 0.0
+            self.released: dict[tuple[str, str, str], datetime] = {}
 
     def by_oid(self, oid: str) -> Person | None:
         return next((p for p in self.people.values() if p.oid == oid), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -20,6 +21,8 @@ from sandbox.clock import Clock, plain
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+# Names the person or account of a bearer token for the log; None when it is nobody's.
+Who = Callable[[str], str | None]
 
 SECRET = re.compile(r"secret|token|assertion|password|^code$|code_verifier|^state$|^nonce$", re.IGNORECASE)
 KINDS = {"throttle", "status", "slow", "slow_answer", "lose_answer", "drop", "truncate", "challenge"}
@@ -83,20 +86,25 @@ class Traffic:
             self._number += 1
             self.log.append({"n": self._number, "at": plain(self._clock.now()), **entry})
 
-    def around(self, side: str, app: WsgiApp) -> WsgiApp:
+    def around(self, side: str, app: WsgiApp, who: Who) -> WsgiApp:
         """`app` with the log and the faults in front of it. The control API itself is neither logged nor hurt."""
 
         def handle(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
             if str(environ.get("PATH_INFO", "")).startswith("/_practice/"):
                 return app(environ, start_response)
-            return self._handle(side, app, environ, start_response)
+            return self._handle(side, app, who, environ, start_response)
 
         return handle
 
-    def _handle(self, side: str, app: WsgiApp, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def _handle(
+        self, side: str, app: WsgiApp, who: Who, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
         method, path = str(environ["REQUEST_METHOD"]), str(environ["PATH_INFO"])
         body = _read_body(environ)
         entry: dict[str, Any] = {"side": side, "method": method, "path": path}
+        bearer = str(environ.get("HTTP_AUTHORIZATION", "")).partition(" ")[2].strip()
+        if bearer:
+            entry["who"] = who(bearer)
         if environ.get("QUERY_STRING"):
             entry["query"] = _without_secrets_form(environ["QUERY_STRING"])
         if method != "GET" and body:
@@ -136,7 +144,7 @@ def _answer(fault: Fault | None, app: WsgiApp, environ: Environ) -> tuple[str, l
 def _call(app: WsgiApp, environ: Environ) -> tuple[str, list[tuple[str, str]], bytes]:
     kept: dict[str, Any] = {}
 
-    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+    def start(status: str, headers: list[tuple[str, str]], _exc_info: Any = None) -> Callable[[bytes], object]:
         kept["status"], kept["headers"] = status, headers
         return lambda _data: None
 
@@ -183,8 +191,6 @@ def _challenge(fault: Fault) -> tuple[str, list[tuple[str, str]], bytes]:
 
 
 def challenge_header(claims: str) -> tuple[str, str]:
-    import base64
-
     encoded = base64.b64encode((claims or '{"access_token":{"nbf":{"essential":true}}}').encode()).decode()
     return (
         "WWW-Authenticate",

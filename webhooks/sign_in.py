@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from flask import Blueprint, current_app, make_response, redirect, render_template, request, session
-from integration.entra.errors import EntraError
-from integration.entra.sign_in import SignedIn, SignInFailed
 from werkzeug.wrappers import Response as AnyResponse
 
 from integration.deployment import Deployment
 from integration.elevation import Elevation, State, move
+from integration.entra.errors import EntraError
+from integration.entra.sign_in import SignedIn
 from integration.journal import Kind
 from integration.records import elevations, journal, people
 from integration.records.people import Link
@@ -82,7 +82,7 @@ def callback() -> AnyResponse:
     flow, back_to = taken
     try:
         who = deployment.tenant.finish_sign_in(flow, args, now=datetime.now(UTC))
-    except (SignInFailed, EntraError) as error:
+    except EntraError as error:
         return problem_page(
             400, "Sign-in did not succeed", str(error), next_step="Open the page again to try once more."
         )

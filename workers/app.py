@@ -52,17 +52,17 @@ def configure(broker_url: str) -> None:
     app.conf.broker_url = broker_url
 
 
-@worker_process_init.connect
+@worker_process_init.connect  # type: ignore[untyped-decorator]  # celery has no types
 def _after_fork(**_: Any) -> None:
     deployment.cache_clear()  # sockets and database handles must not cross the fork
 
 
-@app.task(name="advance")
+@app.task(name="advance")  # type: ignore[untyped-decorator]
 def advance(what: str, row_id: str) -> None:
     go(Run(deployment(), cause="queue"), Due(What(what), row_id), STEPS)
 
 
-@app.task(name="sweep")
+@app.task(name="sweep")  # type: ignore[untyped-decorator]
 def sweep() -> None:
     for due in schedule.due(deployment(), now=datetime.now(UTC)):
         wake(due)

@@ -16,7 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from integration.entra.errors import SetupWrong, Unsealable
 
@@ -97,6 +99,7 @@ class Sealer:
         if not keys:
             raise SetupWrong("No key to seal sign-ins with.")
         self._first = keys[0]
+        self._secrets = {key.id: key.secret for key in keys}
         self._ciphers = {key.id.encode(): AESGCM(key.secret) for key in keys}
 
     @staticmethod
@@ -119,6 +122,11 @@ class Sealer:
             return cipher.decrypt(nonce, sealed, self._bound_to(key_id, tid, oid, version))
         except InvalidTag:
             raise Unsealable("A stored sign-in does not belong to its row, or is damaged.") from None
+
+    def derive(self, label: str) -> bytes:
+        """32 bytes for another purpose (signing pages' tokens), from the first key: HKDF-SHA-256 with `label`."""
+        info = f"ticket-elevate/{label}".encode()
+        return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=info).derive(self._secrets[self._first.id])
 
     def is_current(self, blob: bytes) -> bool:
         """Whether `blob` was sealed with the first key; key rotation re-seals those that were not."""

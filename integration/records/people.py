@@ -1,10 +1,11 @@
 """Links between helpdesk accounts and Entra users, token caches, and the tenant's answers that are kept for a while."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import sqlalchemy as sa
 
+from integration.entra.tokens import TokenRow
 from integration.records.store import Records
 from integration.records.tables import links, tenant_answers, token_caches
 
@@ -58,67 +59,55 @@ def forget_answer(tx: sa.Connection, key: str) -> None:
     tx.execute(tenant_answers.delete().where(tenant_answers.c.key == key))
 
 
-@dataclass(frozen=True)
-class TokenRow:
-    """One technician's sealed MSAL cache. `sealed` is bound to tid, oid and `version`."""
-
-    tid: str
-    oid: str
-    home_account_id: str
-    sealed: bytes
-    version: int
-    signed_in_at: datetime
-
-
 class TokenRows:
-    """The token store that `integration.entra` asks for: lease first, re-read, save by compare-and-set."""
+    """The token store that `integration.entra` asks for: lease first, read again, save by compare-and-set."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
 
     def read(self, tid: str, oid: str) -> TokenRow | None:
-        query = sa.select(
-            token_caches.c.tid,
-            token_caches.c.oid,
-            token_caches.c.home_account_id,
-            token_caches.c.sealed,
-            token_caches.c.version,
-            token_caches.c.signed_in_at,
-        ).where(token_caches.c.tid == tid, token_caches.c.oid == oid)
         with self._records.read() as connection:
-            row = connection.execute(query).first()
-        return None if row is None else TokenRow(**row._mapping)
+            row = connection.execute(sa.select(token_caches).where(_of(tid, oid))).first()
+        return None if row is None else TokenRow(row.sealed, row.version, row.home_account_id)
 
-    def lease(self, tid: str, oid: str, *, holder: str, now: datetime, length: timedelta) -> bool:
+    def lease(self, tid: str, oid: str, *, holder: str, until: datetime, now: datetime) -> bool:
         free = sa.or_(token_caches.c.lease_until.is_(None), token_caches.c.lease_until <= now)
-        mine = sa.and_(token_caches.c.tid == tid, token_caches.c.oid == oid, free)
-        with self._records.write() as tx:
-            values = {"lease_holder": holder, "lease_until": now + length}
-            return bool(tx.execute(token_caches.update().where(mine).values(values)).rowcount)
+        return self._update(sa.and_(_of(tid, oid), free), lease_holder=holder, lease_until=until)
 
-    def save(self, row: TokenRow, *, holder: str, seen_version: int) -> bool:
-        mine = sa.and_(
-            token_caches.c.tid == row.tid,
-            token_caches.c.oid == row.oid,
-            token_caches.c.version == seen_version,
-            token_caches.c.lease_holder == holder,
-        )
-        values = {"sealed": row.sealed, "version": row.version}
-        with self._records.write() as tx:
-            return bool(tx.execute(token_caches.update().where(mine).values(values)).rowcount)
+    def save(self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str) -> bool:
+        seen = sa.and_(token_caches.c.version == version, token_caches.c.lease_holder == holder)
+        return self._update(sa.and_(_of(tid, oid), seen), sealed=ciphertext, version=version + 1)
 
     def release(self, tid: str, oid: str, *, holder: str) -> None:
-        mine = sa.and_(token_caches.c.tid == tid, token_caches.c.oid == oid, token_caches.c.lease_holder == holder)
-        with self._records.write() as tx:
-            tx.execute(token_caches.update().where(mine).values(lease_holder=None, lease_until=None))
+        mine = sa.and_(_of(tid, oid), token_caches.c.lease_holder == holder)
+        self._update(mine, lease_holder=None, lease_until=None)
 
-    def put(self, row: TokenRow) -> None:
-        """What an interactive sign-in brought: replaces whatever was there, and whoever was refreshing it."""
-        same = sa.and_(token_caches.c.tid == row.tid, token_caches.c.oid == row.oid)
-        with self._records.write() as tx:
-            tx.execute(token_caches.delete().where(same))
-            tx.execute(token_caches.insert().values(**row.__dict__))
+    def put(self, tid: str, oid: str, *, ciphertext: bytes, version: int, home_account_id: str, now: datetime) -> bool:
+        values = {
+            "sealed": ciphertext,
+            "version": version,
+            "home_account_id": home_account_id,
+            "signed_in_at": now,
+            "lease_holder": None,
+            "lease_until": None,
+        }
+        if version > 1:
+            return self._update(sa.and_(_of(tid, oid), token_caches.c.version == version - 1), **values)
+        try:
+            with self._records.write() as tx:
+                tx.execute(token_caches.insert().values(tid=tid, oid=oid, **values))
+        except sa.exc.IntegrityError:
+            return False
+        return True
 
-    def forget(self, tid: str, oid: str) -> None:
+    def delete(self, tid: str, oid: str) -> None:
         with self._records.write() as tx:
-            tx.execute(token_caches.delete().where(token_caches.c.tid == tid, token_caches.c.oid == oid))
+            tx.execute(token_caches.delete().where(_of(tid, oid)))
+
+    def _update(self, where: sa.ColumnElement[bool], **values: object) -> bool:
+        with self._records.write() as tx:
+            return bool(tx.execute(token_caches.update().where(where).values(values)).rowcount)
+
+
+def _of(tid: str, oid: str) -> sa.ColumnElement[bool]:
+    return sa.and_(token_caches.c.tid == tid, token_caches.c.oid == oid)

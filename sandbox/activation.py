@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox import audit, refusals
-from sandbox.clock import parse
+from sandbox import audit, refusals, schedule
 from sandbox.people import Eligibility, Person
 from sandbox.policies import duration
 from sandbox.roles import ROLES
 from sandbox.tenant import Instance, ScheduleRequest, Tenant
 
 PENDING = ("PendingApproval", "PendingAdminDecision", "PendingProvisioning", "PendingScheduleCreation", "Granted")
-EXPIRATIONS = {name.lower(): name for name in ("notSpecified", "noExpiration", "afterDateTime", "afterDuration")}
 ACTIONS = {
     name.lower(): name
     for name in [
@@ -124,7 +122,7 @@ def _is_standing(person: Person, body: dict[str, Any]) -> bool:
 def _new_request(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> ScheduleRequest:
     now = tenant.clock.now()
     number = str(uuid.uuid4())
-    start, expiration = _schedule(body.get("scheduleInfo"), now)
+    start, expiration = schedule.read(body.get("scheduleInfo"), now)
     ticket = body.get("ticketInfo")
     return ScheduleRequest(
         id=number,
@@ -142,34 +140,6 @@ def _new_request(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> Schedu
         target=number,
         mfa=caller.mfa,
     )
-
-
-def _schedule(info: Any, now: datetime) -> tuple[datetime, dict[str, Any]]:
-    """Start (never before now) and expiration, enum names in camelCase whatever case they came in."""
-    if not isinstance(info, dict) or not isinstance(info.get("expiration"), dict):
-        raise refusals.bad_request("The property 'scheduleInfo' is missing.")
-    given = info["expiration"]
-    kind = EXPIRATIONS.get(str(given.get("type", "")).lower())
-    if kind is None:
-        raise refusals.bad_request("The property 'expiration.type' is not one of expirationPatternType.")
-    try:
-        start = parse(info["startDateTime"]) if info.get("startDateTime") else now
-        if kind == "afterDuration":
-            duration(str(given.get("duration")))
-        if kind == "afterDateTime":
-            parse(str(given.get("endDateTime")))
-    except ValueError as wrong:
-        raise refusals.GraphError(400, "InvalidRoleAssignmentRequestSchedule", str(wrong)) from None
-    kept = {"type": kind, "endDateTime": given.get("endDateTime"), "duration": given.get("duration")}
-    return max(start, now), kept
-
-
-def _length(asked: ScheduleRequest, start: datetime) -> timedelta | None:
-    if asked.expiration["type"] == "afterDuration":
-        return duration(asked.expiration["duration"])
-    if asked.expiration["type"] == "afterDateTime":
-        return parse(asked.expiration["endDateTime"]) - start
-    return None
 
 
 def _eligibility(tenant: Tenant, person: Person, asked: ScheduleRequest) -> Eligibility | None:
@@ -194,7 +164,7 @@ def _failed_rules(tenant: Tenant, caller: Caller, asked: ScheduleRequest, found:
         failed.append("TicketingRule")
     if "MultiFactorAuthentication" in policy.enabled_rules and not caller.mfa:
         failed.append("MfaRule")
-    length = _length(asked, asked.start or asked.created)
+    length = schedule.length(asked, asked.start or asked.created)
     if length is None or not timedelta() < length <= duration(policy.maximum_duration):
         failed.append("ExpirationRule")
     return failed
@@ -223,7 +193,7 @@ def _provision(tenant: Tenant, asked: ScheduleRequest, start: datetime) -> None:
     asked.status, asked.start, asked.completed, asked.settles = "Provisioned", start, start, None
     person = tenant.by_oid(asked.principal)
     found = _eligibility(tenant, person, asked) if person else None
-    asked.end = start + (_length(asked, start) or timedelta(hours=1))
+    asked.end = start + (schedule.length(asked, start) or timedelta(hours=1))
     row = Instance(
         id=secrets.token_urlsafe(32) + "-1",
         request_id=asked.id,

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
 import jwt
-from flask import Flask, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException
+from flask import Flask, Response, jsonify, request
 
-from sandbox import activation, odata, refusals, views
+from sandbox import activation, envelope, odata, refusals, views
 from sandbox.activation import Caller
+from sandbox.approvals import Approvals
 from sandbox.clock import real_now
 from sandbox.policies import policy_assignment
 from sandbox.roles import MAY_READ_AUDIT, ROLES
@@ -61,14 +60,8 @@ class Graph:
         add(BASE + "/roleDefinitions/<number>", view_func=self.role_definition)
         add("/v1.0/policies/roleManagementPolicyAssignments", view_func=self.policies)
         add("/v1.0/auditLogs/directoryAudits", view_func=self.audits)
-        beta = "/beta/roleManagement/directory/roleAssignmentApprovals/<number>"
-        add(beta, view_func=self.approval)
-        add(beta + "/steps", view_func=self.approval_steps)
-        add(beta + "/steps/<step>", view_func=self.decide, methods=["PATCH"])
-        app.register_error_handler(refusals.GraphError, answer_error)
-        app.register_error_handler(HTTPException, answer_unknown)
-        app.before_request(_name_request)
-        app.after_request(_stamp)
+        app.register_blueprint(Approvals(self.tenant, self.caller).blueprint())
+        envelope.wrap(app)
         return app
 
     # Who is calling
@@ -206,34 +199,6 @@ class Graph:
             activation.cancel(self.tenant, caller, number)
         return "", 204
 
-    # Approvals (beta only, entra-pim sheet section 4)
-
-    def approval(self, number: str) -> Response:
-        return jsonify({"id": number, "steps": [self._step(number)]})
-
-    def approval_steps(self, number: str) -> Response:
-        return jsonify({"value": [self._step(number)]})
-
-    def _step(self, number: str) -> dict[str, Any]:
-        self.caller(*REQUESTS)
-        with self.tenant.lock:
-            asked = self.tenant.requests.get(number)
-        if asked is None or asked.approval_id is None:
-            raise refusals.not_found(number)
-        return views.approval_step(asked)
-
-    def decide(self, number: str, step: str) -> tuple[str, int]:
-        caller = self.caller(*REQUESTS)
-        body = request.get_json(silent=True) or {}
-        if caller.person.key != "approver":
-            raise refusals.denied()
-        if step != number or body.get("reviewResult") not in ("Approve", "Deny"):
-            raise refusals.bad_request("The property 'reviewResult' is Approve or Deny.")
-        with self.tenant.lock:
-            approve = body["reviewResult"] == "Approve"
-            activation.decide_approval(self.tenant, number, approve, caller.person, str(body.get("justification", "")))
-        return "", 204
-
     def _list(self, rows: list[odata.Row], name: str, expand: Callable[[odata.Row], None] | None) -> Response:
         rows = odata.filtered(rows, request.args.get("$filter"))
         try:
@@ -271,31 +236,3 @@ def _expand_role(row: odata.Row) -> None:
 def _one(row: odata.Row, context: str) -> Response:
     row = odata.selected(row, request.args.get("$select"))
     return jsonify({"@odata.context": f"https://graph.microsoft.com/v1.0/$metadata#{context}", **row})
-
-
-def _name_request() -> None:
-    g.request_id = str(uuid.uuid4())
-    g.client_request_id = request.headers.get("client-request-id") or g.request_id
-
-
-def _stamp(response: Response) -> Response:
-    response.headers["request-id"] = g.request_id
-    response.headers["client-request-id"] = g.client_request_id
-    return response
-
-
-def answer_error(error: refusals.GraphError) -> tuple[Response, int, dict[str, str]]:
-    inner = {
-        "date": real_now().strftime("%Y-%m-%dT%H:%M:%S"),
-        "request-id": g.request_id,
-        "client-request-id": g.client_request_id,
-    }
-    body = {"error": {"code": error.code, "message": error.message, "innerError": inner}}
-    return jsonify(body), error.status, error.headers
-
-
-def answer_unknown(error: HTTPException) -> tuple[Response, int, dict[str, str]]:
-    segment = request.path.rstrip("/").rsplit("/", 1)[-1]
-    if error.code == 404:
-        return answer_error(refusals.bad_request(f"Resource not found for the segment '{segment}'."))
-    return answer_error(refusals.GraphError(error.code or 500, "UnknownError", str(error.description)))

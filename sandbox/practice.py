@@ -19,6 +19,7 @@ from sandbox.sender import Sender
 from sandbox.serve import Certificates, Server
 from sandbox.sign_in import SignIn
 from sandbox.tenant import Tenant
+from sandbox.token_endpoint import TokenEndpoint
 from sandbox.tokens import Keys
 from sandbox.traffic import Traffic, WsgiApp
 
@@ -51,6 +52,7 @@ class Practice:
         control = Control(self.clock, self.traffic, self.tenant, self.keys, self.desk, self.sender)
         login, pages, helpdesk = Flask("sandbox"), Flask("sandbox"), Flask("sandbox")
         login.register_blueprint(sign_in.blueprint())
+        login.register_blueprint(TokenEndpoint(self.tenant, self.keys).blueprint())
         pages.register_blueprint(sign_in.blueprint())
         pages.register_blueprint(control.blueprint())
         helpdesk.secret_key = secrets.token_bytes(32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 import requests
 
@@ -74,3 +76,33 @@ def test_eligibilities_and_addresses_change_on_request(practice: Driver) -> None
     [technician] = [p for p in state["people"] if p["key"] == "technician"]
     assert [e["role"] for e in technician["eligible"]] == ["Reports Reader"]
     assert practice.graph("technician", "GET", "me").json()["mail"] == "x@y.example"
+
+
+def test_a_slow_a_cut_and_a_challenging_answer_can_be_practised(practice: Driver) -> None:
+    practice.token("technician")
+    claims = '{"access_token":{"acrs":{"essential":true,"value":"c2"}}}'
+    practice.control("faults", [{"kind": "challenge", "claims": claims}, {"kind": "truncate"}])
+    told = practice.graph("technician", "GET", "me")
+    assert told.status_code == 401
+    encoded = told.headers["WWW-Authenticate"].partition('claims="')[2].rstrip('"')
+    assert base64.b64decode(encoded).decode() == claims
+    with pytest.raises(requests.JSONDecodeError):
+        practice.graph("technician", "GET", "me").json()
+    practice.control("faults", {"kind": "slow_answer", "seconds": 0.3, "match": {"method": "POST"}})
+    assert practice.activate().elapsed.total_seconds() >= 0.3
+
+
+def test_a_role_given_back_can_be_kept_from_a_new_activation_for_a_while(practice: Driver) -> None:
+    practice.control("settings", {"release_delay": 12, "active_minimum": 0})
+    practice.activate()
+    practice.later(3)
+    practice.deactivate()
+    assert practice.activate().json()["error"]["code"] == "RoleAssignmentExists"
+    practice.later(12)
+    assert practice.activate().status_code == 201
+
+
+def test_an_address_at_the_helpdesk_can_differ_from_the_tenants(practice: Driver) -> None:
+    practice.control("people/technician", {"helpdesk_mail": "old@practice.example"})
+    assert practice.desk("technician", "GET", "me").json()["email"] == "old@practice.example"
+    assert practice.graph("technician", "GET", "me").json()["mail"] == practice.people["technician"]["mail"]

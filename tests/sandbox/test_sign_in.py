@@ -44,10 +44,20 @@ def test_a_silent_token_is_found_in_the_cache_and_refreshed_on_demand(practice: 
     assert fresh["access_token"] != cached["access_token"]
 
 
-def test_the_page_offers_every_person_and_a_chosen_one_is_sent_back_with_the_state(practice: Driver) -> None:
+def test_the_page_offers_every_person(practice: Driver) -> None:
     url = practice.app().initiate_auth_code_flow(GRAPH_SCOPES, redirect_uri=CALLBACK, response_mode="form_post")
     page = practice.http.get(url["auth_uri"], timeout=10).text
     assert all(person["upn"] in page for person in practice.people.values())
+
+
+def test_choosing_on_the_page_sends_back_with_the_state_and_canceling_says_so(practice: Driver) -> None:
+    flow = practice.app().initiate_auth_code_flow(GRAPH_SCOPES, redirect_uri=CALLBACK, response_mode="form_post")
+    chosen = {"practice_person": practice.people["technician2"]["upn"]}
+    page = practice.http.post(flow["auth_uri"], data=chosen, timeout=10).text
+    assert f'action="{CALLBACK}"' in page
+    assert f'name="state" value="{flow["state"]}"' in page
+    page = practice.http.post(flow["auth_uri"], data={"practice_cancel": "1"}, timeout=10).text
+    assert 'value="access_denied"' in page
 
 
 def test_an_unknown_redirect_is_refused_on_a_page_and_never_followed(practice: Driver) -> None:

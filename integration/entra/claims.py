@@ -1,4 +1,4 @@
-"""Claims challenges, as the tenant carries them. Everything here reads hostile text and answers a JSON object or None."""
+"""Claims challenges, as the tenant carries them. Reads hostile text; answers a JSON object or None."""
 
 import base64
 import binascii

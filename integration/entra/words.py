@@ -14,7 +14,10 @@ _NUMBER = re.compile(r"AADSTS(\d{4,8})")
 _INTERACTIVE = {"invalid_grant", "interaction_required", "login_required", "consent_required"}
 _SETUP = {"invalid_client", "unauthorized_client", "invalid_scope", "invalid_resource"}
 
-_BLOCKED = "Your organisation's Conditional Access refuses this sign-in{}. Signing in again will not help by itself: ask an administrator."
+_BLOCKED = (
+    "Your organisation's Conditional Access refuses this sign-in{}. "
+    "Signing in again will not help by itself: ask an administrator."
+)
 _WORDS = {
     50076: "Your organisation asks for multifactor authentication. Please sign in again.",
     50079: "You must register a second factor with Microsoft first. Please sign in again and follow the steps.",

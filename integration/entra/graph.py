@@ -1,0 +1,102 @@
+"""Microsoft Graph over `requests`: one call, its errors in our terms, and paging."""
+
+import json as jsonlib
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import requests
+from urllib3.exceptions import NewConnectionError
+
+from integration.entra import refusals
+from integration.entra.client import EntraSettings
+from integration.entra.errors import EntraUnavailable
+from integration.entra.http import EntraHttp
+
+log = logging.getLogger(__name__)
+
+_PAGES = 50
+
+
+class Graph:
+    """Calls below `graph_url` (its `/v1.0` is added when the setting has no path)."""
+
+    def __init__(self, settings: EntraSettings, http: EntraHttp | None = None) -> None:
+        base = settings.graph_url.rstrip("/")
+        self._base = base if urlsplit(base).path else f"{base}/v1.0"
+        self._http = http or EntraHttp(settings.ca_bundle)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        token: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """The answer's JSON object ({} for 204). `path` starts with a slash. Raises the family of `errors`."""
+        return self._send(method, self._base + path, token, json, params)
+
+    def items(self, path: str, token: str, *, params: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+        """The objects of a collection, page after page. A next page on another origin ends in EntraUnavailable."""
+        url, query = self._base + path, params
+        for _ in range(_PAGES):
+            page = self._send("GET", url, token, None, query)
+            value = page.get("value")
+            yield from (item for item in (value if isinstance(value, list) else []) if isinstance(item, dict))
+            following = page.get("@odata.nextLink")
+            if not isinstance(following, str):
+                return
+            if urlsplit(following)[:2] != urlsplit(self._base)[:2]:
+                raise EntraUnavailable("Microsoft Entra's answer pointed elsewhere and was not followed.")
+            url, query = following, None
+        raise EntraUnavailable("Microsoft Entra's answer did not end.")
+
+    def _send(
+        self, method: str, url: str, token: str, json: Mapping[str, Any] | None, params: Mapping[str, str] | None
+    ) -> dict[str, Any]:
+        changes = method != "GET"
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Accept": "application/json",
+            "client-request-id": str(uuid4()),
+        }
+        try:
+            answer = self._http.request(method, url, headers=headers, json=json, params=params)
+            text = answer.text
+        except requests.RequestException as failure:
+            raise EntraUnavailable(
+                "Microsoft Entra did not answer; it is tried again.",
+                outcome_unknown=changes and not _never_sent(failure),
+            ) from None
+        if not 200 <= answer.status_code < 300:
+            refusal = refusals.parse(answer.status_code, answer.headers, text)
+            _note(method, refusal.status, refusal.code, refusal.request_id, headers["client-request-id"])
+            raise refusals.error_for(refusal, answer.headers, changes=changes)
+        return _object(answer.status_code, text, changes=changes)
+
+
+def _note(method: str, status: int, code: str, request_id: str | None, ours: str) -> None:
+    # An allow-list: never the address (it may hold ids), never the body.
+    log.info("graph %s answered %s %s request-id=%s client-request-id=%s", method, status, code, request_id, ours)
+
+
+def _never_sent(failure: requests.RequestException) -> bool:
+    if isinstance(failure, requests.ConnectTimeout):
+        return True
+    return any(isinstance(getattr(cause, "reason", None), NewConnectionError) for cause in failure.args)
+
+
+def _object(status: int, text: str, *, changes: bool) -> dict[str, Any]:
+    if status == 204 or not text:
+        return {}
+    try:
+        value = jsonlib.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise EntraUnavailable("Microsoft Entra's answer was cut off; it is tried again.", outcome_unknown=changes)
+    return value

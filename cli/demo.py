@@ -263,10 +263,10 @@ class Story:
             raise StepNotSeen(f"the sign-in leads back to the elevation (HTTP {landed.status_code})")
 
     def _note(self, ticket: str, words: str) -> str:
-        return _wait(
-            f"ticket {ticket} says {words!r}",
-            lambda: next((n["body"] for n in self._ticket(ticket)["notes"] if words in n["body"]), None),
-        )
+        def look() -> str | None:
+            return next((str(n["body"]) for n in self._ticket(ticket)["notes"] if words in n["body"]), None)
+
+        return _wait(f"ticket {ticket} says {words!r}", look)
 
     def _ticket(self, number: str) -> dict[str, Any]:
         found: dict[str, Any] = next(t for t in self._state()["tickets"] if str(t["id"]) == number)

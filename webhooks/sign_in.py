@@ -170,7 +170,7 @@ def link_account(
 
     None when the link was made; else the page that says why not.
     """
-    known = deployment.tenant.addresses(tid, oid, now=now)
+    known = deployment.tenant.addresses(tid, oid, now)
     if not address or address.casefold() not in {a.casefold() for a in known}:
         return problem_page(
             403,

@@ -9,17 +9,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from integration.entra.errors import (
-    EntraError,
-    EntraRefused,
-    EntraUnavailable,
-    NotActive,
-    PendingRequestExists,
-    RoleAssignmentExists,
-    SignInNeeded,
-    TooEarlyToGiveBack,
-)
-from integration.entra.roles import Active, Request, RequestKind
 
 from integration import comments as words
 from integration.comments import Step
@@ -34,6 +23,17 @@ from integration.elevation import (
     give_back_at,
     move_activation,
 )
+from integration.entra.errors import (
+    EntraError,
+    EntraRefused,
+    EntraUnavailable,
+    NotActive,
+    PendingRequestExists,
+    RoleAssignmentExists,
+    SignInNeeded,
+    TooEarlyToGiveBack,
+)
+from integration.entra.roles import Active, Request, RequestKind
 from integration.journal import Kind
 from integration.records import comments, elevations, journal, people
 from integration.records.elevations import Overtaken
@@ -94,15 +94,21 @@ def _ask(run: Run, it: Activation) -> Iterable[Due]:
 
 
 def _own_request(run: Run, it: Activation, target: Target) -> Request | None:
-    return run.deployment.tenant.find_own_request(
+    """The request that an answer of ours got lost for; not one that an earlier activation is known to have made."""
+    found = run.deployment.tenant.find_own_request(
         it.tid,
         it.oid,
-        target,
+        run.now,
+        target=target,
         ticket_number=it.ticket_number,
+        ticket_system=run.deployment.settings.ticket_system,
         justification=it.justification,
         since=it.created_at - CLOCK_SKEW,
-        now=run.now,
     )
+    if found is None:
+        return None
+    with run.deployment.records.read() as connection:
+        return None if elevations.request_is_known(connection, found.id) else found
 
 
 def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
@@ -110,12 +116,12 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
         return run.deployment.tenant.activate(
             it.tid,
             it.oid,
-            target,
+            run.now,
+            target=target,
             duration=timedelta(seconds=it.duration_seconds),
             justification=it.justification,
             ticket_number=it.ticket_number,
             ticket_system=run.deployment.settings.ticket_system,
-            now=run.now,
         )
     except RoleAssignmentExists:
         return _adopt(run, it, target)
@@ -136,19 +142,17 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
 def _adopt(run: Run, it: Activation, target: Target) -> Iterable[Due]:
     """The role is active already: by an answer of ours that got lost, or by the technician's own hand."""
     request = _own_request(run, it, target)
-    active = run.deployment.tenant.active(it.tid, it.oid, target, now=run.now)
+    active = run.deployment.tenant.active(it.tid, it.oid, run.now, target)
     if active is None:
         return _later(run, it, timedelta(seconds=2))
-    ours = request is not None and request.schedule_id == active.schedule_id
+    ours = request is not None and request.id == active.schedule_id
     known = replace(it, request_id=request.id if ours and request else None, by_hand=not ours)
     return _seen(run, known, active)
 
 
 def _asked(run: Run, it: Activation, request: Request) -> Activation:
     with run.deployment.records.write() as tx:
-        it = elevations.save_activation(
-            tx, replace(it, request_id=request.id, schedule_id=request.schedule_id, attempts=0)
-        )
+        it = elevations.save_activation(tx, replace(it, request_id=request.id, attempts=0))
         journal.append(
             tx,
             Kind.ACTIVATION_ASKED,
@@ -161,11 +165,11 @@ def _asked(run: Run, it: Activation, request: Request) -> Activation:
 
 
 def _see(run: Run, it: Activation, target: Target) -> Iterable[Due]:
-    active = run.deployment.tenant.active(it.tid, it.oid, target, now=run.now)
+    active = run.deployment.tenant.active(it.tid, it.oid, run.now, target)
     if active is not None:
         return _seen(run, it, active)
     if it.attempts > 1 and it.request_id is not None:
-        request = run.deployment.tenant.request(it.tid, it.oid, target, it.request_id, now=run.now)
+        request = run.deployment.tenant.request(it.tid, it.oid, run.now, it.request_id)
         if request is not None and request.kind in (RequestKind.ENDED_BAD, RequestKind.ENDED_OK):
             return fail(run, it, f"Entra answered {request.status}.", code=request.status)
         if run.now - it.created_at > PATIENCE:
@@ -252,17 +256,17 @@ def _watch(run: Run, it: Activation) -> Iterable[Due]:
 
 
 def _expire(run: Run, it: Activation) -> Iterable[Due]:
-    if run.deployment.tenant.active(it.tid, it.oid, Target.from_key(it.target), now=run.now) is not None:
+    if run.deployment.tenant.active(it.tid, it.oid, run.now, Target.from_key(it.target)) is not None:
         return _later(run, it, backoff(it.attempts, most=30))
     return close(run, it, ActivationState.EXPIRED, EndReason.TIME_UP)
 
 
 def _give_back(run: Run, it: Activation) -> Iterable[Due]:
     target = Target.from_key(it.target)
-    if it.attempts > 1 and run.deployment.tenant.active(it.tid, it.oid, target, now=run.now) is None:
+    if it.attempts > 1 and run.deployment.tenant.active(it.tid, it.oid, run.now, target) is None:
         return close(run, it, ActivationState.GIVEN_BACK, EndReason.OUTSIDE)
     try:
-        run.deployment.tenant.give_back(it.tid, it.oid, target, now=run.now)
+        run.deployment.tenant.give_back(it.tid, it.oid, run.now, target)
     except TooEarlyToGiveBack:
         return _later(run, it, timedelta(seconds=5))
     except NotActive:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import sqlalchemy as sa
-from integration.entra.errors import EntraError, EntraUnavailable, SignInNeeded
 from ulid import ULID
 
 from integration import comments as words
@@ -22,6 +21,7 @@ from integration.elevation import (
     backoff,
     move,
 )
+from integration.entra.errors import EntraError, EntraUnavailable, SignInNeeded
 from integration.journal import Kind
 from integration.records import elevations, journal, people
 from integration.records.elevations import Overtaken
@@ -144,7 +144,7 @@ def _eligibilities(run: Run, tid: str, oid: str, *, again: bool = False) -> tupl
             kept = people.answer(connection, key, newer_than=run.now - kept_for)
         if kept is not None:
             return [Eligibility(Target.from_key(e["target"]), e["name"]) for e in json.loads(kept)], False
-    read = run.deployment.tenant.eligibilities(tid, oid, now=run.now)
+    read = run.deployment.tenant.eligibilities(tid, oid, run.now)
     text = json.dumps([{"target": e.target.key, "name": e.name} for e in read])
     with run.deployment.records.write() as tx:
         people.keep_answer(tx, key, text, now=run.now)
@@ -163,7 +163,7 @@ class _Maximum:
         with run.deployment.records.read() as connection:
             kept = people.answer(connection, key, newer_than=run.now - kept_for)
         if kept is None:
-            policy = run.deployment.tenant.policy(self._tid, self._oid, target, now=run.now)
+            policy = run.deployment.tenant.policy(self._tid, self._oid, run.now, target)
             kept = str(int(policy.maximum.total_seconds())) if policy and policy.maximum else ""
             with run.deployment.records.write() as tx:
                 people.keep_answer(tx, key, kept, now=run.now)

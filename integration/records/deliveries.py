@@ -51,8 +51,9 @@ def store(tx: sa.Connection, connection: str, event: TicketEvent, *, now: dateti
 
 
 def _insert_once(tx: sa.Connection) -> postgresql.Insert | sqlite.Insert:
-    dialect = postgresql if tx.dialect.name == "postgresql" else sqlite
-    return dialect.insert(deliveries).on_conflict_do_nothing()
+    if tx.dialect.name == "postgresql":
+        return postgresql.insert(deliveries).on_conflict_do_nothing()
+    return sqlite.insert(deliveries).on_conflict_do_nothing()
 
 
 def claim(tx: sa.Connection, row_id: str, *, now: datetime) -> Delivery | None:

@@ -107,6 +107,11 @@ def open_activation_of(connection: sa.Connection, tid: str, oid: str, target: st
     return None if row is None else _activation(row)
 
 
+def request_is_known(connection: sa.Connection, request_id: str) -> bool:
+    query = sa.select(activations.c.id).where(activations.c.request_id == request_id)
+    return connection.execute(query).first() is not None
+
+
 def on_activation(
     connection: sa.Connection, activation_id: str, states: Sequence[State] | None = None
 ) -> list[Elevation]:

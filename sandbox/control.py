@@ -162,6 +162,8 @@ class Control:
             self.sender.url = str(body["url"] or "")
         if "secret" in body:
             self.sender.secrets = [body["secret"]] if isinstance(body["secret"], str) else list(body["secret"])
+        if "hold" in body:
+            self.sender.hold(body["hold"] is True, body.get("backwards") is True)
         return jsonify(url=self.sender.url)
 
     def repeat_webhook(self) -> Response:

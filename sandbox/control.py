@@ -62,6 +62,7 @@ class Control:
         part.add_url_rule("/state", view_func=self.state)
         part.register_error_handler(ValueError, _bad)
         part.register_error_handler(KeyError, _bad)
+        part.register_error_handler(TypeError, _bad)
         part.register_error_handler(GraphError, _refused)
         return part
 
@@ -169,7 +170,7 @@ class Control:
     def repeat_webhook(self) -> Response:
         """Sends a delivery of the log once more, with its id: {"id": ...}."""
         number = _body()["id"]
-        entry = next(e for e in reversed(self.sender.log) if e["id"] == number)
+        entry = {e["id"]: e for e in list(self.sender.log)}[number]
         self.sender.repeat(number, json.dumps(entry["event"], separators=(",", ":")).encode())
         return jsonify(id=number)
 

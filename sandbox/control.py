@@ -62,6 +62,7 @@ class Control:
         part.add_url_rule("/state", view_func=self.state)
         part.register_error_handler(ValueError, _bad)
         part.register_error_handler(KeyError, _bad)
+        part.register_error_handler(TypeError, _bad)
         part.register_error_handler(GraphError, _refused)
         return part
 
@@ -162,12 +163,14 @@ class Control:
             self.sender.url = str(body["url"] or "")
         if "secret" in body:
             self.sender.secrets = [body["secret"]] if isinstance(body["secret"], str) else list(body["secret"])
+        if "hold" in body:
+            self.sender.hold(body["hold"] is True, body.get("backwards") is True)
         return jsonify(url=self.sender.url)
 
     def repeat_webhook(self) -> Response:
         """Sends a delivery of the log once more, with its id: {"id": ...}."""
         number = _body()["id"]
-        entry = next(e for e in reversed(self.sender.log) if e["id"] == number)
+        entry = {e["id"]: e for e in list(self.sender.log)}[number]
         self.sender.repeat(number, json.dumps(entry["event"], separators=(",", ":")).encode())
         return jsonify(id=number)
 

@@ -47,6 +47,7 @@ class Sender:
         self._wake = threading.Condition()
         self._waiting: list[Message] = []
         self._stopping = False
+        self._held = False
         self.url = ""
         self.secrets: list[str] = [new_secret()]
         self.log: deque[dict[str, Any]] = deque(maxlen=5000)
@@ -66,7 +67,16 @@ class Sender:
     def reset(self) -> None:
         with self._wake:
             self._waiting.clear()
+            self._held = False
             self.log.clear()
+
+    def hold(self, held: bool, backwards: bool = False) -> None:
+        """Keeps events back, or lets them go: in order, or the newest first."""
+        with self._wake:
+            self._held = held
+            if backwards:
+                self._waiting.reverse()
+            self._wake.notify()
 
     def send(self, kind: str, ticket: str, actor: str) -> None:
         """Queues one event. Without an address nothing is sent."""
@@ -90,9 +100,10 @@ class Sender:
                 if self._stopping:
                     return
                 now = time.monotonic()
-                ready = [m for m in self._waiting if m.due <= now]
+                waiting = [] if self._held else self._waiting
+                ready = [m for m in waiting if m.due <= now]
                 if not ready:
-                    due = min((m.due for m in self._waiting), default=now + 60)
+                    due = min((m.due for m in waiting), default=now + 60)
                     self._wake.wait(timeout=max(0.01, due - now))
                     continue
                 message = ready[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from tests.sandbox.driver import MINE, ROLE_PATH, Driver
 
 
@@ -39,3 +41,15 @@ def test_an_activation_ends_by_itself(practice: Driver) -> None:
     assert len(practice.active()) == 1
     practice.later(10)
     assert practice.active() == []
+
+
+def test_of_many_activations_at_once_exactly_one_is_made(practice: Driver) -> None:
+    practice.token("technician")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: practice.activate().status_code, range(16)))
+    assert sorted(answers) == [201] + [400] * 15
+
+
+def test_a_standing_assignment_is_told_from_an_activated_one(practice: Driver) -> None:
+    [row] = practice.active("auditor")
+    assert (row["assignmentType"], row["endDateTime"]) == ("Assigned", None)

@@ -82,6 +82,29 @@ def test_a_delivery_that_is_not_taken_comes_again_under_its_id(practice: Driver,
     assert json.loads(first[1])["type"] == "ticket.status_changed"
 
 
+def test_held_events_can_be_let_go_backwards_and_one_can_come_twice(practice: Driver, receiver: Receiver) -> None:
+    practice.control("webhooks", {"hold": True})
+    practice.desk("technician", "POST", "tickets/4821/assign", json={"assignee": "technician"})
+    practice.desk("technician", "POST", "tickets/4821/status", json={"status": "solved"})
+    practice.control("webhooks", {"hold": False, "backwards": True})
+    first, second = receiver.wait(2)
+    assert [json.loads(body)["type"] for _, body in (first, second)] == ["ticket.status_changed", "ticket.assigned"]
+    deadline = time.monotonic() + 5
+    while len(practice.read("log")["webhooks"]) < 2:
+        assert time.monotonic() < deadline
+    practice.control("webhooks/repeat", {"id": first[0]["webhook-id"]})
+    assert receiver.wait(3)[2][0]["webhook-id"] == first[0]["webhook-id"]
+
+
+def test_both_secrets_sign_during_a_rotation(practice: Driver, receiver: Receiver) -> None:
+    other = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"
+    practice.control("webhooks", {"secret": [other, practice.facts["webhook_secret"]]})
+    practice.desk("technician", "POST", "tickets/4821/assign", json={"assignee": "technician"})
+    [(headers, body)] = receiver.wait(1)
+    for secret in (other, practice.facts["webhook_secret"]):
+        Webhook(secret).verify(body, headers)
+
+
 def test_notes_come_newest_first_and_in_pages(practice: Driver) -> None:
     for number in range(3):
         body = {"body": f"note {number}", "internal": True}

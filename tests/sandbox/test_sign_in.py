@@ -60,6 +60,14 @@ def test_choosing_on_the_page_sends_back_with_the_state_and_canceling_says_so(pr
     assert 'value="access_denied"' in page
 
 
+def test_signing_out_goes_back_only_to_a_known_host(practice: Driver) -> None:
+    about = practice.http.get(f"{practice.facts['authority']}/v2.0/.well-known/openid-configuration", timeout=10).json()
+    for back, status in (("http://localhost:5000/", 302), ("http://elsewhere.example/", 200)):
+        query = {"post_logout_redirect_uri": back}
+        answer = practice.http.get(about["end_session_endpoint"], params=query, allow_redirects=False, timeout=10)
+        assert answer.status_code == status
+
+
 def test_an_unknown_redirect_is_refused_on_a_page_and_never_followed(practice: Driver) -> None:
     flow = practice.app().initiate_auth_code_flow(
         GRAPH_SCOPES, redirect_uri="http://elsewhere.example/sign-in/callback", response_mode="form_post"

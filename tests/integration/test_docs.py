@@ -1,0 +1,112 @@
+"""The docs cannot fall behind: whatever a person can set, read or meet has its place in docs/."""
+
+import importlib.util
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from integration import settings, tickets
+from integration.elevation import END_WORDS, ActivationState, State
+from integration.entra import errors
+from integration.journal import Kind
+from integration.rules import RefusalCode
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
+
+
+def page(name):
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def error_classes():
+    for module in (tickets, errors):
+        for name, found in inspect.getmembers(module, inspect.isclass):
+            if issubclass(found, Exception) and found.__module__ == module.__name__:
+                yield name
+
+
+def test_the_generated_pages_are_what_the_code_says(generate):
+    assert generate.stale() == [], "run `python docs/generate.py`"
+
+
+def test_a_page_that_somebody_changed_by_hand_is_noticed(generate, tmp_path, monkeypatch):
+    for name in generate.PAGES:
+        (tmp_path / name).write_text(page(name), encoding="utf-8")
+    (tmp_path / "settings.md").write_text(page("settings.md") + "by hand\n", encoding="utf-8")
+    monkeypatch.setattr(generate, "HERE", tmp_path)
+
+    assert "settings.md" in generate.stale()
+
+
+@pytest.mark.parametrize("name", [*settings.Settings.model_fields, *settings.Entra.model_fields])
+def test_every_setting_says_what_it_is(name):
+    field = {**settings.Settings.model_fields, **settings.Entra.model_fields}[name]
+
+    assert field.description
+    assert f"`{name}`" in page("settings.md") or f"`[{name}" in page("settings.md")
+
+
+def test_every_setting_of_every_adapter_is_on_the_page(generate):
+    for kind in generate.kinds():
+        section = page("settings.md").partition(f'kind = "{kind}"')[2]
+        for name, field in generate.helpdesks.load(kind).Settings.model_fields.items():
+            assert f"| `{name}` |" in section, f"{kind}: {name}"
+            assert field.description, f"{kind}: {name}"
+
+
+def test_a_secret_that_the_page_shows_as_a_file_is_read_from_one(generate, tmp_path):
+    (tmp_path / "secret").write_text("s3cret\n", encoding="utf-8")
+
+    (name,) = generate.FROM_A_FILE["entra"]
+    read = settings.Entra(authority="a", tenant_id="t", client_id="c", **{f"{name}_file": str(tmp_path / "secret")})
+
+    assert getattr(read, name).get_secret_value() == "s3cret"
+
+
+@pytest.mark.parametrize("state", [*State, *ActivationState, *END_WORDS])
+def test_every_state_and_reason_is_explained(state):
+    assert f"| `{state}` |" in page("lifecycle.md")
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_of_journal_entry_is_explained(kind):
+    assert f"| `{kind}` |" in page("journal.md")
+
+
+@pytest.mark.parametrize("name", [*error_classes()])
+def test_every_error_says_what_it_means_and_who_must_act(name):
+    rows = [line for line in page("errors.md").splitlines() if line.startswith(f"| `{name}` |")]
+
+    assert len(rows) == 1
+    assert all(cell.strip() for cell in rows[0].strip("|").split("|"))
+
+
+@pytest.mark.parametrize("code", RefusalCode)
+def test_every_refusal_is_explained(code):
+    assert f"| `{code}` |" in page("rules.md")
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda path: path.name)
+def test_every_link_and_every_file_that_a_page_names_is_there(path):
+    text = path.read_text(encoding="utf-8")
+    linked = [path.parent / target for target in LINK.findall(text)]
+    named = [
+        ROOT / name
+        for name in re.findall(
+            r"`((?:integration|webhooks|workers|cli|sandbox|docs|tests)/[\w./]*|docker-compose.yml)`", text
+        )
+    ]
+
+    assert [str(target) for target in (*linked, *named) if not target.exists()] == []
+
+
+@pytest.fixture
+def generate():
+    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

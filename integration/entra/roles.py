@@ -1,4 +1,4 @@
-"""Directory roles in Privileged Identity Management, v1.0 (entra-pim.md sections 1 and 2), with a technician's token."""
+"""Directory roles in Privileged Identity Management, v1.0, with a technician's token."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

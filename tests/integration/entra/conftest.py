@@ -32,17 +32,21 @@ class Practice:
         names = ("authority", "tenant_id", "client_id", "client_secret", "graph_url", "arm_url", "ca_bundle")
         return EntraSettings(**{name: self.facts[name] for name in names})
 
+    @property
+    def _base(self) -> str:
+        return str(self.facts["practice_url"])
+
     def control(self, path: str, **body: Any) -> Any:
-        url = f"{self.facts['helpdesk_url']}/_practice/{path}"
+        url = f"{self._base}/_practice/{path}"
         answer = requests.post(url, json=body, timeout=10)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def state(self) -> Any:
-        return requests.get(f"{self.facts['helpdesk_url']}/_practice/state", timeout=10).json()
+        return requests.get(f"{self._base}/_practice/state", timeout=10).json()
 
     def log(self, path_end: str) -> list[dict[str, Any]]:
-        rows = requests.get(f"{self.facts['helpdesk_url']}/_practice/log", timeout=10).json()["requests"]
+        rows = requests.get(f"{self._base}/_practice/log", timeout=10).json()["requests"]
         return [row for row in rows if row["path"].endswith(path_end)]
 
     def person(self, key: str) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def test_throttling_says_how_long_to_wait(tenant: Tenant, practice: Practice) ->
 def test_an_authentication_context_asks_for_a_step_up_that_then_works(tenant: Tenant, practice: Practice) -> None:
     who = signed_in(tenant, practice)
     target = first_target(tenant, who)
-    practice.control(f"policies/{target.id}", context="c1", mfa=False)
+    practice.control(f"policies/{target.id}", authentication_context="c1", enabled_rules=["Justification", "Ticketing"])
     with pytest.raises(StepUpNeeded) as challenge:
         activate(tenant, who, target)
     assert challenge.value.claims is not None

@@ -95,6 +95,7 @@ class Roles:
     def me(self, token: str) -> Me:
         # otherMails is left out on purpose: people may set it themselves, and who sets it to a colleague's address
         # would be taken for the colleague at the helpdesk.
+        # otherMails is left out on purpose: people may set it themselves, and would be taken for somebody else.
         user = self._graph.call("GET", "/me", token, params={"$select": "id,userPrincipalName,mail"})
         mail = user.get("mail")
         return Me(_text(user, "id"), _text(user, "userPrincipalName"), mail if isinstance(mail, str) else None)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
-import pgserver
 import pytest
 import requests
 import sqlalchemy as sa
@@ -70,7 +70,9 @@ class Practice:
         answer.raise_for_status()
         return answer.json()
 
-    def new_ticket(self, category: str = "Password reset", *, subject: str = "Cannot sign in", by: str = "requester") -> str:
+    def new_ticket(
+        self, category: str = "Password reset", *, subject: str = "Cannot sign in", by: str = "requester"
+    ) -> str:
         made = self.desk("POST", "/api/tickets", {"subject": subject, "category": category}, by=by)
         return str(made["id"])
 
@@ -119,6 +121,9 @@ def practice(practice_program: Practice) -> Practice:
 
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))  # pgserver's own lock file
+    import pgserver
+
     server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
     yield server.get_uri()
     server.cleanup()
@@ -222,7 +227,7 @@ class Desk:
         browser.verify = self.practice.facts["ca_bundle"]
         upn = self.practice.people[who]["upn"]
         answer = browser.get(f"{url}&practice_person={upn}", allow_redirects=False, timeout=10)
-        args = dict(requests.compat.parse_qsl(requests.compat.urlparse(answer.headers["Location"]).query))
+        args = dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
         tenant.finish_sign_in(flow, args, now=self.now())
 
     def link(self, who: str = "technician") -> None:
@@ -233,7 +238,9 @@ class Desk:
         person = self.practice.people[who]
         self.sign_in(who)
         tid = self.practice.facts["tenant_id"]
-        link = Link("practice", person["helpdesk_account"], tid, person["oid"], person["name"], person["mail"], self.now(), None)
+        link = Link(
+            "practice", person["helpdesk_account"], tid, person["oid"], person["name"], person["mail"], self.now(), None
+        )
         with self.deployment.records.write() as tx:
             people.make_link(tx, link)
 

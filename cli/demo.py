@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import click
 import requests
 from rich.console import Console
+from rich.markup import escape
 
 from integration import verify
 
@@ -275,7 +276,7 @@ class Story:
     def _active(self, role: str) -> bool:
         state = self._state()
         wanted = next(e["roleDefinitionId"] for e in self._technician["eligible"] if e["role"] == role)
-        held = {(i["principal"], i["role_id"]) for i in state["instances"]}
+        held = {(i["principalId"], i["roleDefinitionId"]) for i in state["instances"]}
         return (self._technician["oid"], wanted) in held
 
     def _state(self) -> dict[str, Any]:
@@ -290,4 +291,6 @@ class Story:
 
     def _say(self, side: str, what: str) -> None:
         colour = {"technician": "cyan", "ticket": "yellow", "tenant": "magenta", "us": "green"}[side]
-        self._console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/] [{colour}]{side:>10}[/]  {what}")
+        self._console.print(
+            f"[dim]{time.monotonic() - self._began:6.1f} s[/] [{colour}]{side:>10}[/]  {escape(what)}", soft_wrap=True
+        )

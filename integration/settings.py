@@ -8,14 +8,18 @@ import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from integration.entra.client import EntraSettings
+from integration.secret_files import read_secret_files
 
 SETTINGS_VARIABLE = "TICKET_ELEVATE_SETTINGS"
+# Where technicians' passwords and our credential may go (Microsoft Entra's public, US Government and China clouds).
+LOGIN_HOSTS = frozenset({"login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn"})
 
 
 class SettingsInvalid(Exception):
@@ -143,6 +147,21 @@ class Settings(BaseSettings):
     def _practice_is_said(self) -> "Settings":
         if self.entra.ca_bundle and not self.practice:
             raise ValueError("entra.ca_bundle is for the practice tenant: set practice = true too, or remove it")
+        host = urlsplit(self.entra.authority).hostname
+        if host not in LOGIN_HOSTS and not self.practice:
+            known = ", ".join(sorted(LOGIN_HOSTS))
+            raise ValueError(f"entra.authority is on {host}, which is no sign-in host of Microsoft Entra ({known})")
+        return self
+
+    @model_validator(mode="after")
+    def _own_secret_for_each_helpdesk(self) -> "Settings":
+        # A secret that two helpdesks share lets one speak for the other.
+        seen: dict[str, str] = {}
+        for name, table in self.helpdesks.items():
+            given = table.get("secrets")
+            for secret in given.values() if isinstance(given, dict) else ():
+                if isinstance(secret, str) and seen.setdefault(secret, name) != name:
+                    raise ValueError(f"helpdesks.{name} and helpdesks.{seen[secret]} share a webhook secret")
         return self
 
     @property
@@ -156,22 +175,6 @@ class Settings(BaseSettings):
     @property
     def redirect_uri(self) -> str:
         return f"{self.public_url}/sign-in/callback"
-
-
-def read_secret_files(data: Any, names: tuple[str, ...]) -> Any:
-    """Put the content of each `<name>_file` in place of `<name>`; an unreadable file stops the start with its path."""
-    if not isinstance(data, dict):
-        return data
-    data = dict(data)
-    for name in names:
-        path = data.pop(f"{name}_file", None)
-        if path is None:
-            continue
-        try:
-            data[name] = Path(path).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ValueError(f"{name}_file: cannot read {path} ({error.strerror})") from error
-    return data
 
 
 def load() -> Settings:

@@ -24,6 +24,7 @@ def user(person: Person) -> Row:
         "givenName": None,
         "jobTitle": None,
         "mail": person.mail or None,
+        "proxyAddresses": [f"SMTP:{person.mail}"] if person.mail else [],
         "mobilePhone": None,
         "officeLocation": None,
         "preferredLanguage": None,

@@ -170,7 +170,10 @@ def link_account(
 
     None when the link was made; else the page that says why not.
     """
-    known = deployment.tenant.addresses(tid, oid, now)
+    try:
+        known = deployment.tenant.addresses(tid, oid, now)
+    except EntraError as error:
+        return problem_page(502, "Entra did not answer", str(error), next_step="Reload this page in a minute.")
     if not address or address.casefold() not in {a.casefold() for a in known}:
         return problem_page(
             403,

@@ -6,11 +6,14 @@ given with every call. Redirects are never followed.
 
 import os
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
+
+from integration.entra.errors import SetupWrong
 
 
 def _session() -> requests.Session:
@@ -38,10 +41,12 @@ class EntraHttp:
     """MSAL's `http_client` duck type (get, post, close) and `request` for Graph.
 
     `ca_bundle`: path of a PEM file to trust instead of the usual ones. `timeout`: seconds to connect, seconds to read.
-    Raises requests' own exceptions; the callers translate them.
+    Raises SetupWrong for a missing bundle; calls raise requests' own exceptions, which the callers translate.
     """
 
     def __init__(self, ca_bundle: str | None = None, timeout: tuple[float, float] = (3.05, 10)) -> None:
+        if ca_bundle and not Path(ca_bundle).is_file():
+            raise SetupWrong(f"The file of trusted authorities {ca_bundle} cannot be found.")
         self._fixed: dict[str, Any] = {"verify": ca_bundle or True, "timeout": timeout, "allow_redirects": False}
         self._session = _session()
         self._pid = os.getpid()

@@ -1,4 +1,4 @@
-"""Graph's error answers in our terms (entra-pim.md section 3). Reads hostile text; lets checked codes through, no more."""
+"""Graph's error answers in our terms. Reads hostile text; lets checked codes through, no more."""
 
 import json
 import re

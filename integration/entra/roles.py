@@ -1,4 +1,4 @@
-"""Directory roles in Privileged Identity Management, v1.0 (entra-pim.md sections 1 and 2), with a technician's token."""
+"""Directory roles in Privileged Identity Management, v1.0, with a technician's token."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,16 +75,15 @@ class Active:
 
 @dataclass(frozen=True)
 class Me:
-    """The technician as the directory has them. `proxies`: further addresses that an administrator gave them."""
+    """The technician as the directory has them."""
 
     oid: str
     upn: str
     mail: str | None
-    proxies: tuple[str, ...]
 
     @property
     def addresses(self) -> frozenset[str]:
-        return frozenset(a.lower() for a in (self.upn, self.mail or "", *self.proxies) if a)
+        return frozenset(a.lower() for a in (self.upn, self.mail or "") if a)
 
 
 class Roles:
@@ -96,16 +95,10 @@ class Roles:
     def me(self, token: str) -> Me:
         # otherMails is left out on purpose: people may set it themselves, and who sets it to a colleague's address
         # would be taken for the colleague at the helpdesk.
-        fields = {"$select": "id,userPrincipalName,mail,proxyAddresses"}
-        user = self._graph.call("GET", "/me", token, params=fields)
-        mail, proxies = user.get("mail"), user.get("proxyAddresses")
-        found = [p[5:] for p in (proxies if isinstance(proxies, list) else []) if _is_smtp(p)]
-        return Me(
-            oid=_text(user, "id"),
-            upn=_text(user, "userPrincipalName"),
-            mail=mail if isinstance(mail, str) else None,
-            proxies=tuple(found),
-        )
+        # otherMails is left out on purpose: people may set it themselves, and would be taken for somebody else.
+        user = self._graph.call("GET", "/me", token, params={"$select": "id,userPrincipalName,mail"})
+        mail = user.get("mail")
+        return Me(_text(user, "id"), _text(user, "userPrincipalName"), mail if isinstance(mail, str) else None)
 
     def eligibilities(self, token: str) -> list[Eligibility]:
         path = f"{_BASE}/roleEligibilityScheduleInstances{_MINE}"
@@ -220,10 +213,6 @@ class Roles:
 def _text(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
     return value if isinstance(value, str) else ""
-
-
-def _is_smtp(address: object) -> bool:
-    return isinstance(address, str) and address[:5].lower() == "smtp:"
 
 
 def _is_for(row: Mapping[str, Any], target: Target) -> bool:

@@ -139,7 +139,11 @@ class SignIn:
         if self._jwks is None:
             # It knows nothing of requests' CA settings.
             context = ssl.create_default_context(cafile=self.settings.ca_bundle)
-            self._jwks = jwt.PyJWKClient(self.client.discovery()["jwks_uri"], ssl_context=context, timeout=10)
+            # No pause between fetches: only the token endpoint's own answers get here, so nobody can provoke them, and
+            # a sign-in just after Microsoft rolled its keys must not fail.
+            self._jwks = jwt.PyJWKClient(
+                self.client.discovery()["jwks_uri"], ssl_context=context, timeout=10, cooldown_duration=0
+            )
         return self._jwks
 
 

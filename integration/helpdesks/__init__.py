@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast
 
 from pydantic import BaseModel, ValidationError
 
+from integration.secret_files import read_secret, read_secret_files
 from integration.tickets import Helpdesk
 
 GROUP = "ticket_elevate.helpdesks"
@@ -47,8 +48,25 @@ def connect(connection: str, table: Mapping[str, Any]) -> Helpdesk:
     table = dict(table)
     adapter = load(str(table.pop("kind", "generic")))
     try:
-        return adapter(connection, adapter.Settings.model_validate(table))
+        return adapter(connection, adapter.Settings.model_validate(_with_secrets(adapter.Settings, table)))
     except ValidationError as error:
         # Never the values: a mistyped secret must not reach a terminal or a log.
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise ValueError(f"[helpdesks.{connection}] is not usable: {wrong}") from None
+    except ValueError as error:
+        raise ValueError(f"[helpdesks.{connection}] is not usable: {error}") from None
+
+
+def _with_secrets(settings: type[BaseModel], table: dict[str, Any]) -> dict[str, Any]:
+    """`token_file = "..."` in place of `token`, and `secrets = { name = { file = "..." } }`, are read here."""
+    plain = [name for name, field in settings.model_fields.items() if "SecretStr" in str(field.annotation)]
+    table = dict(read_secret_files(table, [name for name in plain if name != "secrets"]))
+    given = table.get("secrets")
+    if isinstance(given, dict):
+        table["secrets"] = {
+            name: read_secret(f"secrets.{name}", value["file"])
+            if isinstance(value, dict) and set(value) == {"file"}
+            else value
+            for name, value in given.items()
+        }
+    return table

@@ -1,0 +1,61 @@
+"""A TokenStore in memory that keeps the contract of the real one: compare-and-set, leases, one lock."""
+
+import threading
+from dataclasses import dataclass
+from datetime import datetime
+
+from integration.entra.tokens import TokenRow
+
+
+@dataclass
+class _Row:
+    row: TokenRow
+    holder: str | None = None
+    until: datetime | None = None
+
+
+class MemoryStore:
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], _Row] = {}
+        self.writes = 0
+        self._lock = threading.Lock()
+
+    def read(self, tid: str, oid: str) -> TokenRow | None:
+        with self._lock:
+            held = self.rows.get((tid, oid))
+            return held.row if held else None
+
+    def lease(self, tid: str, oid: str, *, holder: str, until: datetime, now: datetime) -> bool:
+        with self._lock:
+            held = self.rows.get((tid, oid))
+            if held is None or (held.until is not None and held.until > now):
+                return False
+            held.holder, held.until = holder, until
+            return True
+
+    def save(self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str) -> bool:
+        with self._lock:
+            held = self.rows.get((tid, oid))
+            if held is None or held.row.version != version or held.holder != holder:
+                return False
+            held.row = TokenRow(ciphertext, version + 1, held.row.home_account_id)
+            self.writes += 1
+            return True
+
+    def release(self, tid: str, oid: str, *, holder: str) -> None:
+        with self._lock:
+            held = self.rows.get((tid, oid))
+            if held and held.holder == holder:
+                held.holder = held.until = None
+
+    def put(self, tid: str, oid: str, *, ciphertext: bytes, version: int, home_account_id: str, now: datetime) -> bool:  # noqa: ARG002
+        with self._lock:
+            held = self.rows.get((tid, oid))
+            if (held.row.version if held else 0) != version - 1:
+                return False
+            self.rows[tid, oid] = _Row(TokenRow(ciphertext, version, home_account_id))
+            return True
+
+    def delete(self, tid: str, oid: str) -> None:
+        with self._lock:
+            self.rows.pop((tid, oid), None)

@@ -200,12 +200,11 @@ def _next(states: type[StrEnum], moves: frozenset[Any]) -> str:
 PAGES = {"settings.md": settings_page, "lifecycle.md": lifecycle_page}
 
 
-def stale() -> list[str]:
+def stale(directory: Path = HERE) -> list[str]:
     """The generated pages that are not what the code says."""
+    pages = {directory / name: make for name, make in PAGES.items()}
     return [
-        name
-        for name, make in PAGES.items()
-        if not (HERE / name).exists() or (HERE / name).read_text(encoding="utf-8") != make()
+        path.name for path, make in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != make()
     ]
 
 

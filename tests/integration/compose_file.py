@@ -77,4 +77,4 @@ def _scalar(text: str) -> Any:
         return json.loads(text)
     if text.startswith(("'", "{", "&", "*", "|", ">", "!", "%", "@", "`")) or ": " in text or " #" in text:
         raise ValueError(f"not understood: {text}")
-    return text
+    return int(text) if text.isdigit() else text

@@ -75,6 +75,8 @@ class TicketEvent:
     secret: str  # the name of the signing secret that matched, so that a rotation can be watched
     # The ticket must be read in a state at least this new (Request Tracker: a transaction id). None: any state will do.
     revision: str | None = None
+    # Caused by our own service account: stored for the record, and nothing is started by it.
+    own: bool = False
 
 
 @dataclass(frozen=True)

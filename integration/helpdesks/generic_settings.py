@@ -1,0 +1,208 @@
+"""What the generic adapter must be told about a helpdesk. docs/connect-generic.md shows each setting in use."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import jmespath
+import uritemplate
+from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo
+
+from integration.helpdesks import standard_webhooks
+from integration.tickets import Status
+
+
+def _expression(text: str, info: ValidationInfo) -> str:
+    try:
+        unknown = _functions(jmespath.compile(text).parsed) - set(Functions.FUNCTION_TABLE)
+    except JMESPathError as e:
+        place = getattr(e, "lex_position", None)
+        where = f" Look at character {place + 1}." if isinstance(place, int) else ""
+        raise ValueError(f"{info.field_name} is not a JMESPath expression: {text!r}.{where}") from None
+    if unknown:
+        raise ValueError(
+            f"{info.field_name} uses a function that JMESPath does not have: {', '.join(sorted(unknown))}."
+        )
+    return text
+
+
+def _functions(node: Any) -> set[str]:
+    if not isinstance(node, dict):
+        return set()
+    here = {node["value"]} if node["type"] == "function_expression" else set()
+    return here.union(*(_functions(child) for child in node["children"]))
+
+
+def _template(text: str, info: ValidationInfo) -> str:
+    """A template that holds {number} and nothing else, so that whatever a number holds cannot leave its place."""
+    found = [variable.original for variable in uritemplate.URITemplate(text).variables]
+    rest = text.replace("{number}", "")
+    if set(found) != {"number"} or "{" in rest or "}" in rest:
+        raise ValueError(f"{info.field_name} must hold {{number}}, and no other placeholder: {text!r}.")
+    return _below(text, info)
+
+
+def _below(text: str, info: ValidationInfo) -> str:
+    if not text.startswith("/") or text.startswith("//") or "\\" in text:
+        raise ValueError(f"{info.field_name} must begin with one slash; it is added to url: {text!r}.")
+    return text
+
+
+def _page(text: str, info: ValidationInfo) -> str:
+    """Like _template, but people may see their tickets under another name than the API's."""
+    whole = re.match(r"https?://[A-Za-z0-9.:-]+(?=/)", text)
+    _template(text[whole.end() :] if whole else text, info)
+    return text
+
+
+def _base(text: str, info: ValidationInfo) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"{info.field_name} must be the helpdesk's address, such as https://helpdesk.example.com.")
+    if "@" in parts.netloc:
+        raise ValueError(f"{info.field_name} must not hold a user name or a password; set token instead.")
+    return text.rstrip("/")
+
+
+def _pattern(text: str, info: ValidationInfo) -> str:
+    try:
+        re.compile(text)
+    except re.error:
+        raise ValueError(f"{info.field_name} is not a regular expression: {text!r}.") from None
+    return text
+
+
+def _secrets(found: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    standard_webhooks.keys({name: secret.get_secret_value() for name, secret in found.items()})
+    return found
+
+
+def _header(text: SecretStr, info: ValidationInfo) -> SecretStr:
+    if not re.fullmatch(r"[\x21-\x7e]+", text.get_secret_value()):
+        raise ValueError(
+            f"{info.field_name} is empty, or holds a blank, a line end or a letter that no header can carry."
+        )
+    return text
+
+
+Expression = Annotated[str, AfterValidator(_expression)]
+Template = Annotated[str, AfterValidator(_template)]
+
+_WORDS = {
+    "new": Status.OPEN,
+    "open": Status.OPEN,
+    "pending": Status.ON_HOLD,
+    "hold": Status.ON_HOLD,
+    "on_hold": Status.ON_HOLD,
+    "solved": Status.SOLVED,
+    "resolved": Status.SOLVED,
+    "closed": Status.SOLVED,
+    "rejected": Status.SOLVED,
+}
+
+
+class GenericSettings(BaseModel):
+    """One connection of the kind `generic`. The defaults fit the practice helpdesk."""
+
+    # The input is hidden, or a forgotten key would print all the others, token included.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: Annotated[str, AfterValidator(_base)] = Field(
+        description="Where the helpdesk's REST API is: https, host, perhaps a path. Every call stays on this host."
+    )
+    token: Annotated[SecretStr, AfterValidator(_header)] = Field(
+        description="The API token of our own service account in the helpdesk."
+    )
+    token_header: str = Field("Authorization", pattern=r"^[A-Za-z0-9-]+$", description="The header that carries token.")
+    token_prefix: str = Field(
+        "Bearer ", pattern=r"^[\x20-\x7e]*$", description="What stands before token in that header; may be empty."
+    )
+    service_account: str = Field(
+        min_length=1,
+        description="The id of our own service account in the helpdesk. What it does never starts anything.",
+    )
+    secrets: Annotated[dict[str, SecretStr], AfterValidator(_secrets)] = Field(
+        description="Signing secrets of the webhook, by names of your own: whsec_ and base64 of at least 24 bytes. "
+        "All of them are accepted, so that one can be replaced without a pause. Use none for two connections."
+    )
+    ca_bundle: Path | None = Field(
+        None, description="A PEM file with the authority that signed the helpdesk's certificate, if it is your own."
+    )
+
+    event_path: Expression = Field("type", description="JMESPath in a delivery: the name of the event.")
+    ticket_path: Expression = Field("data.ticket.id", description="JMESPath in a delivery: the ticket's number.")
+    actor_path: Expression = Field("data.actor.id", description="JMESPath in a delivery: the account that did it.")
+    ticket_number_pattern: Annotated[str, AfterValidator(_pattern)] = Field(
+        "[A-Za-z0-9_-]{1,64}",
+        description="Regular expression that a whole ticket number must match before it gets into a URL.",
+    )
+
+    ticket_url: Template = Field("/api/tickets/{number}", description="URL template, added to url: reads a ticket.")
+    page_url: Annotated[str, AfterValidator(_page)] = Field(
+        "/tickets/{number}",
+        description="URL template of the page on which people see a ticket; added to url unless it names a host.",
+    )
+    notes_url: Template = Field(
+        "/api/tickets/{number}/notes",
+        description="URL template, added to url: GET lists the notes (newest first, if it can), POST writes one.",
+    )
+    note_body: Expression = Field(
+        "{body: note, internal: `true`}",
+        description="JMESPath that builds the JSON to POST from {note, note_html, number}. note is plain text; use "
+        "note_html where the helpdesk shows notes as HTML. See to it that the note is internal.",
+    )
+    notes_path: Expression = Field("value[].body", description="JMESPath in a page of notes: the list of their texts.")
+    notes_next_path: Expression = Field(
+        "next", description="JMESPath in a page of notes: the URL of the next page, or null. It must be on url's host."
+    )
+    history_url: Template | None = Field(
+        None, description="URL template, added to url: reads the ticket's history, if the ticket itself has none."
+    )
+    history_path: Expression = Field(
+        "value[-1]",
+        description="JMESPath in the history: the newest entry that set the assignee. With history_url, the four "
+        "settings assigned_... and change are looked up in this entry instead of the ticket.",
+    )
+    check_url: Annotated[str, AfterValidator(_below)] | None = Field(
+        None, description="Path, added to url, where the helpdesk says whose token it is. For `doctor`."
+    )
+    check_account: Expression = Field("id", description="JMESPath in that answer: the account's id.")
+
+    number: Expression = Field("id", description="JMESPath in a ticket: its number.")
+    subject: Expression = Field("subject", description="JMESPath in a ticket: its subject.")
+    category: Expression = Field("category", description="JMESPath in a ticket: its category.")
+    queue: Expression = Field("queue", description="JMESPath in a ticket: its queue, team or type.")
+    status: Expression = Field("status", description="JMESPath in a ticket: the helpdesk's word for its status.")
+    status_map: dict[str, Status] = Field(
+        _WORDS,
+        description="The helpdesk's words for a status, each as open, on_hold or solved, in any case. A word that is "
+        "not listed counts as open.",
+    )
+    assignee_account: Expression = Field("assignee.id", description="JMESPath in a ticket: the assignee's account.")
+    assignee_name: Expression = Field("assignee.name", description="JMESPath in a ticket: the assignee's name.")
+    assignee_address: Expression = Field(
+        "assignee.email", description="JMESPath in a ticket: the assignee's mail address."
+    )
+    assigned_by: Expression = Field(
+        "assigned_by", description="JMESPath: the account that set the assignee. Without it nothing starts by itself."
+    )
+    assigned_at: Expression = Field(
+        "assigned_at", description="JMESPath: when; ISO 8601 with an offset, or seconds since 1970."
+    )
+    assigned_to: Expression | None = Field(
+        None,
+        description="JMESPath: the account that was made assignee by that change. Where it is not the ticket's "
+        "assignee, the change is not believed.",
+    )
+    change: Expression = Field("assignment_id", description="JMESPath: the helpdesk's own id of that change.")
+    requesters: Expression = Field(
+        "[requester][].{account: id, name: name, address: email}",
+        description="JMESPath in a ticket: a list of {account, name, address} of everybody it was filed for. Leave "
+        "nobody out, or a technician could serve themselves.",
+    )
+    fields: Expression = Field(
+        "fields || `{}`", description="JMESPath in a ticket: an object of further fields that rules may look at."
+    )

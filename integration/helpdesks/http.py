@@ -1,0 +1,188 @@
+"""The one door through which an adapter calls its helpdesk's REST API: every call and every failure passes here.
+
+Nothing that a helpdesk answers is quoted in an error, and no error drags a request (and with it a token) along.
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+
+from integration.helpdesks.hostile_json import Hostile, parse
+from integration.tickets import HelpdeskRefused, HelpdeskUnavailable, TicketGone
+
+LARGEST_ANSWER = 4 * 1024 * 1024  # bytes, after decompression
+LONGEST_WAIT = 3600.0  # seconds; our own back-off ends there too
+_ASK_AGAIN = frozenset({408, 425, 429})
+
+
+class AnswerUnusable(HelpdeskRefused):
+    """The helpdesk answered, and trying again will not make it fit: the settings or the helpdesk must change."""
+
+    def __init__(self, connection: str, why: str, *, status: int = 200) -> None:
+        super().__init__(connection, status)
+        self.args = (
+            f"The helpdesk {connection} gave an answer that we cannot use: {why}. An administrator must check the "
+            f"settings of this connection.",
+        )
+
+
+class _Signed(requests.auth.AuthBase):
+    """Puts our headers on. Being an `auth`, it also keeps requests from taking a password out of somebody's .netrc."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = dict(headers)
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers.update(self._headers)
+        return request
+
+
+class Door:
+    """Calls to one helpdesk at `base` (scheme, host, maybe a path), signed with `headers`.
+
+    `timeout` is (connect, silence) in seconds, `budget` the seconds in which a whole answer must have arrived.
+    `ca_bundle` is a PEM file; None means the usual authorities.
+    """
+
+    def __init__(
+        self,
+        connection: str,
+        base: str,
+        *,
+        headers: Mapping[str, str],
+        ca_bundle: Path | None = None,
+        timeout: tuple[float, float] = (3.05, 10),
+        budget: float = 20,
+    ) -> None:
+        self._connection = connection
+        self._base = base.rstrip("/")
+        self._verify: bool | str = str(ca_bundle) if ca_bundle else True
+        self._timeout = timeout
+        self._budget = budget
+        self._http = requests.Session()
+        self._http.auth = _Signed(headers)
+
+    def call(self, method: str, path: str, *, number: str | None = None, json: Any = None) -> Any:
+        """The JSON that the helpdesk answers to `path` (below base, or a whole URL on base's origin); None if empty.
+
+        `number` is the ticket that the call is about: with it, 404 and 410 mean TicketGone.
+        Raises HelpdeskUnavailable, TicketGone, HelpdeskRefused.
+        """
+        url = self.address(path)
+        try:
+            with self._http.request(
+                method,
+                url,
+                json=json,
+                headers={"Accept": "application/json"},
+                timeout=self._timeout,
+                # Given with each call, because a verify on the session loses against REQUESTS_CA_BUNDLE.
+                verify=self._verify,
+                # An answer must not choose where our token goes next (trust row 29).
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                self._judge(answer, number)
+                body = self._read(answer)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
+            raise HelpdeskUnavailable(self._connection) from None
+        return self._parse(body)
+
+    def knock(self) -> int:
+        """The HTTP status at base: any will do to show that somebody is there. Raises HelpdeskUnavailable."""
+        try:
+            with self._http.get(
+                self._base + "/", timeout=self._timeout, verify=self._verify, allow_redirects=False, stream=True
+            ) as answer:
+                return answer.status_code
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
+            raise HelpdeskUnavailable(self._connection) from None
+
+    def address(self, path: str, *, relative_to: str | None = None) -> str:
+        """`path` as a whole URL. Raises AnswerUnusable where it leaves the helpdesk's origin (trust row 29)."""
+        if relative_to is not None:
+            url = urljoin(self.address(relative_to), path)
+        else:
+            url = path if _is_whole(path) else self._base + path
+        if _origin(url) is None or _origin(url) != _origin(self._base):
+            raise AnswerUnusable(self._connection, "it points to another server")
+        return url
+
+    def _judge(self, answer: requests.Response, number: str | None) -> None:
+        status = answer.status_code
+        if 200 <= status < 300:
+            return
+        if status in _ASK_AGAIN or status >= 500:
+            raise HelpdeskUnavailable(self._connection, after=seconds_to_wait(answer.headers))
+        if status in (404, 410) and number is not None:
+            raise TicketGone(self._connection, number)
+        if 300 <= status < 400:
+            raise AnswerUnusable(self._connection, "it sends us to another address", status=status)
+        raise HelpdeskRefused(self._connection, status)
+
+    def _read(self, answer: requests.Response) -> bytes:
+        # read1 comes back with whatever has arrived, so that a byte per second meets the budget and not our patience.
+        ends = time.monotonic() + self._budget
+        body = bytearray()
+        while chunk := answer.raw.read1(65536, decode_content=True):
+            body += chunk
+            if len(body) > LARGEST_ANSWER:
+                raise AnswerUnusable(self._connection, "it is too long", status=answer.status_code)
+            if time.monotonic() > ends:
+                raise HelpdeskUnavailable(self._connection)
+        return bytes(body)
+
+    def _parse(self, body: bytes) -> Any:
+        if not body.strip():
+            return None
+        try:
+            return parse(body)
+        except Hostile:
+            # Mostly a maintenance page that says 200: worth another try.
+            raise HelpdeskUnavailable(self._connection) from None
+
+
+def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
+    """What Retry-After asks for, in seconds between 0 and an hour; None where it says nothing that we understand.
+
+    Source: RFC 9110, 10.2.3: a number of seconds or a date. A date is compared with the answer's own Date, so that a
+    clock that is wrong on one side does not matter.
+    """
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isascii() and asked.isdigit():
+        return min(float(asked[:9]), LONGEST_WAIT)
+    until = _date(asked)
+    if until is None:
+        return None
+    since = _date(headers.get("Date", "")) or datetime.now(UTC)
+    return min(max((until - since).total_seconds(), 0.0), LONGEST_WAIT)
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _is_whole(url: str) -> bool:
+    return url.startswith(("http://", "https://"))
+
+
+def _origin(url: str) -> tuple[str, str, int | None] | None:
+    try:
+        parts = urlsplit(url)
+        # A user name before the host is a way to dress a foreign host up as ours; browsers read a backslash as a slash.
+        if not parts.hostname or "@" in parts.netloc or "\\" in url:
+            return None
+        return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None

@@ -28,7 +28,8 @@ Set($rtname, 'rt.test'); Set($Organization, 'rt.test'); Set($WebDomain, '127.0.0
 Set($Timezone, 'UTC'); Set($DatabaseType, 'SQLite'); Set($DatabaseName, '{dir}/rt.sqlite');
 Set($LogToFile, 'info'); Set($LogDir, '{dir}/var/log'); Set($MailCommand, 'mbox');
 $RT::VarPath = '{dir}/var'; $RT::MasonDataDir = '{dir}/mason'; $RT::MasonSessionDir = '{dir}/session';
-$RT::LocalPath = '{dir}/local'; $RT::MasonLocalComponentRoot = '{dir}/local/html'; $RT::LocalLibPath = '{dir}/local/lib';
+$RT::LocalPath = '{dir}/local'; $RT::LocalLibPath = '{dir}/local/lib';
+$RT::MasonLocalComponentRoot = '{dir}/local/html';
 $RT::LocalPluginPath = '{dir}/plugins'; $RT::LocalStaticPath = '{dir}/local/static';
 $RT::LocalLexiconPath = '{dir}/local/po';
 1;
@@ -128,9 +129,7 @@ class RtInstance:
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
-    def create_ticket(
-        self, subject: str, *, category: str = "Password reset", by: str = "root", **more: Any
-    ) -> str:
+    def create_ticket(self, subject: str, *, category: str = "Password reset", by: str = "root", **more: Any) -> str:
         body = {
             "Queue": QUEUE,
             "Subject": subject,
@@ -184,7 +183,17 @@ class RtInstance:
 
 
 def _lay_out(folder: Path, port: int) -> None:
-    for name in ("conf.d", "var/log", "mason", "session", "local/html", "local/lib", "local/static", "local/po", "plugins"):
+    for name in (
+        "conf.d",
+        "var/log",
+        "mason",
+        "session",
+        "local/html",
+        "local/lib",
+        "local/static",
+        "local/po",
+        "plugins",
+    ):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "RT_SiteConfig.pm").write_text(_SITE_CONFIG.replace("{port}", str(port)).replace("{dir}", str(folder)))
     (folder / "seed").write_text(_SEED.format(password=PASSWORD, queue=QUEUE))

@@ -1,0 +1,337 @@
+"""Request Tracker 5 over REST2, told of changes by our own extension (rt/).
+
+Wire facts: RT::REST2 (docs.bestpractical.com/rt/5.0.3/RT/REST2.html), and where that is silent, what 5.0.3 does.
+Deliveries are signed as Standard Webhooks says, by rt/RT-Extension-TicketElevate/lib/RT/Action/TicketElevate.pm.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlencode
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from integration.helpdesks import standard_webhooks
+from integration.helpdesks.hostile_json import delivery_object
+from integration.helpdesks.http import AnswerUnusable, Door
+from integration.tickets import (
+    DeliveryUnreadable,
+    Finding,
+    HelpdeskError,
+    HelpdeskRefused,
+    HelpdeskUnavailable,
+    Person,
+    Status,
+    Ticket,
+    TicketEvent,
+    TicketGone,
+    clean,
+)
+
+NOBODY = "Nobody"  # RT's system user that owns what nobody owns; the name is the same in every language
+MOST_PAGES = 20  # of our own notes, a hundred each
+MOST_LOOKUPS = 10  # of requesters' addresses: each costs a call of about 0.2 s
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
+_TOKEN = re.compile(r"[0-9]+-([0-9]+)-[0-9a-f]+")
+_PERSON = "id,Name,RealName,EmailAddress"
+_STATUSES = {
+    "new": Status.OPEN,
+    "open": Status.OPEN,
+    "stalled": Status.ON_HOLD,
+    "resolved": Status.SOLVED,
+    "rejected": Status.SOLVED,
+}
+
+
+def _address(url: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@\\]+(/[^\s?#\\]*)?", url):
+        raise ValueError("must be an http(s) address without a user name, '?' or '#'")
+    return url.rstrip("/")
+
+
+class RequestTrackerSettings(BaseModel):
+    """Settings of one connection to a Request Tracker."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: Annotated[str, AfterValidator(_address)] = Field(
+        description="Where people open Request Tracker, such as https://rt.example.org. Links to tickets begin with it."
+    )
+    token: SecretStr = Field(
+        description="A REST2 token of our service account (Logged in as > Settings > Auth Tokens)."
+    )
+    service_account: str = Field(
+        min_length=1, description="The login of our service account. What it does never starts anything."
+    )
+    secrets: dict[str, SecretStr] = Field(
+        description="Signing secrets by name, each whsec_ and base64, as in the secret file of the extension. Two at "
+        "once while one is replaced by the other."
+    )
+    category_field: str = Field(
+        "Category", description="The name of the ticket custom field that says what kind of work this is."
+    )
+    requester_roles: tuple[Literal["Requestor", "Creator", "Cc"], ...] = Field(
+        ("Requestor", "Creator", "Cc"),
+        min_length=1,
+        description="Who counts as a requester. A technician who is one cannot elevate for that ticket.",
+    )
+    status_map: dict[str, Status] = Field(
+        _STATUSES,
+        description="Request Tracker's words for a status, each as open, on_hold or solved. A word of an own lifecycle "
+        "that is not listed counts as on_hold, so that nothing starts by it.",
+    )
+    ca_bundle: Path | None = Field(
+        None, description="A PEM file with the certificate authorities to trust. Default: the usual ones."
+    )
+
+
+class RequestTracker:
+    """One Request Tracker; satisfies integration.tickets.Helpdesk. A person's `account` is the login."""
+
+    Settings = RequestTrackerSettings
+
+    def __init__(self, connection: str, settings: RequestTrackerSettings) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._keys = standard_webhooks.keys({n: s.get_secret_value() for n, s in settings.secrets.items()})
+        self._door = Door(
+            connection,
+            f"{settings.url}/REST/2.0",
+            headers={"Authorization": f"token {settings.token.get_secret_value()}"},
+            ca_bundle=settings.ca_bundle,
+        )
+        self._own_id: str | None = None
+
+    @property
+    def connection(self) -> str:
+        return self._connection
+
+    @property
+    def service_account(self) -> str:
+        return self._settings.service_account
+
+    def read_delivery(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> TicketEvent:
+        verified = standard_webhooks.verify(self._keys, headers, body, now=now)
+        payload = delivery_object(body)
+        kind, number, revision, actor = (payload.get(key) for key in ("event", "ticket", "transaction", "actor"))
+        if not (isinstance(kind, str) and _is_number(number) and _is_number(revision)):
+            raise DeliveryUnreadable(
+                "This call is signed, but it does not say which event happened to which ticket in which transaction. "
+                "Install the extension of this version in Request Tracker again."
+            )
+        return TicketEvent(
+            delivery_id=verified.delivery_id,
+            ticket=str(number),
+            kind=clean(kind, limit=64),
+            secret=verified.secret,
+            revision=str(revision),
+            own=actor == self.service_account,
+        )
+
+    def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:
+        self._known(number)
+        # History first: a ticket that is read after it is at least as new.
+        newest = self._newest_change(number, revision)
+        raw = self._read(number)
+        owner = _person(raw.get("Owner"))
+        assignee = owner if owner and owner.account != NOBODY else None
+        by, at, change = _assignment(newest, raw.get("Owner")) if assignee else (None, None, None)
+        category, fields = self._custom_fields(raw.get("CustomFields"))
+        return Ticket(
+            connection=self.connection,
+            number=number,
+            subject=_word(raw.get("Subject")),
+            status=self._settings.status_map.get(_word(raw.get("Status")), Status.ON_HOLD),
+            read_at=now,
+            category=category,
+            queue=_word(_object(raw.get("Queue")).get("Name")) or None,
+            assignee=assignee,
+            assigned_by=by,
+            assigned_at=at,
+            change=change,
+            requesters=self._requesters(raw),
+            fields=fields,
+        )
+
+    def ticket_url(self, number: str) -> str:
+        self._known(number)
+        return f"{self._settings.url}/Ticket/Display.html?id={number}"
+
+    def write_note(self, number: str, text: str) -> None:
+        self._known(number)
+        note = {"Content": text, "ContentType": "text/plain"}
+        try:
+            self._door.call("POST", f"/ticket/{number}/comment", number=number, json=note)
+        except HelpdeskRefused as e:
+            if e.status == 400:
+                # RT says 400 "Permission Denied" for a ticket that is not there, too. Reading it tells which it is.
+                self._door.call("GET", f"/ticket/{number}", number=number)
+            raise
+
+    def has_note(self, number: str, marker: str) -> bool:
+        self._known(number)
+        # Only our own: a ticket's other attachments can be huge, and a marker that somebody else typed proves nothing.
+        ours = [
+            {"field": "Creator", "value": self._service_account_id()},
+            {"field": "ContentType", "value": "text/plain"},
+        ]
+        query = {"query": json.dumps(ours), "fields": "Content", "orderby": "id", "order": "DESC", "per_page": "100"}
+        for page in range(1, MOST_PAGES + 1):
+            notes = self._list(f"/ticket/{number}/attachments", **query, page=str(page))
+            # RT leaves out of a page what we may not see, so only an empty page is the last one.
+            if not notes:
+                return False
+            if any(marker in str(note.get("Content")) for note in notes):
+                return True
+        raise AnswerUnusable(self.connection, f"its notes do not end after {MOST_PAGES} pages")
+
+    def check(self) -> Sequence[Finding]:
+        name, us = self.connection, self.service_account
+        reach, token = f"{name} can be reached", f"{name} takes our token as {us}"
+        try:
+            own_id = self._service_account_id()
+        except HelpdeskRefused:
+            fix = f"Make a new token for the account {us} in Request Tracker, and set token to it."
+            return [Finding(reach, True), Finding(token, False, fix)]
+        except HelpdeskError:
+            return [Finding(reach, False, "Check url, ca_bundle and whether this machine may reach that address.")]
+        owner = _TOKEN.fullmatch(self._settings.token.get_secret_value())
+        if owner and owner[1] != own_id:
+            fix = "The token belongs to another account. Set service_account to the account that the token belongs to."
+            return [Finding(reach, True), Finding(token, False, fix)]
+        return [Finding(reach, True), Finding(token, True), *self._check_rights()]
+
+    def _check_rights(self) -> list[Finding]:
+        read, note = f"{self.connection} lets us read tickets", f"{self.connection} lets us write comments"
+        try:
+            newest = self._list("/tickets", query="id>0", orderby="id", order="DESC", per_page="1")
+            if not newest:
+                fix = "Give our account SeeQueue, ShowTicket, ShowTicketComments and SeeCustomField in the queues."
+                return [Finding(read, False, f"{fix} Or there is no ticket yet.")]
+            links = _object(self._door.call("GET", f"/ticket/{newest[0].get('id')}")).get("_hyperlinks")
+        except HelpdeskError as e:
+            return [Finding(read, False, str(e))]
+        may = any(_object(link).get("ref") == "comment" for link in _objects(links))
+        return [
+            Finding(read, True),
+            Finding(note, may, "" if may else "Give our account CommentOnTicket in the queues."),
+        ]
+
+    def _known(self, number: str) -> None:
+        if not _is_number(number):
+            raise TicketGone(self.connection, clean(number, limit=64))
+
+    def _read(self, number: str) -> dict[str, Any]:
+        more = urlencode({"fields[Owner]": _PERSON, "fields[Creator]": _PERSON, "fields[Queue]": "Name"})
+        raw = _object(self._door.call("GET", f"/ticket/{number}?{more}", number=number))
+        # A merged ticket answers as the one that it became.
+        ids = {_word(raw.get("id")), _word(_object(raw.get("EffectiveId")).get("id"))}
+        if ids != {number} or raw.get("Status") == "deleted":
+            raise TicketGone(self.connection, number)
+        return raw
+
+    def _newest_change(self, number: str, revision: str | None) -> dict[str, Any]:
+        """The transaction that set the owner: the newest `Set` of `Owner`, or else the ticket's creation.
+
+        A take also writes a `SetWatcher`, which is the same change told twice. Raises HelpdeskUnavailable while RT has
+        not committed the transaction `revision`, or does not show it yet.
+        """
+        changes = "(Type='Create' OR (Type='Set' AND Field='Owner'))"
+        if revision is not None:
+            changes = f"({changes} OR id={int(revision)})"
+        found = self._list(
+            "/transactions",
+            query=f"ObjectType='RT::Ticket' AND ObjectId={number} AND {changes}",
+            fields="Type,Field,NewValue,Creator,Created",
+            orderby="id",
+            order="DESC",
+            per_page="5",
+        )
+        if revision is not None and not any(int(_word(one.get("id")) or 0) >= int(revision) for one in found):
+            raise HelpdeskUnavailable(self.connection, after=1)
+        kinds = {("Create", ""), ("Set", "Owner")}
+        return next((one for one in found if (one.get("Type"), one.get("Field") or "") in kinds), {})
+
+    def _requesters(self, raw: Mapping[str, Any]) -> tuple[Person, ...]:
+        people: dict[str, Person] = {}
+        for role in self._settings.requester_roles:
+            holders = [raw.get("Creator")] if role == "Creator" else _objects(raw.get(role))
+            for holder in holders:
+                person = _person(holder)
+                if person and person.account not in people:
+                    people[person.account] = person
+        unknown = [account for account, person in people.items() if person.address is None][:MOST_LOOKUPS]
+        people |= {account: self._look_up(account) for account in unknown}
+        return tuple(people.values())
+
+    def _look_up(self, account: str) -> Person:
+        try:
+            return _person(self._door.call("GET", f"/user/{quote(account, safe='')}")) or Person(account)
+        except HelpdeskRefused:
+            # A group, or somebody we may not see: the account alone must do.
+            return Person(account)
+
+    def _custom_fields(self, raw: Any) -> tuple[str | None, dict[str, str]]:
+        fields = {}
+        for field in _objects(raw):
+            values = field.get("values")
+            words = [_word(value) for value in values] if isinstance(values, list) else []
+            fields[_word(field.get("name"))] = ", ".join(word for word in words if word)
+        return fields.pop(self._settings.category_field, None) or None, fields
+
+    def _service_account_id(self) -> str:
+        if self._own_id is None:
+            who = _object(self._door.call("GET", f"/user/{quote(self.service_account, safe='')}"))
+            # RT shows the id to the account itself (and to administrators of users) only.
+            if not _word(who.get("id")):
+                raise AnswerUnusable(self.connection, "our token belongs to another account than service_account")
+            self._own_id = _word(who["id"])
+        return self._own_id
+
+    def _list(self, path: str, **query: str) -> list[dict[str, Any]]:
+        items = _object(self._door.call("GET", f"{path}?{urlencode(query)}")).get("items")
+        if not isinstance(items, list):
+            raise AnswerUnusable(self.connection, "it holds no list")
+        return _objects(items)
+
+
+def _assignment(change: Mapping[str, Any], owner: Any) -> tuple[str | None, datetime | None, str | None]:
+    # Ticket and history were read a moment apart: a pick by one must not be laid at another's door.
+    if change.get("Type") == "Set" and _word(change.get("NewValue")) != _word(_object(owner).get("id")):
+        return None, None, None
+    by = _word(_object(change.get("Creator")).get("id")) or None
+    return by, _moment(change.get("Created")), _word(change.get("id")) or None
+
+
+def _person(raw: Any) -> Person | None:
+    """Somebody as RT shows them: with a `Name` where we asked for it, and else with the login as `id`."""
+    one = _object(raw)
+    account = _word(one.get("Name") or one.get("id"))
+    return Person(account, _word(one.get("RealName")), _word(one.get("EmailAddress")) or None) if account else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, str) and _NUMBER.fullmatch(value) is not None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _word(value: Any) -> str:
+    return clean(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC) if isinstance(value, str) and value.endswith("Z") else None
+    except ValueError:
+        return None

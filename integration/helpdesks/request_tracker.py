@@ -8,15 +8,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 from urllib.parse import quote, urlencode
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from integration.helpdesks import standard_webhooks
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
+from integration.helpdesks.request_tracker_settings import RequestTrackerSettings
 from integration.tickets import (
     DeliveryUnreadable,
     Finding,
@@ -38,55 +36,6 @@ MOST_LOOKUPS = 10  # of requesters' addresses: each costs a call of about 0.2 s
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _TOKEN = re.compile(r"[0-9]+-([0-9]+)-[0-9a-f]+")
 _PERSON = "id,Name,RealName,EmailAddress"
-_STATUSES = {
-    "new": Status.OPEN,
-    "open": Status.OPEN,
-    "stalled": Status.ON_HOLD,
-    "resolved": Status.SOLVED,
-    "rejected": Status.SOLVED,
-}
-
-
-def _address(url: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#@\\]+(/[^\s?#\\]*)?", url):
-        raise ValueError("must be an http(s) address without a user name, '?' or '#'")
-    return url.rstrip("/")
-
-
-class RequestTrackerSettings(BaseModel):
-    """Settings of one connection to a Request Tracker."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    url: Annotated[str, AfterValidator(_address)] = Field(
-        description="Where people open Request Tracker, such as https://rt.example.org. Links to tickets begin with it."
-    )
-    token: SecretStr = Field(
-        description="A REST2 token of our service account (Logged in as > Settings > Auth Tokens)."
-    )
-    service_account: str = Field(
-        min_length=1, description="The login of our service account. What it does never starts anything."
-    )
-    secrets: dict[str, SecretStr] = Field(
-        description="Signing secrets by name, each whsec_ and base64, as in the secret file of the extension. Two at "
-        "once while one is replaced by the other."
-    )
-    category_field: str = Field(
-        "Category", description="The name of the ticket custom field that says what kind of work this is."
-    )
-    requester_roles: tuple[Literal["Requestor", "Creator", "Cc"], ...] = Field(
-        ("Requestor", "Creator", "Cc"),
-        min_length=1,
-        description="Who counts as a requester. A technician who is one cannot elevate for that ticket.",
-    )
-    status_map: dict[str, Status] = Field(
-        _STATUSES,
-        description="Request Tracker's words for a status, each as open, on_hold or solved. A word of an own lifecycle "
-        "that is not listed counts as on_hold, so that nothing starts by it.",
-    )
-    ca_bundle: Path | None = Field(
-        None, description="A PEM file with the certificate authorities to trust. Default: the usual ones."
-    )
 
 
 class RequestTracker:

@@ -62,6 +62,8 @@ for my $login (@ARGV) {
 }
 """
 
+_PERL = ("perl", "-I/usr/share/request-tracker5/lib", "-MRT", "-e")
+
 
 def is_installed() -> bool:
     return SERVER.exists()
@@ -100,8 +102,8 @@ class RtInstance:
         _lay_out(folder, port)
         _run(folder, SETUP_DATABASE, "--action", "init", "--skip-create", "--root-password-file", f"{folder}/rootpw")
         _run(folder, SETUP_DATABASE, "--action", "insert", "--datafile", f"{folder}/seed")
-        _install_extension(folder, webhook_url=webhook_url, secret=secret, elevate_url=elevate_url)
-        told = _run(folder, "perl", "-I/usr/share/request-tracker5/lib", "-MRT", "-e", _TOKENS, *LOGINS)
+        install_extension(folder, webhook_url=webhook_url, secret=secret, elevate_url=elevate_url)
+        told = _run(folder, *_PERL, _TOKENS, *LOGINS)
         tokens = dict(line.split() for line in told.splitlines())
         url = f"http://127.0.0.1:{port}"
         process = _serve(folder, port)
@@ -168,13 +170,18 @@ class RtInstance:
         page = self.call(by, "GET", f"/ticket/{number}/attachments", fields="Content", per_page="100")
         return [item["Content"] for item in page["items"] if item.get("Content")]
 
+    def merge(self, number: str, into: str) -> None:
+        self.call("root", "PUT", f"/ticket/{number}", {"MergeInto": into})
+
     def page(self, number: str, *, by: str) -> str:
         """The HTML of the ticket's page as `by` sees it."""
+        return self.browse(f"/Ticket/Display.html?id={number}", by=by)
+
+    def browse(self, path: str, *, by: str) -> str:
         with requests.Session() as browser:
-            browser.post(
-                f"{self.url}/NoAuth/Login.html", data={"user": by, "pass": PASSWORD}, timeout=30
-            ).raise_for_status()
-            answer = browser.get(f"{self.url}/Ticket/Display.html", params={"id": number}, timeout=60)
+            login = browser.post(f"{self.url}/NoAuth/Login.html", data={"user": by, "pass": PASSWORD}, timeout=60)
+            login.raise_for_status()
+            answer = browser.get(f"{self.url}{path}", timeout=60)
             answer.raise_for_status()
             return answer.text
 
@@ -200,8 +207,10 @@ def _lay_out(folder: Path, port: int) -> None:
     (folder / "rootpw").write_text(PASSWORD)
 
 
-def _install_extension(folder: Path, *, webhook_url: str, secret: str, elevate_url: str) -> None:
+def install_extension(folder: Path, *, webhook_url: str, secret: str, elevate_url: str) -> None:
+    """Run our installer for the instance in `folder`; may be run again."""
     secret_file = folder / "ticket-elevate.secret"
+    secret_file.unlink(missing_ok=True)
     secret_file.write_text(secret + "\n")
     _run(
         folder,

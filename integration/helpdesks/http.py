@@ -107,10 +107,13 @@ class Door:
 
     def address(self, path: str, *, relative_to: str | None = None) -> str:
         """`path` as a whole URL. Raises AnswerUnusable where it leaves the helpdesk's origin (trust row 29)."""
-        if relative_to is not None:
-            url = urljoin(self.address(relative_to), path)
-        else:
-            url = path if _is_whole(path) else self._base + path
+        try:
+            if relative_to is not None:
+                url = urljoin(self.address(relative_to), path)
+            else:
+                url = path if _is_whole(path) else self._base + path
+        except ValueError:
+            url = ""
         if _origin(url) is None or _origin(url) != _origin(self._base):
             raise AnswerUnusable(self._connection, "it points to another server")
         return url

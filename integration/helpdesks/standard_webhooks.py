@@ -21,7 +21,8 @@ MOST_SIGNATURES = 8
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _TIME = re.compile(r"[0-9]{1,12}")
-_SIGNATURE = re.compile(r"v1,([A-Za-z0-9+/]{43}=)")
+_SIGNATURE = re.compile(r"(v[0-9]+[a-z]*),([A-Za-z0-9+/]+={0,2})")
+_V1 = re.compile(r"[A-Za-z0-9+/]{43}=")  # the 32 bytes of a SHA-256
 # What Zendesk signs with before a webhook is saved: the whole world knows it.
 # Source: developer.zendesk.com/documentation/webhooks/verifying/
 _KNOWN = frozenset({b"this_secret_is_for_testing_only", b"dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="})
@@ -53,11 +54,7 @@ def verify(keys: Mapping[str, bytes], headers: Mapping[str, str], body: bytes, *
         raise SignatureRefused
     if abs(now.timestamp() - int(time)) > TOLERANCE.total_seconds():
         raise SignatureRefused
-    given = [
-        base64.b64decode(match[1])
-        for word in signatures.split(" ", MOST_SIGNATURES)[:MOST_SIGNATURES]
-        if (match := _SIGNATURE.fullmatch(word))
-    ]
+    given = _v1(signatures)
     signed = b".".join((delivery_id.encode(), time.encode(), body))
     matched = None
     for name, key in keys.items():  # all of them, always: how long we take says nothing about which one it was
@@ -68,6 +65,17 @@ def verify(keys: Mapping[str, bytes], headers: Mapping[str, str], body: bytes, *
     if matched is None:
         raise SignatureRefused
     return Verified(delivery_id, matched)
+
+
+def _v1(signatures: str) -> list[bytes]:
+    found = []
+    for word in signatures.split(" ", MOST_SIGNATURES)[:MOST_SIGNATURES]:
+        match = _SIGNATURE.fullmatch(word)
+        if not match or (match[1] == "v1" and not _V1.fullmatch(match[2])):
+            raise SignatureRefused
+        if match[1] == "v1":  # versions that we do not know may stand beside it
+            found.append(base64.b64decode(match[2]))
+    return found
 
 
 def _key(name: str, text: str) -> bytes:

@@ -7,7 +7,7 @@ Deliveries are signed as Standard Webhooks says, by rt/RT-Extension-TicketElevat
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -15,6 +15,7 @@ from integration.helpdesks import standard_webhooks
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.request_tracker_settings import RequestTrackerSettings
+from integration.helpdesks.values import exact, moment, word
 from integration.tickets import (
     DeliveryUnreadable,
     Finding,
@@ -84,20 +85,23 @@ class RequestTracker:
     def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:
         self._known(number)
         # History first: a ticket that is read after it is at least as new.
-        newest = self._newest_change(number, revision)
+        changes = self._changes(number, revision)
         raw = self._read(number)
+        if revision is not None and not any(_id(one) >= int(revision) for one in changes):
+            # RT has not committed the delivery's transaction yet, or does not show it.
+            raise HelpdeskUnavailable(self.connection, after=1)
         owner = _person(raw.get("Owner"))
-        assignee = owner if owner and owner.account != NOBODY else None
-        by, at, change = _assignment(newest, raw.get("Owner")) if assignee else (None, None, None)
+        assignee = owner if owner and owner.account not in ("", NOBODY) else None
+        by, at, change = _assignment(changes, raw.get("Owner")) if assignee else (None, None, None)
         category, fields = self._custom_fields(raw.get("CustomFields"))
         return Ticket(
             connection=self.connection,
             number=number,
-            subject=_word(raw.get("Subject")),
-            status=self._settings.status_map.get(_word(raw.get("Status")), Status.ON_HOLD),
+            subject=word(raw.get("Subject")) or "",
+            status=self._settings.status_map.get(word(raw.get("Status")) or "", Status.ON_HOLD),
             read_at=now,
             category=category,
-            queue=_word(_object(raw.get("Queue")).get("Name")) or None,
+            queue=word(_object(raw.get("Queue")).get("Name")),
             assignee=assignee,
             assigned_by=by,
             assigned_at=at,
@@ -139,20 +143,22 @@ class RequestTracker:
         raise AnswerUnusable(self.connection, f"its notes do not end after {MOST_PAGES} pages")
 
     def check(self) -> Sequence[Finding]:
-        name, us = self.connection, self.service_account
-        reach, token = f"{name} can be reached", f"{name} takes our token as {us}"
+        reach, token = f"{self.connection} can be reached", f"{self.connection} takes our token"
+        account = f"the token is that of {self.service_account}"
+        another = "Set service_account to the login of the account that the token was made for."
         try:
             own_id = self._service_account_id()
-        except HelpdeskRefused:
-            fix = f"Make a new token for the account {us} in Request Tracker, and set token to it."
-            return [Finding(reach, True), Finding(token, False, fix)]
+        except HelpdeskRefused as e:
+            if e.status in (401, 403):
+                return [Finding(reach, True), Finding(token, False, "Make a new token for our account, and set token.")]
+            fix = f"{another} If it is, check url: the REST API must be right below it, at /REST/2.0."
+            return [Finding(reach, True), Finding(account, False, fix)]
         except HelpdeskError:
             return [Finding(reach, False, "Check url, ca_bundle and whether this machine may reach that address.")]
         owner = _TOKEN.fullmatch(self._settings.token.get_secret_value())
         if owner and owner[1] != own_id:
-            fix = "The token belongs to another account. Set service_account to the account that the token belongs to."
-            return [Finding(reach, True), Finding(token, False, fix)]
-        return [Finding(reach, True), Finding(token, True), *self._check_rights()]
+            return [Finding(reach, True), Finding(token, True), Finding(account, False, another)]
+        return [Finding(reach, True), Finding(token, True), Finding(account, True), *self._check_rights()]
 
     def _check_rights(self) -> list[Finding]:
         read, note = f"{self.connection} lets us read tickets", f"{self.connection} lets us write comments"
@@ -178,67 +184,60 @@ class RequestTracker:
         more = urlencode({"fields[Owner]": _PERSON, "fields[Creator]": _PERSON, "fields[Queue]": "Name"})
         raw = _object(self._door.call("GET", f"/ticket/{number}?{more}", number=number))
         # A merged ticket answers as the one that it became.
-        ids = {_word(raw.get("id")), _word(_object(raw.get("EffectiveId")).get("id"))}
+        ids = {exact(raw.get("id")), exact(_object(raw.get("EffectiveId")).get("id"))}
         if ids != {number} or raw.get("Status") == "deleted":
             raise TicketGone(self.connection, number)
         return raw
 
-    def _newest_change(self, number: str, revision: str | None) -> dict[str, Any]:
-        """The transaction that set the owner: the newest `Set` of `Owner`, or else the ticket's creation.
-
-        A take also writes a `SetWatcher`, which is the same change told twice. Raises HelpdeskUnavailable while RT has
-        not committed the transaction `revision`, or does not show it yet.
-        """
-        changes = "(Type='Create' OR (Type='Set' AND Field='Owner'))"
+    def _changes(self, number: str, revision: str | None) -> list[dict[str, Any]]:
+        """The newest few transactions that set the owner, the ticket's creation, and `revision`; newest first."""
+        kinds = "Type='Create' OR (Type='Set' AND Field='Owner')"
         if revision is not None:
-            changes = f"({changes} OR id={int(revision)})"
-        found = self._list(
+            kinds += f" OR id={int(revision)}"
+        return self._list(
             "/transactions",
-            query=f"ObjectType='RT::Ticket' AND ObjectId={number} AND {changes}",
+            # By ObjectId, because the history of a ticket also holds that of those which were merged into it.
+            query=f"ObjectType='RT::Ticket' AND ObjectId={number} AND ({kinds})",
             fields="Type,Field,NewValue,Creator,Created",
             orderby="id",
             order="DESC",
             per_page="5",
         )
-        if revision is not None and not any(int(_word(one.get("id")) or 0) >= int(revision) for one in found):
-            raise HelpdeskUnavailable(self.connection, after=1)
-        kinds = {("Create", ""), ("Set", "Owner")}
-        return next((one for one in found if (one.get("Type"), one.get("Field") or "") in kinds), {})
 
     def _requesters(self, raw: Mapping[str, Any]) -> tuple[Person, ...]:
         people: dict[str, Person] = {}
         for role in self._settings.requester_roles:
-            holders = [raw.get("Creator")] if role == "Creator" else _objects(raw.get(role))
-            for holder in holders:
-                person = _person(holder)
-                if person and person.account not in people:
-                    people[person.account] = person
-        unknown = [account for account, person in people.items() if person.address is None][:MOST_LOOKUPS]
-        people |= {account: self._look_up(account) for account in unknown}
+            for holder in _objects([raw.get("Creator")] if role == "Creator" else raw.get(role)):
+                person = _person(holder) if holder.get("type") == "user" else None
+                if person:
+                    people.setdefault(person.account, person)
+        unknown = [person for person in people.values() if person.address is None][:MOST_LOOKUPS]
+        people |= {person.account: self._looked_up(person) for person in unknown}
         return tuple(people.values())
 
-    def _look_up(self, account: str) -> Person:
+    def _looked_up(self, person: Person) -> Person:
         try:
-            return _person(self._door.call("GET", f"/user/{quote(account, safe='')}")) or Person(account)
+            found = _person(self._door.call("GET", f"/user/{quote(person.account, safe='')}"))
         except HelpdeskRefused:
-            # A group, or somebody we may not see: the account alone must do.
-            return Person(account)
+            return person  # somebody we may not see: the account alone must do
+        # A login of digits is taken for an id there, and answers with somebody else.
+        return found if found and found.account == person.account else person
 
     def _custom_fields(self, raw: Any) -> tuple[str | None, dict[str, str]]:
         fields = {}
         for field in _objects(raw):
             values = field.get("values")
-            words = [_word(value) for value in values] if isinstance(values, list) else []
-            fields[_word(field.get("name"))] = ", ".join(word for word in words if word)
+            words = [word(value) for value in values] if isinstance(values, list) else []
+            fields[word(field.get("name")) or ""] = ", ".join(one for one in words if one)
         return fields.pop(self._settings.category_field, None) or None, fields
 
     def _service_account_id(self) -> str:
         if self._own_id is None:
             who = _object(self._door.call("GET", f"/user/{quote(self.service_account, safe='')}"))
             # RT shows the id to the account itself (and to administrators of users) only.
-            if not _word(who.get("id")):
+            self._own_id = exact(who.get("id")) if who.get("Name") == self.service_account else None
+            if self._own_id is None:
                 raise AnswerUnusable(self.connection, "our token belongs to another account than service_account")
-            self._own_id = _word(who["id"])
         return self._own_id
 
     def _list(self, path: str, **query: str) -> list[dict[str, Any]]:
@@ -248,19 +247,31 @@ class RequestTracker:
         return _objects(items)
 
 
-def _assignment(change: Mapping[str, Any], owner: Any) -> tuple[str | None, datetime | None, str | None]:
+def _assignment(changes: Sequence[Mapping[str, Any]], owner: Any) -> tuple[str | None, datetime | None, str | None]:
+    """Who made `owner` the owner, when, and by which transaction: the newest `Set` of `Owner`, or else the creation.
+
+    A take also writes a `SetWatcher`, which tells the same change a second time.
+    """
+    kinds = {("Create", None), ("Set", "Owner")}
+    change = next((one for one in changes if (one.get("Type"), one.get("Field") or None) in kinds), None)
     # Ticket and history were read a moment apart: a pick by one must not be laid at another's door.
-    if change.get("Type") == "Set" and _word(change.get("NewValue")) != _word(_object(owner).get("id")):
+    if change is None or (
+        change.get("Type") == "Set" and exact(change.get("NewValue")) != exact(_object(owner).get("id"))
+    ):
         return None, None, None
-    by = _word(_object(change.get("Creator")).get("id")) or None
-    return by, _moment(change.get("Created")), _word(change.get("id")) or None
+    by = exact(_object(change.get("Creator")).get("id"))
+    return by, moment(change.get("Created")), exact(change.get("id"))
+
+
+def _id(raw: Mapping[str, Any]) -> int:
+    return int(raw["id"]) if _is_number(raw.get("id")) else 0
 
 
 def _person(raw: Any) -> Person | None:
     """Somebody as RT shows them: with a `Name` where we asked for it, and else with the login as `id`."""
     one = _object(raw)
-    account = _word(one.get("Name") or one.get("id"))
-    return Person(account, _word(one.get("RealName")), _word(one.get("EmailAddress")) or None) if account else None
+    account, address = exact(one.get("Name") or one.get("id")), word(one.get("EmailAddress"))
+    return Person(account or "", word(one.get("RealName")) or "", address) if account or address else None
 
 
 def _is_number(value: Any) -> bool:
@@ -273,14 +284,3 @@ def _object(value: Any) -> dict[str, Any]:
 
 def _objects(value: Any) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def _word(value: Any) -> str:
-    return clean(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-
-
-def _moment(value: Any) -> datetime | None:
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC) if isinstance(value, str) and value.endswith("Z") else None
-    except ValueError:
-        return None

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from integration.helpdesks import standard_webhooks
 from integration.tickets import Status
 
 _STATUSES = {
@@ -18,15 +19,29 @@ _STATUSES = {
 
 
 def _address(url: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#@\\]+(/[^\s?#\\]*)?", url):
-        raise ValueError("must be an http(s) address without a user name, '?' or '#'")
+    if not re.fullmatch(r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?", url):
+        raise ValueError(
+            "url must be Request Tracker's address, such as https://rt.example.org, with no user name in it."
+        )
     return url.rstrip("/")
+
+
+def _token(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[\x21-\x7e]+", token.get_secret_value()):
+        raise ValueError("token is empty, or holds a blank, a line end or a letter that no header can carry.")
+    return token
+
+
+def _secrets(found: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    standard_webhooks.keys({name: secret.get_secret_value() for name, secret in found.items()})
+    return found
 
 
 class RequestTrackerSettings(BaseModel):
     """Settings of one connection to a Request Tracker."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # The input is hidden, or a forgotten key would print all the others, token included.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     url: Annotated[str, AfterValidator(_address)] = Field(
         description="Where people open Request Tracker, such as https://rt.example.org. Links to tickets begin with it."
@@ -35,9 +50,10 @@ class RequestTrackerSettings(BaseModel):
         description="A REST2 token of our service account (Logged in as > Settings > Auth Tokens)."
     )
     service_account: str = Field(
-        min_length=1, description="The login of our service account. What it does never starts anything."
+        pattern=r"[^0-9]",
+        description="The login of our service account; not digits alone. What it does never starts anything.",
     )
-    secrets: dict[str, SecretStr] = Field(
+    secrets: Annotated[dict[str, SecretStr], AfterValidator(_secrets)] = Field(
         description="Signing secrets by name, each whsec_ and base64, as in the secret file of the extension. Two at "
         "once while one is replaced by the other."
     )

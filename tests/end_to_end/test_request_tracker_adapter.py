@@ -206,11 +206,11 @@ def test_installing_again_adds_no_second_scrip(rt: RtInstance, receiver: "Receiv
 
 def test_doctor_finds_all_well_and_says_what_is_not(rt: RtInstance, helpdesk: RequestTracker) -> None:
     assert [f for f in helpdesk.check() if not f.ok] == []
-    assert len(helpdesk.check()) == 4
+    assert len(helpdesk.check()) == 5
     wrong = [_adapter(rt, token="1-34-" + "0" * 32), _adapter(rt, token=rt.tokens["root"]), _adapter(rt, url=_DEAD)]
     fixes = [next(f.fix for f in adapter.check() if not f.ok) for adapter in wrong]
     assert "Make a new token" in fixes[0]
-    assert "another account" in fixes[1]
+    assert "Set service_account" in fixes[1]
     assert "Check url" in fixes[2]
 
 

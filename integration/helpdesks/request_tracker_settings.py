@@ -46,7 +46,7 @@ class RequestTrackerSettings(BaseModel):
     url: Annotated[str, AfterValidator(_address)] = Field(
         description="Where people open Request Tracker, such as https://rt.example.org. Links to tickets begin with it."
     )
-    token: SecretStr = Field(
+    token: Annotated[SecretStr, AfterValidator(_token)] = Field(
         description="A REST2 token of our service account (Logged in as > Settings > Auth Tokens)."
     )
     service_account: str = Field(

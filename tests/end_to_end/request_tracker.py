@@ -44,9 +44,9 @@ our (@Users, @Groups, @Queues, @CustomFields, @ACL);
 @CustomFields = ({{ Name => 'Category', Type => 'SelectSingle', LookupType => 'RT::Queue-RT::Ticket',
     ApplyTo => ['{queue}'], Values => [map {{ {{ Name => $_ }} }} 'Password reset', 'MFA reset', 'BitLocker key'] }},
     {{ Name => 'Site', Type => 'FreeformSingle', LookupType => 'RT::Queue-RT::Ticket', ApplyTo => ['{queue}'] }});
-my @ours = qw(SeeQueue ShowTicket ShowTicketComments CreateTicket CommentOnTicket ReplyToTicket SeeCustomField);
+my @ours = qw(SeeQueue ShowTicket ShowTicketComments SeeCustomField CommentOnTicket);
 @ACL = ((map {{ {{ GroupDomain => 'UserDefined', GroupId => 'Technicians', Queue => '{queue}', Right => $_ }} }}
-        @ours, qw(OwnTicket TakeTicket StealTicket ModifyTicket ModifyCustomField)),
+        @ours, qw(CreateTicket ReplyToTicket OwnTicket TakeTicket StealTicket ModifyTicket ModifyCustomField)),
     (map {{ {{ UserId => 'elevate-bot', Queue => '{queue}', Right => $_ }} }} @ours),
     {{ GroupDomain => 'SystemInternal', GroupType => 'Everyone', Queue => '{queue}', Right => 'CreateTicket' }});
 1;

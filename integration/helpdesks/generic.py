@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import jmespath
 import uritemplate
@@ -84,7 +85,10 @@ class Generic:
     def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:  # noqa: ARG002
         # No delivery of this adapter names a revision: there is none that every helpdesk has.
         raw = self._door.call("GET", self._path("ticket_url", number), number=number)
-        if exact(self._look("number", raw)) != number:
+        found = exact(self._look("number", raw))
+        if found is None:
+            raise AnswerUnusable(self.connection, "the setting number finds no ticket number in it")
+        if found != number:
             # Merged tickets answer as the one that they became.
             raise TicketGone(self.connection, number)
         assignee = self._assignee(raw)
@@ -138,7 +142,19 @@ class Generic:
             self._door.knock()
         except HelpdeskError:
             return [Finding(reach, False, "Check url, ca_bundle and whether this machine may reach that address.")]
-        return [Finding(reach, True), *self._check_token()]
+        return [Finding(reach, True), *self._check_url(), *self._check_token()]
+
+    def _check_url(self) -> Sequence[Finding]:
+        parts = urlsplit(self._settings.url)
+        if parts.scheme == "https" or parts.hostname in ("127.0.0.1", "::1", "localhost"):
+            return []
+        return [
+            Finding(
+                f"{self.connection} is called over https",
+                False,
+                "Use https in url: anybody on the way can read our token.",
+            )
+        ]
 
     def _check_token(self) -> Sequence[Finding]:
         what = f"{self.connection} takes our token"
@@ -217,7 +233,8 @@ class Generic:
             return None, None, None
         told = raw
         if self._settings.history_url:
-            history = self._door.call("GET", self._path("history_url", number), number=number)
+            # Not found is not TicketGone here: the ticket was there a moment ago, so it is history_url that is wrong.
+            history = self._door.call("GET", self._path("history_url", number))
             told = self._look("history_path", history)
         if self._settings.assigned_to and exact(self._look("assigned_to", told)) != assignee.account:
             # Ticket and history were read a moment apart: a pick by one must not be laid at another's door.

@@ -84,6 +84,7 @@ def helpdesk() -> Iterator[SmallHelpdesk]:
     small = SmallHelpdesk(tickets={"4821": dict(TICKET)})
     server = wsgi.Server(("127.0.0.1", 0), small, numthreads=3)
     server.shutdown_timeout = 1
+    server.expiration_interval = 0.02  # how long stopping takes; half a second by default, 200 times
     server.prepare()
     small.url = f"http://127.0.0.1:{server.bind_addr[1]}"
     thread = threading.Thread(target=server.serve)

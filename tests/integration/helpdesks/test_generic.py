@@ -216,6 +216,13 @@ def test_a_history_that_speaks_of_another_assignee_is_not_believed(connect, help
     assert (ticket.assigned_by, ticket.change) == (None, None)
 
 
+def test_a_history_that_is_not_there_does_not_make_the_ticket_gone(connect):
+    desk = connect(history_url="/api/tickets/{number}0/history")
+
+    with pytest.raises(HelpdeskRefused):
+        desk.ticket("4821", now=NOW)
+
+
 def test_a_ticket_that_answers_as_another_one_was_merged(connect, helpdesk):
     helpdesk.tickets["1"] = dict(TICKET)
 
@@ -247,7 +254,7 @@ def test_failures_of_the_helpdesk_come_out_as_ours(connect, helpdesk, status, er
 def test_an_answer_that_is_no_ticket_is_one_of_our_errors(connect, helpdesk, answer):
     helpdesk.answer("/api/tickets/4821", 200, answer)
 
-    with pytest.raises(TicketGone):
+    with pytest.raises(AnswerUnusable, match="number"):
         connect().ticket("4821", now=NOW)
 
 

@@ -47,11 +47,13 @@ def test_a_body_that_is_not_one_plain_object_is_refused(body):
 
 @given(
     st.dictionaries(
-        st.text(),
+        st.text(max_size=8),
         st.recursive(
             st.none() | st.booleans() | st.integers(-(10**15), 10**15) | st.text(),
-            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+            max_leaves=8,
         ),
+        max_size=5,
     )
 )
 def test_ordinary_json_is_read_as_json_reads_it(value):

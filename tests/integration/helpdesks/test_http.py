@@ -1,10 +1,15 @@
 """The door to a helpdesk: each way of failing has its own error, and nothing waits for ever."""
 
 import socket
+import threading
 import traceback
 from datetime import UTC, datetime
 
 import pytest
+import requests
+import trustme
+from cheroot import wsgi
+from cheroot.ssl.builtin import BuiltinSSLAdapter
 
 from integration.helpdesks.http import LARGEST_ANSWER, AnswerUnusable, Door, seconds_to_wait
 from integration.tickets import HelpdeskRefused, HelpdeskUnavailable, TicketGone
@@ -196,3 +201,34 @@ def format_date(moment):
 @pytest.fixture
 def door(helpdesk):
     return Door("desk", helpdesk.url, headers={"Authorization": f"Bearer {TOKEN}"})
+
+
+def test_our_own_authority_is_used_whatever_the_environment_says(tls_helpdesk, tmp_path, monkeypatch):
+    url, ca = tls_helpdesk
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", requests.certs.where())
+
+    assert Door("desk", url, headers={}, ca_bundle=ca).call("GET", "/x") == {}
+    with pytest.raises(HelpdeskUnavailable):
+        Door("desk", url, headers={}).call("GET", "/x")
+
+
+@pytest.fixture
+def tls_helpdesk(tmp_path):
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        return [b"{}"]
+
+    server = wsgi.Server(("127.0.0.1", 0), app, numthreads=1)
+    server.ssl_adapter = BuiltinSSLAdapter(tmp_path / "server.pem", tmp_path / "server.pem")
+    server.expiration_interval = 0.02
+    server.prepare()
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    yield f"https://127.0.0.1:{server.bind_addr[1]}", tmp_path / "ca.pem"
+    server.stop()
+    thread.join(10)

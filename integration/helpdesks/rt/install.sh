@@ -86,7 +86,8 @@ echo "The extension is in $plugins/RT-Extension-TicketElevate."
 
 {
     echo "# Written by Ticket Elevate's install.sh. Addresses and paths only: RT shows these to every SuperUser."
-    echo "Plugin('RT::Extension::TicketElevate');"
+    # Twice in the list, and RT's log fills with complaints.
+    echo "Plugin('RT::Extension::TicketElevate') unless grep { \$_ eq 'RT::Extension::TicketElevate' } @RT::Plugins;"
     echo "Set(\$TicketElevateWebhook, '$webhook');"
     echo "Set(\$TicketElevateSecretFile, '$secret_file');"
     echo "Set(\$TicketElevatePage, '$page');"

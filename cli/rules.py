@@ -5,12 +5,15 @@ from pathlib import Path
 
 import click
 
-from integration import roles
+from integration import roles, settings
+from integration.deployment import Deployment
+from integration.entra.errors import EntraError
+from integration.records import people
 from integration.rule import in_words
-from integration.rules import Condition, Plan, Refusal, Rules, RulesInvalid, load
+from integration.rules import SHIPPED, Condition, Plan, Refusal, Rules, RulesInvalid, load
 from integration.rules_file import shadowed
 from integration.targets import Eligibility, Target, TargetKind
-from integration.tickets import Person, Status, Ticket, clean
+from integration.tickets import HelpdeskError, Person, Status, Ticket, clean
 
 FILE = click.argument("file", type=click.Path(path_type=Path))
 
@@ -34,19 +37,19 @@ def check(file: Path) -> None:
 
 
 @rules.command()
-@FILE
+@click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--ticket", "number", default="1", show_default=True, help="The ticket's number.")
-@click.option("--connection", default="helpdesk", show_default=True, help="The name of the helpdesk's connection.")
-@click.option("--category", help="The ticket's category.")
+@click.option("--connection", help="The name of the helpdesk's connection; not needed where there is one.")
+@click.option("--category", help="The ticket's category. With this or --queue the ticket is not read but made up.")
 @click.option("--queue", help="The ticket's queue or type.")
 @click.option("--subject", default="", help="The ticket's subject.")
 @click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="One of the ticket's fields. Repeatable.")
 @click.option("--eligible", multiple=True, metavar="ROLE", help="A role, by name or id. Repeatable.")
 @click.option("--scope", default="/", show_default=True, help="Where the technician is eligible for these roles.")
 def explain(
-    file: Path,
+    file: Path | None,
     number: str,
-    connection: str,
+    connection: str | None,
     category: str | None,
     queue: str | None,
     subject: str,
@@ -54,9 +57,20 @@ def explain(
     eligible: tuple[str, ...],
     scope: str,
 ) -> None:
-    """Show what FILE answers for a ticket like this, and everything that was looked at."""
+    """Show what the rules (FILE, or those in force) answer for a ticket, and everything that was looked at.
+
+    The ticket is read from the helpdesk, and its technician's eligibilities from the tenant, unless they are given.
+    Nothing is changed.
+    """
+    given = [_eligibility(word, scope) for word in eligible]
+    if category is None and queue is None:
+        deployment = Deployment(settings.load())
+        ticket = _read(deployment, connection, number)
+        answer = _rules(file, deployment).plan(ticket, eligibilities=given or _eligibilities(deployment, ticket))
+        _show(answer)
+        return
     ticket = Ticket(
-        connection=clean(connection),
+        connection=clean(connection or "helpdesk"),
         number=clean(number),
         subject=clean(subject),
         status=Status.OPEN,
@@ -67,8 +81,37 @@ def explain(
         requesters=(Person("requester"),),
         fields=dict(_field(field) for field in fields),
     )
-    answer = _load(file).plan(ticket, eligibilities=[_eligibility(word, scope) for word in eligible])
-    _show(answer)
+    _show(_load(file or SHIPPED).plan(ticket, eligibilities=given))
+
+
+def _rules(file: Path | None, deployment: Deployment) -> Rules:
+    return _load(file or deployment.settings.rules_file or SHIPPED)
+
+
+def _read(deployment: Deployment, connection: str | None, number: str) -> Ticket:
+    known = sorted(deployment.helpdesks)
+    name = connection or (known[0] if len(known) == 1 else "")
+    if name not in known:
+        raise click.BadParameter(f"Say which helpdesk: {', '.join(known)}.", param_hint="--connection")
+    try:
+        return deployment.helpdesks[name].ticket(number, now=datetime.now(UTC))
+    except HelpdeskError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _eligibilities(deployment: Deployment, ticket: Ticket) -> list[Eligibility]:
+    """What the assigned technician may activate, in their own name; nothing where they never signed in."""
+    if ticket.assignee is None:
+        return []
+    with deployment.records.read() as reading:
+        link = people.link_of(reading, ticket.connection, ticket.assignee.account)
+    if link is None:
+        click.echo("The assigned technician has not signed in yet, so their eligibilities are not known (--eligible).")
+        return []
+    try:
+        return deployment.tenant.eligibilities(link.tid, link.oid, datetime.now(UTC))
+    except EntraError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _load(file: Path) -> Rules:

@@ -1,7 +1,6 @@
 """One running Ticket Elevate: its settings, and what they connect it to. Made once per process, after any fork."""
 
 from functools import cached_property
-from pathlib import Path
 
 from integration import helpdesks, rules
 from integration.entra.seal import Sealer, read_keys
@@ -11,8 +10,6 @@ from integration.records.store import Records
 from integration.rules import Rules
 from integration.settings import Settings
 from integration.tickets import Helpdesk
-
-SHIPPED_RULES = Path(__file__).with_name("rules.toml")
 
 
 class Deployment:
@@ -29,7 +26,7 @@ class Deployment:
 
     @cached_property
     def rules(self) -> Rules:
-        return rules.load(self.settings.rules_file or SHIPPED_RULES)
+        return rules.load(self.settings.rules_file or rules.SHIPPED)
 
     @cached_property
     def sealer(self) -> Sealer:

@@ -1,0 +1,75 @@
+"""What the Request Tracker adapter must be told. docs/connect-request-tracker.md says where each value comes from."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from integration.helpdesks import standard_webhooks
+from integration.tickets import Status
+
+_STATUSES = {
+    "new": Status.OPEN,
+    "open": Status.OPEN,
+    "stalled": Status.ON_HOLD,
+    "resolved": Status.SOLVED,
+    "rejected": Status.SOLVED,
+}
+
+
+def _address(url: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?", url):
+        raise ValueError(
+            "url must be Request Tracker's address, such as https://rt.example.org, with no user name in it."
+        )
+    return url.rstrip("/")
+
+
+def _token(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[\x21-\x7e]+", token.get_secret_value()):
+        raise ValueError("token is empty, or holds a blank, a line end or a letter that no header can carry.")
+    return token
+
+
+def _secrets(found: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    standard_webhooks.keys({name: secret.get_secret_value() for name, secret in found.items()})
+    return found
+
+
+class RequestTrackerSettings(BaseModel):
+    """Settings of one connection to a Request Tracker."""
+
+    # The input is hidden, or a forgotten key would print all the others, token included.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: Annotated[str, AfterValidator(_address)] = Field(
+        description="Where people open Request Tracker, such as https://rt.example.org. Links to tickets begin with it."
+    )
+    token: Annotated[SecretStr, AfterValidator(_token)] = Field(
+        description="A REST2 token of our service account (Logged in as > Settings > Auth Tokens)."
+    )
+    service_account: str = Field(
+        pattern=r"[^0-9]",
+        description="The login of our service account; not digits alone. What it does never starts anything.",
+    )
+    secrets: Annotated[dict[str, SecretStr], AfterValidator(_secrets)] = Field(
+        description="Signing secrets by name, each whsec_ and base64, as in the secret file of the extension. Two at "
+        "once while one is replaced by the other."
+    )
+    category_field: str = Field(
+        "Category", description="The name of the ticket custom field that says what kind of work this is."
+    )
+    requester_roles: tuple[Literal["Requestor", "Creator", "Cc"], ...] = Field(
+        ("Requestor", "Creator", "Cc"),
+        min_length=1,
+        description="Who counts as a requester. A technician who is one cannot elevate for that ticket.",
+    )
+    status_map: dict[str, Status] = Field(
+        _STATUSES,
+        description="Request Tracker's words for a status, each as open, on_hold or solved. A word of an own lifecycle "
+        "that is not listed counts as on_hold, so that nothing starts by it.",
+    )
+    ca_bundle: Path | None = Field(
+        None, description="A PEM file with the certificate authorities to trust. Default: the usual ones."
+    )

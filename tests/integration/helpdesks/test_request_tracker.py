@@ -1,0 +1,255 @@
+"""The Request Tracker adapter where a real one is hard to bring there: races, refusals, answers not to be believed.
+
+Everything that a real one can be brought to do is in tests/end_to_end/test_request_tracker_adapter.py.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from integration.helpdesks import load
+from integration.helpdesks.request_tracker import RequestTracker
+from integration.helpdesks.request_tracker_settings import RequestTrackerSettings
+from integration.tickets import (
+    DeliveryUnreadable,
+    HelpdeskRefused,
+    HelpdeskUnavailable,
+    Person,
+    SignatureRefused,
+    Status,
+    TicketEvent,
+    TicketGone,
+)
+from tests.integration.helpdesks.conftest import SECRET
+
+PAGE = (Path(__file__).parents[3] / "docs" / "connect-request-tracker.md").read_text(encoding="utf-8")
+NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
+TAKEN = {"event": "ticket.owner_changed", "ticket": "7", "transaction": "50", "actor": "technician"}
+TOKEN = "1-34-00112233445566778899aabbccddeeff"
+
+
+def test_a_delivery_names_the_ticket_and_the_state_that_must_be_read(rt):
+    event = rt.read_delivery(*signed(TAKEN), now=NOW)
+
+    assert event == TicketEvent("rt-50-1", "7", "ticket.owner_changed", "first", revision="50")
+
+
+def test_what_our_own_account_did_is_marked(rt):
+    assert rt.read_delivery(*signed({**TAKEN, "actor": "elevate-bot"}), now=NOW).own
+
+
+@pytest.mark.parametrize("wrong", [{"ticket": 7}, {"ticket": "../7"}, {"transaction": None}, {"event": ["x"]}])
+def test_a_signed_call_that_names_no_ticket_is_unreadable(rt, wrong):
+    with pytest.raises(DeliveryUnreadable):
+        rt.read_delivery(*signed({**TAKEN, **wrong}), now=NOW)
+
+
+def test_a_delivery_for_another_connection_is_refused(connect):
+    """Trust row 5."""
+    other = connect(secrets={"other": "whsec_" + base64.b64encode(b"another secret, long enough").decode()})
+
+    with pytest.raises(SignatureRefused):
+        other.read_delivery(*signed(TAKEN), now=NOW)
+
+
+def test_an_owner_who_changed_between_our_two_reads_proves_no_pick(rt, helpdesk):
+    """Trust row 7: the take by one must not be laid at another's door."""
+    answer_ticket(helpdesk, owner_id=30, owner="technician2")
+    answer_changes(helpdesk, change(50, new="28", by="technician"))
+
+    ticket = rt.ticket("7", now=NOW)
+
+    assert ticket.assignee == Person("technician2", "", "technician2@example.com")
+    assert (ticket.assigned_by, ticket.change) == (None, None)
+
+
+def test_the_newest_change_of_the_owner_counts(rt, helpdesk):
+    answer_ticket(helpdesk)
+    answer_changes(
+        helpdesk,
+        {"id": "60", "Type": "SetWatcher", "Field": "Owner", "NewValue": "28", "Creator": {"id": "root"}},
+        change(59, new="28", by="technician"),
+        change(40, new="28", by="root"),
+    )
+
+    ticket = rt.ticket("7", revision="59", now=NOW)
+
+    assert (ticket.assigned_by, ticket.change) == ("technician", "59")
+    assert ticket.assigned_at == datetime(2026, 11, 24, 9, 59, 50, tzinfo=UTC)
+
+
+def test_a_transaction_that_is_not_committed_yet_asks_for_a_second(rt, helpdesk):
+    answer_ticket(helpdesk)
+    answer_changes(helpdesk, change(49, new="28", by="technician"))
+
+    with pytest.raises(HelpdeskUnavailable) as caught:
+        rt.ticket("7", revision="50", now=NOW)
+
+    assert caught.value.after == 1
+
+
+def test_a_ticket_that_was_deleted_since_is_not_asked_for_again(rt, helpdesk):
+    helpdesk.answer("/REST/2.0/ticket/7", 404, {"message": "Not Found"})
+    answer_changes(helpdesk)
+
+    with pytest.raises(TicketGone):
+        rt.ticket("7", revision="50", now=NOW)
+
+
+def test_a_requester_with_a_login_of_digits_is_not_mistaken_for_another_user(rt, helpdesk):
+    """Trust row 9: REST2 takes such a login for an id, and answers with the user who has it."""
+    answer_ticket(helpdesk, requesters=[{"type": "user", "id": "28"}, {"type": "group", "id": "55"}])
+    answer_changes(helpdesk)
+    helpdesk.answer("/REST/2.0/user/28", 200, {"Name": "technician", "EmailAddress": "technician@example.com"})
+
+    assert rt.ticket("7", now=NOW).requesters == (Person("28"), Person("root", "", "root@example.com"))
+
+
+@pytest.mark.parametrize("login", ["tech\u200bnician", "technician\u202e", " technician"])
+def test_a_login_that_only_looks_like_anothers_is_nobody(rt, helpdesk, login):
+    """Trust row 32."""
+    answer_ticket(helpdesk, owner=login)
+    answer_changes(helpdesk, change(50, new="28", by="technician"))
+
+    assert rt.ticket("7", now=NOW).assignee in (None, Person(login))
+    assert getattr(rt.ticket("7", now=NOW).assignee, "account", None) != "technician"
+
+
+def test_a_status_of_an_unknown_lifecycle_starts_nothing(rt, helpdesk, connect):
+    answer_ticket(helpdesk, status="triaged")
+    answer_changes(helpdesk)
+
+    assert rt.ticket("7", now=NOW).status is Status.ON_HOLD
+    assert connect(status_map={"triaged": "open"}).ticket("7", now=NOW).status is Status.OPEN
+
+
+def test_a_comment_without_the_right_to_it_is_for_an_administrator(rt, helpdesk):
+    helpdesk.answer("/REST/2.0/ticket/7/comment", 400, {"message": "Permission Denied"})
+    helpdesk.answer("/REST/2.0/ticket/7", 200, {"id": 7})
+
+    with pytest.raises(HelpdeskRefused) as caught:
+        rt.write_note("7", "a note")
+
+    assert caught.value.status == 400
+
+
+def test_a_page_with_hidden_rows_does_not_end_the_search_for_our_note(rt, helpdesk):
+    helpdesk.answer("/REST/2.0/user/elevate-bot", 200, {"id": 34, "Name": "elevate-bot"})
+    for contents in (["newest"], ["older"], ["01J-MARKER"], []):
+        items = [{"Content": content} for content in contents]
+        helpdesk.answer("/REST/2.0/ticket/7/attachments", 200, {"items": items, "total": None})
+
+    assert rt.has_note("7", "01J-MARKER")
+    assert [path.rsplit("page=", 1)[1] for _, path in helpdesk.calls if "/attachments" in path] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("answer", [[], {"items": None}, {"items": [7, {"id": "9" * 5000}]}, "x", None])
+def test_an_answer_of_another_shape_is_an_error_of_ours(rt, helpdesk, answer):
+    answer_ticket(helpdesk)
+    helpdesk.answer("/REST/2.0/transactions", 200, answer)
+
+    with pytest.raises((HelpdeskRefused, HelpdeskUnavailable)):
+        rt.ticket("7", revision="50", now=NOW)
+
+
+def test_links_are_built_from_the_settings_and_a_number(rt, helpdesk):
+    """Trust row 29."""
+    assert rt.ticket_url("7") == f"{helpdesk.url}/Ticket/Display.html?id=7"
+    for number in ("7&x=1", "../7", "7/../8", "", "0", "٧"):
+        with pytest.raises(TicketGone):
+            rt.ticket_url(number)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"url": "rt.example.org"},
+        {"url": "https://me:pw@rt.example.org"},
+        {"token": "two words"},
+        {"secrets": {}},
+        {"secrets": {"short": "whsec_AAEC"}},
+        {"service_account": "4711"},
+        {"requester_roles": []},
+        {"tokken": "x"},
+    ],
+)
+def test_settings_that_cannot_work_are_refused_and_not_quoted(connect, wrong):
+    with pytest.raises(ValidationError) as caught:
+        connect(**wrong)
+
+    assert TOKEN not in str(caught.value)
+
+
+def test_the_kind_is_found_by_its_name():
+    assert load("request_tracker") is RequestTracker
+
+
+@pytest.mark.parametrize("setting", sorted(RequestTrackerSettings.model_fields))
+def test_every_setting_is_on_the_page_and_describes_itself(setting):
+    assert f"`{setting}`" in PAGE
+    assert RequestTrackerSettings.model_fields[setting].description
+
+
+def signed(payload):
+    body, time = json.dumps(payload).encode(), str(int(NOW.timestamp()))
+    mac = hmac.digest(bytes(range(24)), b".".join((b"rt-50-1", time.encode(), body)), hashlib.sha256)
+    signature = "v1," + base64.b64encode(mac).decode()
+    return {"webhook-id": "rt-50-1", "webhook-timestamp": time, "webhook-signature": signature}, body
+
+
+def change(number, *, new, by):
+    creator = {"type": "user", "id": by}
+    return {
+        "id": str(number),
+        "Type": "Set",
+        "Field": "Owner",
+        "NewValue": new,
+        "Creator": creator,
+        "Created": "2026-11-24T09:59:50Z",
+    }
+
+
+def answer_changes(helpdesk, *changes):
+    helpdesk.answer("/REST/2.0/transactions", 200, {"items": list(changes), "total": None})
+
+
+def answer_ticket(helpdesk, *, owner="technician", owner_id=28, status="open", requesters=()):
+    ticket = {
+        "id": 7,
+        "EffectiveId": {"type": "ticket", "id": "7"},
+        "Subject": "Cannot sign in",
+        "Status": status,
+        "Owner": {"type": "user", "id": owner_id, "Name": owner, "EmailAddress": f"{owner}@example.com"},
+        "Creator": {"type": "user", "id": 14, "Name": "root", "EmailAddress": "root@example.com"},
+        "Requestor": list(requesters),
+        "Queue": {"id": "3", "Name": "Help desk"},
+        "CustomFields": [],
+    }
+    helpdesk.answer("/REST/2.0/ticket/7", 200, ticket)
+
+
+@pytest.fixture
+def connect(helpdesk):
+    """Connects to the small helpdesk, with some settings changed."""
+
+    def with_changes(**changes):
+        usual = {
+            "url": helpdesk.url,
+            "token": TOKEN,
+            "service_account": "elevate-bot",
+            "secrets": {"first": SECRET},
+        }
+        return RequestTracker("rt", RequestTrackerSettings.model_validate(usual | changes))
+
+    return with_changes
+
+
+@pytest.fixture
+def rt(connect):
+    return connect()

@@ -4,6 +4,7 @@ python docs/generate.py           write them again
 python docs/generate.py --check   exit with 1 if one of them is not what the code says
 """
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -76,6 +77,9 @@ def settings_page() -> str:
             "`<public_url>/webhooks/<connection>`, and rules and journal entries name it. The variable is",
             "`TICKET_ELEVATE_HELPDESKS__<CONNECTION>__<SETTING>`.",
             "",
+            'Each secret of a helpdesk may be in a file of its own: `token_file = "/path"` in place of `token`, and',
+            '`secrets = { first = { file = "/path" } }`. Without `kind` it is `generic`.',
+            "",
             *(line for kind in kinds() for line in _helpdesk(kind)),
         ]
     )
@@ -131,6 +135,8 @@ def _default(field: FieldInfo) -> str:
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return f"`{json.dumps(value)}`"
     if isinstance(value, dict):
         return ", ".join(f"`{word}`: `{meaning}`" for word, meaning in value.items())
     # Two backticks, so that a backtick in a JMESPath stays one.

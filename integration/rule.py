@@ -17,7 +17,7 @@ from integration.tickets import Ticket, clean
 SHORTEST = timedelta(minutes=5)
 LONGEST = timedelta(hours=24)
 DEFAULT_DURATION = timedelta(hours=1)
-DEFAULT_JUSTIFICATION = "{ticket}: {category} ({rule})"
+DEFAULT_JUSTIFICATION = "Ticket {ticket}: {category} (rule {rule})"
 JUSTIFICATION_LIMIT = 500
 TEMPLATE_FIELDS = ("ticket", "category", "rule", "connection", "queue", "subject", "requester")
 

@@ -239,7 +239,7 @@ def test_a_justification_names_no_person_and_no_subject_unless_its_template_asks
     quiet = justify(allow("Resets"), TICKET)
     asked = justify(replace(allow("Resets"), justification="{ticket} {{{subject}}} for {requester} {queue}"), TICKET)
 
-    assert quiet == "4821: Password reset (Resets)"
+    assert quiet == "Ticket 4821: Password reset (rule Resets)"
     assert asked == "4821 {Cannot sign in} for Requester First line"
 
 

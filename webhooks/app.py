@@ -35,7 +35,8 @@ def create_app(deployment: Deployment | None = None) -> Flask:
     Bootstrap5(app)
     csrf = CSRFProtect(app)
     csrf.exempt(deliveries.blueprint)
-    for blueprint in (deliveries, elevate, health, review, sign_in):
+    deliveries.install(app, deployment)
+    for blueprint in (elevate, health, review, sign_in):
         app.register_blueprint(blueprint.blueprint)
     problems.install(app)
     _dress(app, deployment)

@@ -1,20 +1,21 @@
-"""POST /webhooks/<connection>: check the signature, keep the delivery, wake a worker, answer. No other I/O.
+"""POST /webhooks/<connection>: check the signature, keep the delivery, answer, wake a worker. No other I/O.
 
 Some helpdesks call inside the technician's own click and open transaction, so nothing here may wait for anybody.
 """
 
 from datetime import UTC, datetime
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Flask, Response, current_app, request
 
 from integration.deployment import Deployment
-from integration.records import deliveries
 from integration.tickets import DeliveryUnreadable, SignatureRefused
+from webhooks.bell import Bell
+from webhooks.committer import Committer
 from webhooks.problems import problem
-from workers.app import wake
-from workers.run import Due, What
+from workers.app import wake_deliveries
 
 blueprint = Blueprint("deliveries", __name__)
+COMMITTER, BELL = "ticket_elevate_committer", "ticket_elevate_bell"
 LARGEST = 256 * 1024  # bytes
 
 
@@ -38,10 +39,17 @@ def receive(connection: str) -> Response:
         return problem(401, str(error))
     except DeliveryUnreadable as error:
         return problem(400, str(error))
-    with deployment.records.write() as tx:
-        kept = deliveries.store(tx, connection, event, now=now)
-    if kept is None:
+    committer: Committer = current_app.extensions[COMMITTER]
+    if not committer.keep(connection, event, now=now):
         return Response(status=200)
     if not event.own:
-        wake(Due(What.DELIVERY, kept))
+        bell: Bell = current_app.extensions[BELL]
+        bell.ring()
     return Response(status=202)
+
+
+def install(app: Flask, deployment: Deployment) -> None:
+    """What the receiver's threads share."""
+    app.extensions[COMMITTER] = Committer(deployment.records)
+    app.extensions[BELL] = Bell(wake_deliveries)
+    app.register_blueprint(blueprint)

@@ -1,7 +1,7 @@
 """The Celery app. A task carries an id and nothing else: whoever writes into Redis gains nothing by it."""
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -21,6 +21,7 @@ STEPS: dict[What, Step] = {
     What.ACTIVATION: activations.step,
     What.COMMENT: comments.step,
 }
+SHARE = timedelta(seconds=60)  # of one message, well within a task's time limit
 
 app = Celery("ticket_elevate", set_as_current=False)
 app.conf.update(
@@ -66,6 +67,23 @@ def advance(what: str, row_id: str) -> None:
 def sweep() -> None:
     for due in schedule.due(deployment(), now=datetime.now(UTC)):
         wake(due)
+
+
+@app.task(name="deliveries")  # type: ignore[untyped-decorator]
+def work_deliveries() -> None:
+    """Work the deliveries that are due, oldest first; what another worker took meanwhile is passed over."""
+    stop = datetime.now(UTC) + SHARE  # the sweep goes on with the rest
+    only = {What.DELIVERY: schedule.TABLES[What.DELIVERY]}
+    while (now := datetime.now(UTC)) < stop and (found := schedule.due(deployment(), now=now, tables=only, limit=1)):
+        go(Run(deployment(), cause="queue"), found[0], STEPS)
+
+
+def wake_deliveries() -> None:
+    """Tell a worker that deliveries are due. When the queue is away the sweep will find them: nothing is lost."""
+    try:
+        work_deliveries.apply_async(retry=False, expires=5)
+    except (kombu.exceptions.OperationalError, OSError):
+        log.warning("queue_away")
 
 
 def wake(due: Due) -> None:

@@ -1,6 +1,9 @@
 """The sweep: finds everything that is due, whatever happened to the queue. Its cost follows what is due."""
 
+from collections.abc import Mapping
 from datetime import datetime
+
+import sqlalchemy as sa
 
 from integration.deployment import Deployment
 from integration.records import elevations
@@ -19,10 +22,13 @@ TABLES = {
 }
 
 
-def due(deployment: Deployment, *, now: datetime) -> list[Due]:
+def due(
+    deployment: Deployment, *, now: datetime, tables: Mapping[What, sa.Table] = TABLES, limit: int = AT_MOST
+) -> list[Due]:
+    """What is due by `now`, at most `limit` rows of each of the tables."""
     with deployment.records.read() as connection:
         return [
             Due(what, row)
-            for what, table in TABLES.items()
-            for row in elevations.due(connection, table, now=now, limit=AT_MOST)
+            for what, table in tables.items()
+            for row in elevations.due(connection, table, now=now, limit=limit)
         ]

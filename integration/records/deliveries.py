@@ -1,7 +1,9 @@
 """Stored deliveries."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -28,32 +30,41 @@ class Delivery:
     outcome: str | None
 
 
+Row = dict[str, Any]  # what is inserted for a delivery
+
+
+def row(connection: str, event: TicketEvent, *, now: datetime) -> Row:
+    return {
+        "id": str(ULID()),
+        "connection": connection,
+        "delivery_id": event.delivery_id,
+        "ticket": event.ticket,
+        "kind": event.kind[:128],
+        "secret": event.secret,
+        "revision": event.revision,
+        "received_at": now,
+        "due_at": None if event.own else now,
+        "version": 1,
+        "attempts": 0,
+    }
+
+
 def store(tx: sa.Connection, connection: str, event: TicketEvent, *, now: datetime) -> str | None:
     """Keep a delivery; its new id, or None where the same one was kept before."""
-    row_id = str(ULID())
-    kept = tx.execute(
-        _insert_once(tx).returning(deliveries.c.id),
-        {
-            "id": row_id,
-            "connection": connection,
-            "delivery_id": event.delivery_id,
-            "ticket": event.ticket,
-            "kind": event.kind[:128],
-            "secret": event.secret,
-            "revision": event.revision,
-            "received_at": now,
-            "due_at": None if event.own else now,
-            "version": 1,
-            "attempts": 0,
-        },
-    ).first()
-    return None if kept is None else row_id
+    return next(iter(store_all(tx, [row(connection, event, now=now)])), None)
 
 
-def _insert_once(tx: sa.Connection) -> postgresql.Insert | sqlite.Insert:
-    if tx.dialect.name == "postgresql":
-        return postgresql.insert(deliveries).on_conflict_do_nothing()
-    return sqlite.insert(deliveries).on_conflict_do_nothing()
+def store_all(tx: sa.Connection, rows: Sequence[Row]) -> set[str]:
+    """Keep deliveries; the ids of those that were not kept before. Of two alike the first one is kept."""
+    # Always in the same order: two processes that store the same two deliveries must not wait for each other.
+    ordered = sorted(rows, key=lambda it: (it["connection"], it["delivery_id"]))
+    return set(tx.execute(_INSERT_ONCE[tx.dialect.name], ordered).scalars())
+
+
+_INSERT_ONCE = {
+    "postgresql": postgresql.insert(deliveries).on_conflict_do_nothing().returning(deliveries.c.id),
+    "sqlite": sqlite.insert(deliveries).on_conflict_do_nothing().returning(deliveries.c.id),
+}
 
 
 def claim(tx: sa.Connection, row_id: str, *, now: datetime) -> Delivery | None:

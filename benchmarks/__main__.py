@@ -1,0 +1,49 @@
+"""`make bench`: prints the figures and writes benchmarks/results.json (flat; not committed)."""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import picks, receiver
+
+RESULTS = Path(__file__).with_name("results.json")
+GOALS = {
+    "receiver_ratio_sqlite": "at least 0.30",
+    "receiver_p99_ms_sqlite": "under 50",
+    "receiver_ratio_postgresql": "at least 0.30",
+    "receiver_p99_ms_postgresql": "under 50",
+    "overhead_p50_ms": "under 60",
+    "overhead_p99_ms": "under 250",
+    "sustained_ratio": "at least 0.50",
+    "upstream_calls": "4",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", choices=("receiver", "picks"), help="one part alone")
+    parser.add_argument("--quick", action="store_true", help="short rounds: to see that it works, not to quote")
+    given = parser.parse_args()
+    parts = {"receiver": receiver.measure, "picks": picks.measure}
+    results: dict[str, float] = {}
+    for name, measure in parts.items():
+        if given.only in (None, name):
+            with tempfile.TemporaryDirectory(prefix="te-bench-") as place:
+                results |= measure(Path(place), quick=given.quick)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    _show(results)
+
+
+def _show(results: dict[str, float]) -> None:
+    table = Table("figure", "value", "goal")
+    for name, value in results.items():
+        table.add_row(name, f"{value:g}", GOALS.get(name, ""))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The receiver, durable, against a bare Flask route under the same gunicorn in the same run.
+
+Two gthread processes, eight connections, deliveries signed as Standard Webhooks says. The rounds take turns (bare,
+SQLite, PostgreSQL, bare, ...), because a shared machine is not equally fast from minute to minute; a ratio is the median
+over the rounds, each against the bare round beside it.
+"""
+
+import json
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks import parts
+from integration.records.store import Records
+
+SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="  # noqa: S105  # of this benchmark alone
+NOWHERE = "https://127.0.0.1:1"  # neither tenant nor helpdesk is called while a delivery is received
+FACTS = {
+    "authority": f"{NOWHERE}/00000000-0000-4000-8000-000000000001",
+    "tenant_id": "00000000-0000-4000-8000-000000000001",
+    "client_id": "00000000-0000-4000-8000-000000000002",
+    "client_secret": "nobody",
+    "graph_url": NOWHERE,
+    "arm_url": NOWHERE,
+    "ca_bundle": "/dev/null",
+    "helpdesk_url": NOWHERE,
+    "helpdesk_token": "nobody",
+    "helpdesk_service_account": "ticket-elevate",
+    "webhook_secret": SECRET,
+}
+
+
+def measure(directory: Path, *, quick: bool = False) -> dict[str, float]:
+    rounds, seconds = (2, 1.5) if quick else (7, 4.0)
+    with ExitStack() as stack:
+        queue = stack.enter_context(parts.redis(directory))
+        databases = {
+            "sqlite": f"sqlite:///{directory}/receiver.sqlite",
+            "postgresql": stack.enter_context(parts.postgresql(directory)),
+        }
+        ports = {"bare": stack.enter_context(parts.gunicorn("benchmarks.bare:create_app()", directory, "bare"))}
+        for name, database in databases.items():
+            environment = parts.settings(directory, name, FACTS, database=database, redis_url=queue, port=1)
+            records = Records(database)
+            records.migrate()
+            records.dispose()
+            ports[name] = stack.enter_context(parts.gunicorn("webhooks.app:create_app()", directory, name, environment))
+        for port in ports.values():
+            _load(port, 1.0)  # imports, connections and caches
+        found = [{name: _load(port, seconds) for name, port in ports.items()} for _ in range(rounds)]
+    return _figures(found, list(databases))
+
+
+def _load(port: int, seconds: float) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.load", str(port), "/webhooks/practice", SECRET, str(seconds), "8"]
+    out = subprocess.run(command, cwd=parts.ROOT, check=True, capture_output=True)
+    answer: dict[str, Any] = json.loads(out.stdout)
+    return answer
+
+
+def _figures(found: list[dict[str, dict[str, Any]]], databases: list[str]) -> dict[str, float]:
+    figures = {"bare_per_second": round(median(r["bare"]["per_second"] for r in found), 0)}
+    figures["bare_p99_ms"] = round(median(r["bare"]["p99_ms"] for r in found), 1)
+    for name in databases:
+        figures[f"receiver_per_second_{name}"] = round(median(r[name]["per_second"] for r in found), 0)
+        ratio = median(r[name]["per_second"] / r["bare"]["per_second"] for r in found)
+        figures[f"receiver_ratio_{name}"] = round(ratio, 3)
+        figures[f"receiver_p99_ms_{name}"] = round(median(r[name]["p99_ms"] for r in found), 1)
+        figures[f"receiver_worst_ms_{name}"] = round(max(r[name]["worst_ms"] for r in found), 1)
+    return figures

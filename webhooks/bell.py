@@ -1,0 +1,40 @@
+"""Tells the workers that deliveries are due, after the answer and never in its way: a Redis that is slow or away costs
+the caller nothing. Deliveries that arrive together share the messages; the sweep finds what was not told.
+"""
+
+import threading
+from collections.abc import Callable
+
+MOST_MESSAGES = 4  # for one ring: enough to set several workers to work on a burst
+PAUSE = 0.05  # seconds between two rings; the first one after a quiet time goes out at once
+
+
+class Bell:
+    """One per web process. Its thread starts with the first ring, that is after any fork, and dies with the process."""
+
+    def __init__(self, publish: Callable[[], None]) -> None:
+        self._publish = publish
+        self._changed = threading.Condition()
+        self._rings = 0
+        self._thread: threading.Thread | None = None
+
+    def ring(self) -> None:
+        """One delivery is due. Returns at once."""
+        with self._changed:
+            self._rings += 1
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="bell", daemon=True)
+                self._thread.start()
+            elif self._rings == 1:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        quiet = threading.Event()
+        while True:
+            with self._changed:
+                while not self._rings:
+                    self._changed.wait()
+                count, self._rings = self._rings, 0
+            for _ in range(min(count, MOST_MESSAGES)):
+                self._publish()
+            quiet.wait(PAUSE)

@@ -1,0 +1,127 @@
+"""The whole product as programs beside the practice tenant and helpdesk, and people with browsers in front of it."""
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from cli.stage import Stage, staged
+from tests.conftest import Practice, until
+
+CHROMIUM = "/usr/bin/chromium"
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 30_000  # milliseconds; on a busy machine a start of Chromium's renderer alone takes seconds
+# A browser reports the status of a page that answers 4xx as an error of its console; the page itself is what we test.
+STATUS_OF_A_PAGE = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
+Errors = list[str]
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def live_practice(stage: Stage) -> Practice:
+    return Practice(stage.facts)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield launched
+        launched.close()
+
+
+@dataclass
+class Someone:
+    """A person of the practice desk at a browser of their own."""
+
+    page: Page
+    key: str
+    person: dict[str, Any]
+    stage: Stage
+    practice: Practice
+
+    def at_desk(self, ticket: str) -> None:
+        """Sign in to the helpdesk and open the ticket's page there."""
+        self.page.goto(f"{self.stage.facts['helpdesk_url']}/sign-in?next=/tickets/{ticket}")
+        self.page.get_by_label("Who are you?").select_option(self.person["helpdesk_account"])
+        self.page.get_by_role("button", name="Sign in").click()
+        self.sees(self.page.get_by_role("heading", name=f"{ticket}:"))
+
+    def at(self, path: str) -> None:
+        self.page.goto(self.stage.public_url + path)
+
+    def signs_in(self) -> None:
+        """Our button, then Microsoft's page; ends on the page of ours that was asked for."""
+        self.page.get_by_role("button", name="Sign in with Microsoft").click()
+        self.page.get_by_role("button", name=self.person["upn"], exact=False).click()
+        self.sees(self.page.get_by_role("button", name="Sign out"))
+
+    def comes_to(self, path: str) -> None:
+        self.at(path)
+        self.signs_in()
+
+    def sees(self, what: Any) -> None:
+        expect(what).to_be_visible()
+
+    def reads(self, words: str | re.Pattern[str]) -> None:
+        expect(self.page.locator("main")).to_contain_text(words)
+
+    def note(self, ticket: str, words: str) -> str:
+        """The note on the ticket with these words, as soon as it is there."""
+        return str(
+            until(lambda: next((n for n in self.practice.notes(ticket) if words in n), None), words, patience=30)
+        )
+
+    def link(self, note: str) -> str:
+        found = re.search(r"https?://\S+/(?:elevations|elevate)/\S+", note)
+        assert found is not None
+        return found[0]
+
+
+@pytest.fixture
+def someone(stage: Stage, live_practice: Practice, browser: Browser) -> Iterator[Callable[..., Someone]]:
+    """`someone("technician")`: that person with a fresh browser. A console or CSP error of any page fails the test."""
+    errors: Errors = []
+    expect.set_options(timeout=PATIENCE)
+    contexts = []
+
+    def heard(message: ConsoleMessage) -> None:
+        loading = message.location.get("url", "")
+        if STATUS_OF_A_PAGE.match(message.text) and "/static/" not in loading and not loading.endswith(".ico"):
+            return
+        if message.type in ("error", "warning"):
+            errors.append(f"{loading}: {message.text}")
+
+    def arrive(key: str, **options: Any) -> Someone:
+        context = browser.new_context(
+            **{"ignore_https_errors": True, "viewport": {"width": 1280, "height": 800}, **options}
+        )
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.on("console", heard)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        return Someone(page, key, live_practice.people[key], stage, live_practice)
+
+    yield arrive
+    for context in contexts:
+        context.close()
+    assert not errors

@@ -1,0 +1,195 @@
+"""The story in front of people: every page of ours in a real browser, against the whole running product."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.conftest import Practice, until
+from tests.end_to_end.conftest import Someone
+
+pytestmark = pytest.mark.browser
+Arrive = Callable[..., Someone]
+COUNTDOWN = re.compile(r"^\d+:\d\d")
+
+
+def offered(practice: Practice, category: str, to: str, subject: str = "Cannot sign in") -> str:
+    """A ticket that somebody else gave to this technician: nothing starts before they press the button."""
+    ticket = practice.new_ticket(category, subject=subject)
+    practice.assign(ticket, to, by="approver")
+    return ticket
+
+
+def elevate(person: Someone, ticket: str) -> None:
+    """From the ticket's page to an active role: the Elevate button there, and the one on our page."""
+    person.at_desk(ticket)
+    person.page.get_by_role("link", name="Elevate").click()
+    person.sees(person.page.get_by_role("button", name=re.compile("Elevate|Sign in with Microsoft")))
+    if person.page.get_by_role("button", name="Sign in with Microsoft").is_visible():
+        person.signs_in()
+    person.page.get_by_role("button", name="Elevate").click()
+    expect(person.page.locator(".badge")).to_have_text("Active")
+
+
+def end_now(person: Someone, ticket: str) -> None:
+    person.page.get_by_role("button", name="End now").click()
+    expect(person.page.locator(".badge")).to_have_text("Ended")
+    person.note(ticket, "was given back")
+
+
+def test_a_technician_takes_a_ticket_signs_in_once_and_the_page_becomes_active_by_itself(
+    someone: Arrive, live_practice: Practice
+) -> None:
+    ticket = live_practice.new_ticket("Password reset")
+    me = someone("technician")
+    me.at_desk(ticket)
+    me.page.get_by_role("button", name="Take").click()
+    me.page.goto(me.link(me.note(ticket, "sign in once at")))
+    me.signs_in()
+
+    expect(me.page.locator(".badge")).to_have_text("Active")
+    me.sees(me.page.get_by_role("heading", name="Password Administrator"))
+    expect(me.page).to_have_title(COUNTDOWN)
+    expect(me.page.locator("#countdown")).to_have_text(re.compile(r"\d+:\d\d left"))
+    assert len(live_practice.active_roles()) == 1
+
+    end_now(me, ticket)
+    me.page.get_by_role("link", name=f"Ticket {ticket}").click()
+    expect(me.page.locator(".note", has_text="was given back")).to_be_visible()
+    until(lambda: not live_practice.active_roles(), "the role is gone from the tenant")
+
+
+def test_the_elevate_button_on_the_ticket_leads_to_an_active_role_in_two_clicks(
+    someone: Arrive, live_practice: Practice
+) -> None:
+    ticket = offered(live_practice, "BitLocker key", "technician", "Asks for the recovery key")
+    me = someone("technician")
+    me.note(ticket, "was assigned by somebody else")
+    me.comes_to("/")
+    me.at_desk(ticket)
+    me.page.get_by_role("link", name="Elevate").click()
+
+    me.sees(me.page.get_by_role("heading", name="Cloud Device Administrator"))
+    me.reads("Asks for the recovery key")
+    me.reads(f"Ticket {ticket}")
+    me.reads("Use of this role is monitored")
+    me.page.get_by_text("Why this role").click()
+    me.reads("Justification")
+    me.page.get_by_text("15 min").click()
+    me.page.get_by_role("button", name="Elevate").click()
+
+    expect(me.page.locator(".badge")).to_have_text("Active")
+    (asked,) = [r for r in live_practice.activation_requests() if r["ticketInfo"]["ticketNumber"] == ticket]
+    assert asked["scheduleInfo"]["expiration"]["duration"] == "PT15M"
+    end_now(me, ticket)
+
+
+def test_another_technician_who_opens_the_link_learns_what_to_do_and_nothing_else(
+    someone: Arrive, live_practice: Practice
+) -> None:
+    """Threat 6."""
+    ticket = offered(live_practice, "MFA reset", "technician", "A subject that is nobody's business")
+    me, other = someone("technician"), someone("technician2")
+    me.comes_to("/")
+    link = me.link(me.note(ticket, "was assigned by somebody else"))
+    other.page.goto(link)
+    other.signs_in()
+    other.reads(re.compile("another (technician|person)'s ticket", re.IGNORECASE))
+    for fact in ("nobody's business", "Technician One", "technician@", "Authentication Administrator"):
+        expect(other.page.locator("main")).not_to_contain_text(fact)
+    assert not live_practice.active_roles("technician2")
+
+
+def test_a_requester_finds_no_button_on_the_ticket_and_nothing_behind_the_link(
+    someone: Arrive, live_practice: Practice
+) -> None:
+    ticket = offered(live_practice, "MFA reset", "technician")
+    asker = someone("requester")
+    asker.at_desk(ticket)
+    expect(asker.page.get_by_role("link", name="Elevate")).to_have_count(0)
+    asker.comes_to(f"/elevate/practice/{ticket}")
+    asker.reads(re.compile("another (technician|person)'s ticket", re.IGNORECASE))
+    asker.at("/review")
+    asker.reads("There is nothing here for you")
+
+
+@pytest.mark.parametrize(
+    ("who", "category", "by", "words"),
+    [
+        ("ineligible", "Password reset", "requester", "eligible"),
+        ("ineligible", "Password reset", "ineligible", "own ticket|requester"),
+        ("ineligible", "Office plants", "requester", "[Nn]o rule"),
+    ],
+)
+def test_a_refusal_says_why_and_what_was_looked_at_and_whom_to_ask(
+    someone: Arrive, live_practice: Practice, who: str, category: str, by: str, words: str
+) -> None:
+    ticket = live_practice.new_ticket(category, by=by)
+    live_practice.assign(ticket, who, by="approver")
+    me = someone(who)
+    me.comes_to(f"/elevate/practice/{ticket}")
+    me.sees(me.page.get_by_role("heading", name="No role for this ticket"))
+    me.reads(re.compile(words))
+    me.reads("the administrator of this practice desk")
+    expect(me.page.get_by_role("button", name="Elevate")).to_have_count(0)
+
+
+def test_a_solved_ticket_says_so_and_leads_back_to_it(someone: Arrive, live_practice: Practice) -> None:
+    ticket = offered(live_practice, "MFA reset", "technician")
+    live_practice.solve(ticket)
+    me = someone("technician")
+    me.comes_to(f"/elevate/practice/{ticket}")
+    me.reads("This ticket is solved")
+    me.page.get_by_role("link", name=f"Back to ticket {ticket}").click()
+    me.sees(me.page.get_by_role("heading", name=f"{ticket}:"))
+
+
+def test_an_auditor_filters_reads_an_elevation_with_its_journal_and_downloads_the_list(
+    someone: Arrive, live_practice: Practice
+) -> None:
+    ticket = offered(live_practice, "Login error", "technician", "=1+1")
+    me, auditor = someone("technician"), someone("auditor")
+    elevate(me, ticket)
+    auditor.comes_to("/review")
+    auditor.page.get_by_label("Ticket").fill(ticket)
+    auditor.page.get_by_label("Outcome").select_option("active")
+    auditor.page.get_by_role("button", name="Filter").click()
+    expect(auditor.page.locator("tbody tr")).to_have_count(1)
+
+    with auditor.page.expect_download() as download:
+        auditor.page.get_by_role("link", name="Download CSV").click()
+    rows = download.value.path().read_text().splitlines()
+    assert len(rows) == 2
+    assert f'"{ticket}"' in rows[1]
+
+    auditor.page.locator("tbody tr a").first.click()
+    auditor.sees(auditor.page.get_by_role("heading", name="Journal"))
+    auditor.reads("Technician One")
+    assert auditor.page.locator("tbody tr").count() >= 3
+    auditor.page.locator("tbody summary").first.click()
+    auditor.page.goto(auditor.stage.public_url + "/review?technician=nobody-has-this-name")
+    auditor.reads("No elevation matches")
+    end_now(me, ticket)
+
+
+def test_signing_out_ends_the_session_on_every_page(someone: Arrive) -> None:
+    me = someone("auditor")
+    me.comes_to("/review")
+    me.page.get_by_role("button", name="Sign out").click()
+    me.reads("You are signed out")
+    me.at("/review")
+    me.sees(me.page.get_by_role("button", name="Sign in with Microsoft"))
+
+
+def test_the_story_needs_no_javascript(someone: Arrive, live_practice: Practice) -> None:
+    ticket = live_practice.new_ticket("Password reset")
+    me = someone("technician2", java_script_enabled=False)
+    me.at_desk(ticket)
+    me.page.get_by_role("button", name="Take").click()
+    me.page.goto(me.link(me.note(ticket, "sign in once at")))
+    me.page.get_by_role("button", name="Sign in with Microsoft").click()
+    me.page.get_by_role("button", name=me.person["upn"], exact=False).click()
+    expect(me.page.locator(".badge")).to_have_text("Active")  # the page reloads itself
+    me.reads("Authentication Administrator")
+    end_now(me, ticket)

@@ -56,7 +56,10 @@ def active(elevation: Elevation, activation: Activation, zone: ZoneInfo) -> str:
     until = f" until {clock(activation.ends_at, zone)}" if activation.ends_at else ""
     name = clean(activation.target_name, limit=120)
     if activation.by_hand:
-        return f"{name} was already active{until}, activated outside Ticket Elevate. It is used for this ticket and left alone."
+        return (
+            f"{name} was already active{until}, activated outside Ticket Elevate. "
+            "It is used for this ticket and left alone."
+        )
     return (
         f"{name} is active{until} for {clean(elevation.technician or 'the assigned technician', limit=120)}. "
         f"Rule: {elevation.rule}. Use of this role is monitored."
@@ -65,8 +68,8 @@ def active(elevation: Elevation, activation: Activation, zone: ZoneInfo) -> str:
 
 def letting_go(reason: EndReason, at: datetime, zone: ZoneInfo) -> str:
     return (
-        f"The elevation ends because {END_WORDS[reason]}. Entra does not let a role be given back in its first minutes: "
-        f"it will be given back at {clock(at, zone)}."
+        f"The elevation ends because {END_WORDS[reason]}. Entra does not let a role be given back in its first "
+        f"minutes: it will be given back at {clock(at, zone)}."
     )
 
 
@@ -76,7 +79,10 @@ def ended(elevation: Elevation, activation: Activation | None, *, shared: bool, 
     if shared:
         return f"The elevation for this ticket ended because {why}. {name} stays active for another ticket."
     if activation is not None and activation.by_hand:
-        return f"The elevation for this ticket ended because {why}. {name} was activated outside Ticket Elevate and is left alone."
+        return (
+            f"The elevation for this ticket ended because {why}. "
+            f"{name} was activated outside Ticket Elevate and is left alone."
+        )
     at = clock(elevation.ended_at, zone) if elevation.ended_at else "now"
     return f"{name} was given back at {at}: {why}."
 
@@ -93,7 +99,8 @@ def stuck(activation: Activation, zone: ZoneInfo) -> str:
     until = clock(activation.ends_at, zone) if activation.ends_at else "its end"
     return (
         f"{clean(activation.target_name, limit=120)} could not be given back early, because the technician's Microsoft "
-        f"sign-in is no longer valid. The role ends by itself at {until}; the technician can end it in the Entra portal."
+        f"sign-in is no longer valid. The role ends by itself at {until}; the technician can end it in the Entra "
+        "portal."
     )
 
 

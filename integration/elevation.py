@@ -33,6 +33,7 @@ class ActivationState(StrEnum):
     GIVEN_BACK = "given_back"
     EXPIRED = "expired"
     FAILED = "failed"
+    LEFT = "left"  # activated outside Ticket Elevate, and nobody of ours uses it any more
 
 
 S = TypeVar("S", State, ActivationState)
@@ -54,11 +55,12 @@ MOVES: Mapping[State, frozenset[State]] = {
 
 ACTIVATION_MOVES: Mapping[ActivationState, frozenset[ActivationState]] = {
     ActivationState.ASKED: frozenset({ActivationState.ACTIVE, ActivationState.FAILED}),
-    ActivationState.ACTIVE: frozenset({ActivationState.GIVING_BACK, ActivationState.EXPIRED}),
+    ActivationState.ACTIVE: frozenset({ActivationState.GIVING_BACK, ActivationState.EXPIRED, ActivationState.LEFT}),
     ActivationState.GIVING_BACK: frozenset({ActivationState.GIVEN_BACK, ActivationState.EXPIRED}),
     ActivationState.GIVEN_BACK: frozenset(),
     ActivationState.EXPIRED: frozenset(),
     ActivationState.FAILED: frozenset(),
+    ActivationState.LEFT: frozenset(),
 }
 
 OPEN = frozenset(state for state, moves in MOVES.items() if moves)

@@ -14,7 +14,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from integration import rules_file
-from integration.rule import LONGEST, SHORTEST, Rule, Start, folded, in_words, justify
+from integration.rule import SHORTEST, Rule, Start, folded, in_words, justify
 from integration.rules_file import Problem, RulesInvalid
 from integration.rules_fit import Condition, either, fits
 from integration.targets import Eligibility, Target, TargetKind
@@ -112,7 +112,7 @@ class Rules:
         """What to activate for the ticket's assignee, who has these `eligibilities`.
 
         `maximum` gives the tenant's longest activation of a target, None where it is not known. `duration` is what the
-        technician asked for, None for the rule's; it is kept between SHORTEST and LONGEST.
+        technician asked for, None for the rule's; it is kept between SHORTEST and the rule's own.
         """
         found = self.look(ticket)
         if isinstance(found, Refusal):
@@ -221,7 +221,7 @@ def _not_eligible(rule: Rule, analysis: Analysis) -> Refusal:
 
 
 def _duration(rule: Rule, asked: timedelta | None, maximum: timedelta | None) -> tuple[timedelta, Condition]:
-    wish = rule.duration if asked is None else min(max(asked, SHORTEST), LONGEST)
+    wish = rule.duration if asked is None else min(max(asked, SHORTEST), rule.duration)
     granted = wish if maximum is None else min(wish, maximum)
     who = "The rule says" if asked is None else "The technician asked for"
     policy = "is not known" if maximum is None else f"is {in_words(maximum)}"

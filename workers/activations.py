@@ -44,6 +44,9 @@ from workers.saying import settle
 log = logging.getLogger(__name__)
 LOOK_AGAIN = timedelta(seconds=0.5)  # first look for an instance that Entra has not shown yet; doubled each time
 SLOWEST_LOOK = 15.0
+SLOWEST_GIVE_BACK = 60.0  # a role that nobody holds must not stay for long after the tenant answers again
+SURELY_ASKED = 8  # tries after which a request with a lost answer would show: the last pause was over a minute
+ROOM = timedelta(seconds=15)  # of the lease, for the tenant to answer our request in
 CLOCK_SKEW = timedelta(minutes=5)  # how far the tenant's clock may be from ours when we look for our own request
 
 
@@ -61,11 +64,31 @@ def step(run: Run, activation_id: str) -> Iterable[Due]:
         return steps[it.state](run, it)
     except Overtaken:
         log.info("activation_overtaken", extra={"activation": it.id})
-        return [Due(What.ACTIVATION, it.id)]
+        return _look_again(run, it)
     except SignInNeeded as error:
         return _sign_in_needed(run, it, error)
     except EntraUnavailable as error:
-        return _later(run, it, backoff(it.attempts, first=error.after or 1.0))
+        return _later(run, it, max(_pause(it), timedelta(seconds=error.after or 0)))
+    except EntraError as error:
+        log.warning("activation_hindered", extra={"activation": it.id, "error": type(error).__name__})
+        if it.state is ActivationState.ASKED and run.now - it.created_at > PATIENCE:
+            return fail(run, it, str(error), code="setup")
+        return _later(run, it, _pause(it))
+
+
+def _pause(it: Activation) -> timedelta:
+    most = SLOWEST_GIVE_BACK if it.state is ActivationState.GIVING_BACK else 3600.0
+    return backoff(it.attempts, most=most)
+
+
+def _look_again(run: Run, it: Activation) -> list[Due]:
+    """An elevation let go while we were at work: go on at once. Another worker that took the row over is left alone."""
+    with run.deployment.records.write() as tx:
+        now = elevations.lock_activation(tx, it.id)
+        if now is None or now.due_at is None or now.attempts != it.attempts:
+            return []
+        elevations.save_activation(tx, replace(now, due_at=run.now))
+    return [Due(What.ACTIVATION, it.id)]
 
 
 def _later(run: Run, it: Activation, by: timedelta) -> list[Due]:
@@ -76,24 +99,36 @@ def _later(run: Run, it: Activation, by: timedelta) -> list[Due]:
 
 def _ask(run: Run, it: Activation) -> Iterable[Due]:
     target = Target.from_key(it.target)
-    if it.request_id is None:
-        looked = it.attempts > 1
-        request = _own_request(run, it, target) if looked else None
-        if request is None:
-            with run.deployment.records.read() as connection:
-                if not elevations.holders(connection, it.id):
-                    return fail(run, it, "Nobody needed it any more before it was asked for.", code="not_needed")
-            outcome = _post(run, it, target)
-            if not isinstance(outcome, Request):
-                return outcome
-            request = outcome
-        it = _asked(run, it, request)
-        if request.kind is RequestKind.ENDED_BAD:
-            return fail(run, it, f"Entra answered {request.status}.", code=request.status)
-    return _see(run, it, target)
+    if it.request_id is not None:
+        return _see(run, it, target)
+    # After an unknown outcome the request may stand there already.
+    request = _own_request(run, it, target, since=it.created_at - CLOCK_SKEW) if it.attempts > 1 else None
+    if request is None:
+        with run.deployment.records.read() as connection:
+            needed = bool(elevations.holders(connection, it.id))
+        if not needed:
+            return _not_needed(run, it)
+        if it.due_at is None or it.due_at - run.now < ROOM:
+            # Our lease is nearly over: whoever takes the row next would not see what we are about to ask.
+            raise EntraUnavailable("There was no time left to ask.")
+        outcome = _post(run, it, target)
+        if not isinstance(outcome, Request):
+            return outcome
+        request = outcome
+    if request.kind is RequestKind.ENDED_BAD:
+        failed = replace(it, request_id=request.id)
+        return fail(run, failed, f"Entra answered {request.status}.", code=request.status)
+    return _asked(run, it, request)
 
 
-def _own_request(run: Run, it: Activation, target: Target) -> Request | None:
+def _not_needed(run: Run, it: Activation) -> list[Due]:
+    """Everybody let go before the tenant was asked. It may have been asked in a try whose answer never came."""
+    if 1 < it.attempts < SURELY_ASKED:
+        return _later(run, it, _pause(it))
+    return fail(run, it, "Nobody needed it any more before it was asked for.", code="not_needed")
+
+
+def _own_request(run: Run, it: Activation, target: Target, *, since: datetime) -> Request | None:
     """The request that an answer of ours got lost for; not one that an earlier activation is known to have made."""
     found = run.deployment.tenant.find_own_request(
         it.tid,
@@ -103,7 +138,7 @@ def _own_request(run: Run, it: Activation, target: Target) -> Request | None:
         ticket_number=it.ticket_number,
         ticket_system=run.deployment.settings.ticket_system,
         justification=it.justification,
-        since=it.created_at - CLOCK_SKEW,
+        since=since,
     )
     if found is None:
         return None
@@ -126,7 +161,7 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
     except RoleAssignmentExists:
         return _adopt(run, it, target)
     except PendingRequestExists as error:
-        request = _own_request(run, it, target)
+        request = _own_request(run, it, target, since=run.now - PATIENCE)
         return request if request is not None else fail(run, it, str(error), code=error.code)
     except EntraRefused as error:
         with run.deployment.records.write() as tx:
@@ -141,7 +176,7 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
 
 def _adopt(run: Run, it: Activation, target: Target) -> Iterable[Due]:
     """The role is active already: by an answer of ours that got lost, or by the technician's own hand."""
-    request = _own_request(run, it, target)
+    request = _own_request(run, it, target, since=run.now - PATIENCE)
     active = run.deployment.tenant.active(it.tid, it.oid, run.now, target)
     if active is None:
         return _later(run, it, timedelta(seconds=2))
@@ -150,9 +185,9 @@ def _adopt(run: Run, it: Activation, target: Target) -> Iterable[Due]:
     return _seen(run, known, active)
 
 
-def _asked(run: Run, it: Activation, request: Request) -> Activation:
+def _asked(run: Run, it: Activation, request: Request) -> list[Due]:
     with run.deployment.records.write() as tx:
-        it = elevations.save_activation(tx, replace(it, request_id=request.id, attempts=0))
+        elevations.save_activation(tx, replace(it, request_id=request.id, attempts=0, due_at=run.now))
         journal.append(
             tx,
             Kind.ACTIVATION_ASKED,
@@ -161,7 +196,7 @@ def _asked(run: Run, it: Activation, request: Request) -> Activation:
             activation=it.id,
             facts={"request": request.id, "status": request.status},
         )
-    return it
+    return [Due(What.ACTIVATION, it.id)]
 
 
 def _see(run: Run, it: Activation, target: Target) -> Iterable[Due]:
@@ -172,16 +207,26 @@ def _see(run: Run, it: Activation, target: Target) -> Iterable[Due]:
         request = run.deployment.tenant.request(it.tid, it.oid, run.now, it.request_id)
         if request is not None and request.kind in (RequestKind.ENDED_BAD, RequestKind.ENDED_OK):
             return fail(run, it, f"Entra answered {request.status}.", code=request.status)
+        if request is not None and request.kind is RequestKind.ACTIVE:
+            it = replace(it, started_at=it.started_at or run.now)
+            if _surely_over(it, run.now):
+                return fail(run, it, "Entra granted it, but it was over before we saw it.", code="over")
         if run.now - it.created_at > PATIENCE:
             return fail(run, it, "Entra did not decide within a day.", code="no_answer")
     wait = backoff(it.attempts, first=LOOK_AGAIN.total_seconds(), most=SLOWEST_LOOK)
-    return _later(run, replace(it, attempts=max(it.attempts, 1)), wait)
+    return _later(run, it, wait)
+
+
+def _surely_over(it: Activation, now: datetime) -> bool:
+    """Whether a role that was granted no later than `started_at` has run out, so that it cannot be left behind."""
+    return it.started_at is not None and now > it.started_at + timedelta(seconds=it.duration_seconds) + CLOCK_SKEW
 
 
 def _seen(run: Run, it: Activation, active: Active) -> list[Due]:
     due: list[Due] = []
     with run.deployment.records.write() as tx:
         seen = replace(it, schedule_id=active.schedule_id, started_at=active.start or run.now, ends_at=active.end)
+        elevations.lock_activation(tx, it.id)  # whoever joins does so before this, or joins an active one
         held = elevations.holders(tx, it.id)
         next_look = run.now if not held else (active.end or run.now + PATIENCE)
         seen = elevations.save_activation(tx, move_activation(seen, ActivationState.ACTIVE, due_at=next_look))
@@ -239,10 +284,15 @@ def _watch(run: Run, it: Activation) -> Iterable[Due]:
     if it.ends_at is not None and run.now >= it.ends_at:
         return _expire(run, it)
     with run.deployment.records.write() as tx:
+        elevations.lock_activation(tx, it.id)  # nobody joins between the look at the holders and the decision
         held = elevations.holders(tx, it.id)
         at = give_back_at(it, minimum=run.deployment.settings.give_back_minimum)
-        if held or it.by_hand:
+        if held:
             elevations.save_activation(tx, replace(it, due_at=it.ends_at or run.now + PATIENCE, attempts=0))
+            return []
+        if it.by_hand:
+            left = move_activation(replace(it, ended_at=run.now), ActivationState.LEFT, due_at=None)
+            elevations.save_activation(tx, left)
             return []
         if at > run.now:
             elevations.save_activation(tx, replace(it, due_at=at, attempts=0))
@@ -255,25 +305,32 @@ def _watch(run: Run, it: Activation) -> Iterable[Due]:
     return [Due(What.ACTIVATION, it.id)]
 
 
+def _is_there(run: Run, it: Activation) -> bool:
+    """Whether this very activation is still there; one that the technician made after it is none of ours."""
+    there = run.deployment.tenant.active(it.tid, it.oid, run.now, Target.from_key(it.target))
+    return there is not None and it.schedule_id in (None, "", there.schedule_id)
+
+
 def _expire(run: Run, it: Activation) -> Iterable[Due]:
-    if run.deployment.tenant.active(it.tid, it.oid, run.now, Target.from_key(it.target)) is not None:
+    if _is_there(run, it):
         return _later(run, it, backoff(it.attempts, most=30))
     return close(run, it, ActivationState.EXPIRED, EndReason.TIME_UP)
 
 
 def _give_back(run: Run, it: Activation) -> Iterable[Due]:
     target = Target.from_key(it.target)
-    if it.attempts > 1 and run.deployment.tenant.active(it.tid, it.oid, run.now, target) is None:
+    if it.attempts > 1 and not _is_there(run, it):
         return close(run, it, ActivationState.GIVEN_BACK, EndReason.OUTSIDE)
     try:
         run.deployment.tenant.give_back(it.tid, it.oid, run.now, target)
     except TooEarlyToGiveBack:
         return _later(run, it, timedelta(seconds=5))
     except NotActive:
-        return close(run, it, ActivationState.GIVEN_BACK, EndReason.OUTSIDE)
+        if _is_there(run, it):  # Entra answers the same for one that not all of it can see yet
+            return _later(run, it, timedelta(seconds=5))
     except EntraRefused as error:
         log.warning("give_back_refused", extra={"activation": it.id, "code": error.code})
-        return _later(run, it, backoff(it.attempts, first=10))
+        return _later(run, it, backoff(it.attempts, first=10, most=SLOWEST_GIVE_BACK))
     return close(run, it, ActivationState.GIVEN_BACK, EndReason.OUTSIDE)
 
 
@@ -331,15 +388,13 @@ def _stuck(run: Run, it: Activation) -> list[Due]:
     """We cannot give it back without the technician; it ends by itself. Look again when it does."""
     due: list[Due] = []
     later = it.ends_at if it.ends_at and it.ends_at > run.now else run.now + timedelta(minutes=5)
+    if it.ends_at is not None and run.now >= it.ends_at:
+        return close(run, it, ActivationState.EXPIRED, EndReason.TIME_UP)
     with run.deployment.records.write() as tx:
-        if it.state is ActivationState.GIVING_BACK and it.ends_at is not None and run.now >= it.ends_at:
-            closing = True
-        else:
-            closing = False
-            elevations.save_activation(tx, replace(it, due_at=later))
-            for elevation in elevations.on_activation(tx, it.id, (State.ENDING,)):
-                due += _say_stuck(run, tx, it, elevation)
-    return close(run, it, ActivationState.EXPIRED, EndReason.TIME_UP) if closing else due
+        elevations.save_activation(tx, replace(it, due_at=later))
+        for elevation in elevations.on_activation(tx, it.id, (State.ENDING,)):
+            due += _say_stuck(run, tx, it, elevation)
+    return due
 
 
 def _say_stuck(run: Run, tx: sa.Connection, it: Activation, elevation: Elevation) -> list[Due]:

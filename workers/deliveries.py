@@ -14,6 +14,7 @@ from integration.elevation import PATIENCE, PICK_FRESHNESS, Elevation, EndReason
 from integration.journal import Kind
 from integration.records import comments, deliveries, elevations, journal, people
 from integration.records.deliveries import Delivery
+from integration.records.elevations import Overtaken
 from integration.rules import Refusal, RefusalCode, Rule, Start, analysis_to_json
 from integration.tickets import HelpdeskError, HelpdeskUnavailable, Status, Ticket, TicketGone
 from workers.ending import let_go
@@ -34,13 +35,23 @@ def step(run: Run, delivery_id: str) -> Iterable[Due]:
         return _finish(run, delivery, "the ticket is gone", list(_end_all(run, delivery, EndReason.TICKET_GONE)))
     except HelpdeskError as error:
         return _postpone(run, delivery, error)
-    return _finish(run, delivery, "done", list(consider(run, ticket)))
+    try:
+        return _finish(run, delivery, "done", list(consider(run, ticket)))
+    except Overtaken:
+        log.info("delivery_overtaken", extra={"delivery": delivery.id})
+        return _again(run, delivery)
 
 
 def _finish(run: Run, delivery: Delivery, outcome: str, due: list[Due]) -> list[Due]:
     with run.deployment.records.write() as tx:
         deliveries.finish(tx, delivery, outcome)
     return due
+
+
+def _again(run: Run, delivery: Delivery) -> list[Due]:
+    with run.deployment.records.write() as tx:
+        deliveries.postpone(tx, delivery, now=run.now, by=timedelta(seconds=1), outcome="others were at it too")
+    return []
 
 
 def _postpone(run: Run, delivery: Delivery, error: HelpdeskError) -> list[Due]:

@@ -193,7 +193,7 @@ def _hold(run: Run, it: Elevation, plan: Plan) -> Iterable[Due]:
             # It is on its way out and cannot be stopped: ask for a new one when it is gone.
             elevations.save_elevation(tx, replace(planned, due_at=run.now + GIVING_BACK_PAUSE, attempts=0))
             return []
-    except sa.exc.IntegrityError:
+    except (sa.exc.IntegrityError, Overtaken):
         # Another ticket opened it in this very moment; the row is still claimed by us: look again at once.
         return _postpone(run, it, "another ticket was first", timedelta(0))
 
@@ -238,8 +238,7 @@ def _intend(run: Run, tx: sa.Connection, it: Elevation, plan: Plan) -> list[Due]
 
 
 def _join(run: Run, tx: sa.Connection, it: Elevation, activation: Activation) -> list[Due]:
-    # Saving the activation too makes a give-back that is being decided right now look again.
-    elevations.save_activation(tx, replace(activation, due_at=activation.ends_at or activation.due_at))
+    """Hold `activation`, which `tx` has locked: a give-back that is being decided right now waits and sees us."""
     held = replace(it, activation=activation.id)
     if activation.state is ActivationState.ASKED:
         waiting = move(held, State.WAITING, due_at=run.now + PATIENCE)
@@ -318,8 +317,14 @@ def _postpone(run: Run, it: Elevation, outcome: str, by: timedelta) -> list[Due]
 def _follow_activation(run: Run, it: Elevation) -> list[Due]:
     """A backstop: an elevation that waits for an activation makes sure that the activation is being looked after."""
     with run.deployment.records.write() as tx:
+        activation = elevations.lock_activation(tx, it.activation) if it.activation else None
+        if activation is None or activation.due_at is None:
+            # It is gone without us: nothing that was granted can be left, so nothing may seem to go on.
+            to = State.FAILED if it.state is State.WAITING else State.ENDED
+            it = replace(it, end_reason=it.end_reason or EndReason.OUTSIDE)
+            return settle(run, tx, it, to, kind=Kind.ELEVATION_ENDED, due_at=None)[1]
         elevations.save_elevation(tx, replace(it, due_at=run.now + timedelta(minutes=5), attempts=0))
-        activation = elevations.activation(tx, it.activation) if it.activation else None
-        if activation is not None and activation.due_at is not None:
-            elevations.save_activation(tx, replace(activation, due_at=run.now))
-    return [Due(What.ACTIVATION, activation.id)] if activation is not None else []
+        if activation.state is not ActivationState.ACTIVE:
+            return []  # it is looked at all the time, and must not be disturbed in the middle
+        elevations.save_activation(tx, replace(activation, due_at=run.now))
+    return [Due(What.ACTIVATION, activation.id)]

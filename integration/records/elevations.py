@@ -43,6 +43,23 @@ def activation(connection: sa.Connection, activation_id: str) -> Activation | No
     return None if row is None else _activation(row)
 
 
+def lock_activation(tx: sa.Connection, activation_id: str) -> Activation | None:
+    """As it is now, and nobody else's until `tx` ends.
+
+    Whoever decides by who holds an activation takes this lock first, before elevations and before the journal: all
+    transactions lock in this one order, so that none waits for another in a circle.
+    """
+    query = sa.select(activations).where(activations.c.id == activation_id).with_for_update()
+    row = tx.execute(query).first()
+    return None if row is None else _activation(row)
+
+
+def lock_elevation(tx: sa.Connection, elevation_id: str) -> Elevation | None:
+    """As it is now, and nobody else's until `tx` ends; an activation that it holds is locked before it."""
+    row = tx.execute(sa.select(elevations).where(elevations.c.id == elevation_id).with_for_update()).first()
+    return None if row is None else _elevation(row)
+
+
 def claim_elevation(tx: sa.Connection, elevation_id: str, *, now: datetime) -> Elevation | None:
     due = sa.and_(elevations.c.id == elevation_id, elevations.c.due_at <= now)
     values = {"due_at": now + LEASE, "version": elevations.c.version + 1, "attempts": elevations.c.attempts + 1}
@@ -96,14 +113,15 @@ def parked_for(connection: sa.Connection, desk: str, account: str) -> list[Eleva
     return [_elevation(row) for row in connection.execute(query)]
 
 
-def open_activation_of(connection: sa.Connection, tid: str, oid: str, target: str) -> Activation | None:
+def open_activation_of(tx: sa.Connection, tid: str, oid: str, target: str) -> Activation | None:
+    """Locked until `tx` ends, so that it is not given back while somebody joins it."""
     query = sa.select(activations).where(
         activations.c.tid == tid,
         activations.c.oid == oid,
         activations.c.target == target,
         activations.c.state.in_(OPEN_ACTIVATION),
     )
-    row = connection.execute(query).first()
+    row = tx.execute(query.with_for_update()).first()
     return None if row is None else _activation(row)
 
 

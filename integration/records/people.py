@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from integration.entra.tokens import TokenRow
 from integration.records.store import Records
@@ -51,8 +52,11 @@ def answer(connection: sa.Connection, key: str, *, newer_than: datetime) -> str 
 
 
 def keep_answer(tx: sa.Connection, key: str, text: str, *, now: datetime) -> None:
-    tx.execute(tenant_answers.delete().where(tenant_answers.c.key == key))
-    tx.execute(tenant_answers.insert().values(key=key, answer=text, read_at=now))
+    """Two workers may bring the same answer in the same moment; the later one stays."""
+    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    fresh = {"answer": text, "read_at": now}
+    statement = insert(tenant_answers).values(key=key, **fresh)
+    tx.execute(statement.on_conflict_do_update(index_elements=["key"], set_=fresh))
 
 
 def forget_answer(tx: sa.Connection, key: str) -> None:

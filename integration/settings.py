@@ -108,6 +108,13 @@ class Settings(BaseSettings):
     worker_processes: int = Field(2, ge=1, description="Celery processes")
     session_idle_minutes: int = Field(30, ge=1, description="A page session ends after this long without a click")
     session_hours: int = Field(8, ge=1, description="A page session ends after this long in any case")
+    posts_per_minute: int = Field(60, ge=1, description="Buttons that one person may press in a minute")
+    sign_ins_per_minute: int = Field(
+        20, ge=1, description="Sign-ins started per address and minute; one address may be a whole desk's"
+    )
+    metrics_token: SecretStr | None = Field(
+        None, description="What Prometheus sends as bearer token; empty: /metrics is closed"
+    )
     practice: bool = Field(False, description="Allow the practice tenant; paints a banner on every page")
     entra: Entra = Field(description="The tenant")
     helpdesks: dict[str, dict[str, Any]] = Field(

@@ -1,23 +1,29 @@
 """The Flask app."""
 
+import logging
 import secrets
+import time
 
-from flask import Flask, Response, g
+from flask import Flask, Response, g, request
 from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from integration import settings
 from integration.deployment import Deployment
-from webhooks import deliveries, elevate, health, problems, review, sign_in
+from webhooks import deliveries, elevate, guards, health, logs, metrics, problems, review, sign_in
 from webhooks.people import viewer
 from webhooks.sessions import RowSessions
 from workers.app import configure
 
+log = logging.getLogger(__name__)
+
 
 def create_app(deployment: Deployment | None = None) -> Flask:
     """`deployment` is given by tests; the server's processes load the settings in force."""
-    deployment = deployment or Deployment(settings.load())
+    if deployment is None:
+        deployment = Deployment(settings.load())
+        logs.install(deployment.settings.log_level)
     configure(deployment.settings.redis_url)
     app = Flask(__name__)
     app.config.update(
@@ -33,14 +39,39 @@ def create_app(deployment: Deployment | None = None) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=deployment.settings.proxies, x_proto=1, x_host=0)  # type: ignore[method-assign]
     app.session_interface = RowSessions(deployment)
     Bootstrap5(app)
+    guards.install(app, deployment)
     csrf = CSRFProtect(app)
     csrf.exempt(deliveries.blueprint)
     deliveries.install(app, deployment)
-    for blueprint in (elevate, health, review, sign_in):
+    for blueprint in (elevate, health, metrics, review, sign_in):
         app.register_blueprint(blueprint.blueprint)
+    guards.limit_sign_in(app, deployment)
     problems.install(app)
     _dress(app, deployment)
+    _log_calls(app)
     return app
+
+
+def _log_calls(app: Flask) -> None:
+    """One line for each call but a taken delivery, which has its row: the rule of the address, never the address."""
+
+    @app.before_request
+    def started() -> None:
+        g.started = time.monotonic()
+
+    @app.after_request
+    def answered(response: Response) -> Response:
+        if response.status_code < 400 and request.endpoint in ("deliveries.receive", "static", "health.alive"):
+            return response
+        said = {
+            "method": request.method,
+            "rule": request.url_rule.rule if request.url_rule else "none",
+            "status": response.status_code,
+            "seconds": round(time.monotonic() - getattr(g, "started", time.monotonic()), 4),
+            "correlation_id": problems.correlation_id(),
+        }
+        log.info("answered", extra=said)
+        return response
 
 
 def _dress(app: Flask, deployment: Deployment) -> None:
@@ -68,7 +99,8 @@ def _dress(app: Flask, deployment: Deployment) -> None:
         nonce = getattr(g, "nonce", "none")
         response.headers["Content-Security-Policy"] = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "
-            f"font-src 'self'; connect-src 'self'; form-action 'self' {authority}; base-uri 'none'; frame-ancestors 'none'"
+            f"font-src 'self'; connect-src 'self'; form-action 'self' {authority}; base-uri 'none'; "
+            "frame-ancestors 'none'"
         )
         response.headers.setdefault("Referrer-Policy", "same-origin")
         response.headers["X-Content-Type-Options"] = "nosniff"

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from flask import Blueprint, abort, current_app, jsonify, redirect, render_template, request, url_for
-from integration.entra.errors import EntraError, SignInNeeded
 from ulid import ULID
 from werkzeug.wrappers import Response
 
 from integration.deployment import Deployment
 from integration.elevation import LABELS, OPEN, Elevation, EndReason, State, move
+from integration.entra.errors import EntraError, SignInNeeded
 from integration.journal import Kind
 from integration.records import elevations, journal, people
 from integration.records.tables import elevations as table
@@ -18,7 +18,7 @@ from integration.rules import Plan, Refusal, analysis_from_json
 from integration.tickets import HelpdeskError, Status, Ticket
 from webhooks.people import Viewer, signed_in
 from webhooks.problems import page as problem_page
-from webhooks.sign_in import link_account
+from webhooks.sign_in import link_account, not_of_user
 from workers.app import wake
 from workers.elevations import decide
 from workers.ending import let_go
@@ -54,8 +54,11 @@ class Asked:
     decision: Plan | Refusal
 
 
-def _look(viewer: Viewer, connection: str, number: str) -> Asked | Response:
-    """Read the ticket and ask the rules on behalf of the viewer; or the page that says why that is of no use."""
+def _look(viewer: Viewer, connection: str, number: str, *, link: bool) -> Asked | Response:
+    """Read the ticket and ask the rules on behalf of the viewer; or the page that says why that is of no use.
+
+    `link`: whether a helpdesk account that is theirs may be linked on the way. A GET must not: link scanners follow it.
+    """
     deployment, now = _deployment(), datetime.now(UTC)
     if connection not in deployment.helpdesks:
         abort(404)
@@ -64,7 +67,7 @@ def _look(viewer: Viewer, connection: str, number: str) -> Asked | Response:
         ticket = run.ticket(connection, number)
     except HelpdeskError as error:
         return problem_page(502 if error.try_again else 404, "The ticket could not be read", str(error))
-    refused = _not_theirs(deployment, viewer, ticket, now)
+    refused = _not_theirs(deployment, viewer, ticket, now, link=link)
     if refused is not None:
         return refused
     assert ticket.assignee is not None
@@ -84,7 +87,9 @@ def _look(viewer: Viewer, connection: str, number: str) -> Asked | Response:
         return problem_page(502, "Entra did not answer", str(error), next_step="Reload this page in a minute.")
 
 
-def _not_theirs(deployment: Deployment, viewer: Viewer, ticket: Ticket, now: datetime) -> Response | None:
+def _not_theirs(
+    deployment: Deployment, viewer: Viewer, ticket: Ticket, now: datetime, *, link: bool
+) -> Response | None:
     here = (ticket.number, deployment.helpdesks[ticket.connection].ticket_url(ticket.number))
     back = (f"Back to ticket {here[0]}", here[1])
     if ticket.status is Status.SOLVED:
@@ -96,13 +101,15 @@ def _not_theirs(deployment: Deployment, viewer: Viewer, ticket: Ticket, now: dat
             409, "The ticket is nobody's", sentence, next_step="Assign it to yourself first.", link=back
         )
     with deployment.records.read() as connection:
-        link = people.link_of(connection, ticket.connection, ticket.assignee.account)
-    same_address = link is not None and (ticket.assignee.address or "").casefold() == link.address.casefold()
-    if link is not None and link.suspended_at is None and same_address:
-        if (link.tid, link.oid) == (viewer.tid, viewer.oid):
+        known = people.link_of(connection, ticket.connection, ticket.assignee.account)
+    same_address = known is not None and (ticket.assignee.address or "").casefold() == known.address.casefold()
+    if known is not None and known.suspended_at is None and same_address:
+        if (known.tid, known.oid) == (viewer.tid, viewer.oid):
             return None
         sentence = "This ticket is assigned to another technician. Only they can elevate for it."
         return problem_page(403, "This is another technician's ticket", sentence, link=back)
+    if not link:
+        return not_of_user(deployment, viewer.tid, viewer.oid, ticket.assignee.address, now=now)
     return link_account(
         deployment,
         viewer.tid,
@@ -137,7 +144,7 @@ def _new(viewer: Viewer, ticket: Ticket, now: datetime) -> Elevation:
 @blueprint.get("/elevate/<connection>/<ticket>")
 @signed_in
 def ask(viewer: Viewer, connection: str, ticket: str) -> Response | str:
-    asked = _look(viewer, connection, ticket)
+    asked = _look(viewer, connection, ticket, link=False)
     if isinstance(asked, Response):
         return asked
     url = _deployment().helpdesks[connection].ticket_url(ticket)
@@ -154,7 +161,7 @@ def ask(viewer: Viewer, connection: str, ticket: str) -> Response | str:
 @blueprint.post("/elevate/<connection>/<ticket>")
 @signed_in
 def start(viewer: Viewer, connection: str, ticket: str) -> Response:
-    asked = _look(viewer, connection, ticket)
+    asked = _look(viewer, connection, ticket, link=True)
     if isinstance(asked, Response):
         return asked
     if isinstance(asked.decision, Refusal):
@@ -194,10 +201,12 @@ def _chosen(plan: Plan) -> int:
     return min(seconds, most) if seconds >= 300 else most
 
 
-def _own(viewer: Viewer, elevation_id: str) -> Elevation:
+def _own(viewer: Viewer, elevation_id: str, *, or_unlinked: bool = False) -> Elevation:
+    """An elevation of the viewer; one whose helpdesk account nobody has claimed yet is nobody's, unless asked for."""
     with _deployment().records.read() as connection:
         it = elevations.elevation(connection, elevation_id)
-    if it is None or (it.oid is not None and (it.tid, it.oid) != (viewer.tid, viewer.oid)):
+    nobodys = or_unlinked and it is not None and it.oid is None
+    if it is None or not (nobodys or (it.tid, it.oid) == (viewer.tid, viewer.oid)):
         abort(404)
     return it
 
@@ -205,12 +214,11 @@ def _own(viewer: Viewer, elevation_id: str) -> Elevation:
 @blueprint.get("/elevations/<elevation_id>")
 @signed_in
 def live(viewer: Viewer, elevation_id: str) -> Response | str:
-    it = _own(viewer, elevation_id)
-    if it.state is State.OFFERED or it.oid is None:
-        # Not linked yet: the ticket's own page reads the ticket and finds out whether it is theirs.
-        if it.state in (State.OFFERED, State.SIGN_IN_NEEDED):
-            return _offered_or_parked(it)
-        abort(404)
+    it = _own(viewer, elevation_id, or_unlinked=True)
+    if it.oid is None:
+        return _unclaimed(viewer, it)
+    if it.state is State.OFFERED:
+        return redirect(url_for("elevate.ask", connection=it.connection, ticket=it.ticket), code=303)
     deployment = _deployment()
     url = deployment.helpdesks[it.connection].ticket_url(it.ticket)
     analysis = analysis_from_json(it.analysis) if it.analysis else ()
@@ -225,10 +233,16 @@ def live(viewer: Viewer, elevation_id: str) -> Response | str:
     )
 
 
-def _offered_or_parked(it: Elevation) -> Response | str:
-    if it.state is State.OFFERED:
-        return redirect(url_for("elevate.ask", connection=it.connection, ticket=it.ticket), code=303)
-    return render_template("sign_in.html", back_to=f"/elevations/{it.id}", again=True)
+def _unclaimed(viewer: Viewer, it: Elevation) -> Response | str:
+    """Whose it is depends on the address in the helpdesk. Until that is known, no fact of it is shown."""
+    if it.state is State.SIGN_IN_NEEDED:
+        return render_template("sign_in.html", back_to=f"/elevations/{it.id}", again=True)
+    if it.state is not State.OFFERED:
+        abort(404)
+    refused = not_of_user(_deployment(), viewer.tid, viewer.oid, it.address, now=datetime.now(UTC))
+    if refused is not None:
+        return refused
+    return redirect(url_for("elevate.ask", connection=it.connection, ticket=it.ticket), code=303)
 
 
 @blueprint.get("/elevations/<elevation_id>/status")
@@ -257,8 +271,6 @@ def _status(it: Elevation) -> dict[str, object]:
 @signed_in
 def end(viewer: Viewer, elevation_id: str) -> Response:
     it = _own(viewer, elevation_id)
-    if it.oid is None:
-        abort(404)
     for due in let_go(Run(_deployment(), cause="click"), it.id, EndReason.END_NOW):
         wake(due)
     return redirect(url_for("elevate.live", elevation_id=it.id), code=303)

@@ -1,4 +1,4 @@
-"""Errors are for people: RFC 9457 problem documents for machines, one plain page for browsers, a correlation id in both."""
+"""Errors are for people: RFC 9457 problem documents for machines, one plain page for browsers, an id in both."""
 
 import logging
 from http import HTTPStatus
@@ -71,6 +71,13 @@ def install(app: Flask) -> None:
         if request.path.startswith(MACHINES):
             return problem(code, sentence)
         return page(code, HTTPStatus(code).phrase, sentence)
+
+    @app.errorhandler(429)
+    def too_many(error: HTTPException) -> Response:
+        sentence = "That was too many tries in a short time. Nothing was changed."
+        answer = page(429, "Too many tries", sentence, next_step="Wait a minute and try again.")
+        answer.headers["Retry-After"] = "60"
+        return answer
 
     @app.errorhandler(Exception)
     def unknown(error: Exception) -> Response:  # the one place where a request's surprises end

@@ -81,16 +81,17 @@ class Filter:
 
 def _day(text: str) -> datetime | None:
     try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
         return None
+    return day if 1900 < day.year < 9999 else None
 
 
 @blueprint.get("")
 @reviewer
 def overview(viewer: Viewer) -> str:
     asked = Filter.asked()
-    number = max(1, request.args.get("page", 1, type=int))
+    number = min(max(1, request.args.get("page", 1, type=int)), 100_000)  # what a database can count to
     query = sa.select(table).where(*asked.conditions()).order_by(table.c.created_at.desc())
     with _deployment().records.read() as connection:
         rows = list(connection.execute(query.limit(PAGE + 1).offset((number - 1) * PAGE)))

@@ -13,8 +13,16 @@ from werkzeug.datastructures import CallbackDict
 
 from integration.deployment import Deployment
 from integration.records.tables import web_sessions
+from integration.settings import Settings
 
 SEEN_EVERY = timedelta(minutes=1)  # how exactly idleness is measured; each page need not cost a write
+
+
+def purge(tx: sa.Connection, settings: Settings, now: datetime) -> None:
+    """Delete the rows of sessions that have ended: nobody can open them any more."""
+    idle = web_sessions.c.seen_at < now - timedelta(minutes=settings.session_idle_minutes)
+    old = web_sessions.c.started_at < now - timedelta(hours=settings.session_hours)
+    tx.execute(web_sessions.delete().where(sa.or_(idle, old)))
 
 
 def digest(cookie: str) -> str:

@@ -13,14 +13,14 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from integration.deployment import Deployment
 from integration.elevation import Elevation, State, move
-from integration.entra.errors import EntraError
+from integration.entra.errors import EntraError, Unsealable
 from integration.entra.sign_in import SignedIn
 from integration.journal import Kind
 from integration.records import elevations, journal, people
 from integration.records.people import Link
 from integration.records.tables import sign_in_flows
 from webhooks.problems import page as problem_page
-from webhooks.sessions import RowSession, digest
+from webhooks.sessions import RowSession, digest, purge
 from workers.app import wake
 from workers.run import Due, What
 
@@ -48,6 +48,7 @@ def start() -> AnyResponse:
     back_to = wanted if OUR_PAGES.fullmatch(wanted) else "/"
     with deployment.records.write() as tx:
         tx.execute(sign_in_flows.delete().where(sign_in_flows.c.expires_at < now))
+        purge(tx, deployment.settings, now)
         tx.execute(
             sign_in_flows.insert().values(
                 id=digest(state), sealed=sealed, browser=digest(browser), back_to=back_to, expires_at=now + FLOW_LIFE
@@ -114,7 +115,12 @@ def _take_flow(deployment: Deployment, state: str) -> tuple[Mapping[str, object]
         row = tx.execute(sign_in_flows.delete().where(mine).returning(*sign_in_flows.c)).first()
     if row is None:
         return None
-    opened = deployment.sealer.open(row.sealed, tid="flow", oid=row.id, version=1)
+    try:
+        opened = deployment.sealer.open(row.sealed, tid="flow", oid=row.id, version=1)
+    except Unsealable:
+        return (
+            None  # the key was changed while they were at Microsoft: as good as no flow, and the page says what to do
+        )
     return json.loads(opened), row.back_to
 
 
@@ -170,6 +176,19 @@ def link_account(
 
     None when the link was made; else the page that says why not.
     """
+    refused = not_of_user(deployment, tid, oid, address, now=now)
+    if refused is not None:
+        return refused
+    with deployment.records.write() as tx:
+        people.make_link(tx, Link(connection, account, tid, oid, name, address or "", now, None))
+        journal.append(tx, Kind.LINK_MADE, now=now, cause="click", private={"actor": oid, "account": account})
+    return None
+
+
+def not_of_user(
+    deployment: Deployment, tid: str, oid: str, address: str | None, *, now: datetime
+) -> AnyResponse | None:
+    """The page that says why a helpdesk account of this address is not this user's; None when it is. Writes nothing."""
     try:
         known = deployment.tenant.addresses(tid, oid, now)
     except EntraError as error:
@@ -178,12 +197,9 @@ def link_account(
         return problem_page(
             403,
             "This is another person's ticket",
-            "The ticket's assigned technician has an address in the helpdesk that your Microsoft account does not have.",
-            next_step="If this is your ticket, ask for your address in the helpdesk to be the one of your Microsoft account.",
+            "The ticket's assigned technician has an address there that your Microsoft account does not have.",
+            next_step="If it is your ticket, have your address in the helpdesk changed to that of your Microsoft account.",
         )
-    with deployment.records.write() as tx:
-        people.make_link(tx, Link(connection, account, tid, oid, name, address, now, None))
-        journal.append(tx, Kind.LINK_MADE, now=now, cause="click", private={"actor": oid, "account": account})
     return None
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cli.demo import settings_for
+from cli.stage import settings_for
 from cli.rules import rules
 from integration.settings import SETTINGS_VARIABLE
 from tests.conftest import Practice

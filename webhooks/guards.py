@@ -1,0 +1,85 @@
+"""What is refused before any view runs: foreign host names, calls from other sites, too many tries."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request
+from flask_limiter import Limiter
+from werkzeug.sansio.utils import host_is_trusted
+
+from integration.deployment import Deployment
+from webhooks.people import viewer
+from webhooks.problems import MACHINES, page
+
+REDIS_PATIENCE = timedelta(milliseconds=250)  # a page must not wait for a Redis that is away
+
+
+def install(app: Flask, deployment: Deployment) -> None:
+    """Call before CSRFProtect: tries that fail its check count as tries."""
+    public_url = urlsplit(deployment.settings.public_url)
+    ours = f"{public_url.scheme}://{public_url.netloc}"
+
+    # Flask's own TRUSTED_HOSTS would be for every address. A helpdesk beside us may call /webhooks/ by a name of the
+    # inner network, and a probe calls /healthz by the machine's address: those answer without cookie and link, by a
+    # signature or a token, so the name they are called by does not matter. Pages have one name, that of public_url.
+    @app.before_request
+    def one_name() -> Response | None:
+        if request.path.startswith(MACHINES) or host_is_trusted(request.host, [public_url.hostname or ""]):
+            return None
+        sentence = "These pages are not served under this name."
+        return page(400, "Wrong address", sentence, next_step=f"Open {ours} instead.")
+
+    @app.before_request
+    def no_nul() -> Response | None:
+        # PostgreSQL takes no NUL in text, and no address or form of ours has one.
+        if "\0" in request.path or any("\0" in value for value in request.args.values()):
+            return page(400, "Bad Request", "This address holds a character that no page of ours has in its address.")
+        return None
+
+    @app.before_request
+    def same_site() -> Response | None:
+        """A second lock beside the CSRF token: browsers say who sends a form, and scripts cannot change it."""
+        if request.method in ("GET", "HEAD", "OPTIONS") or request.path.startswith(MACHINES):
+            return None
+        site = request.headers.get("Sec-Fetch-Site", "same-origin")
+        if site in ("same-origin", "none") and request.headers.get("Origin", ours) == ours:
+            return None
+        sentence = "This call was started by another site, not by a button on our page. Nothing was changed."
+        return page(400, "This did not come from our page", sentence, next_step="Open the page and press its button.")
+
+    _limit(app, deployment)
+
+
+def _who() -> str:
+    """Tries are counted per person; before sign-in, when there is none, per address."""
+    who = viewer()
+    return f"oid:{who.tid}:{who.oid}" if who else f"address:{request.remote_addr}"
+
+
+def _limit(app: Flask, deployment: Deployment) -> None:
+    settings = deployment.settings
+    # limits names the socket as redis-py does, Celery in its own way.
+    storage = settings.redis_url.replace("redis+socket://", "redis+unix://") or "memory://"
+    seconds = REDIS_PATIENCE.total_seconds()
+    options = {"socket_connect_timeout": seconds, "socket_timeout": seconds} if settings.redis_url else {}
+    limiter = Limiter(
+        _who,
+        storage_uri=storage,
+        storage_options=options,  # type: ignore[arg-type]  # redis takes fractions of a second
+        in_memory_fallback_enabled=True,  # each process counts for itself until Redis is back
+        application_limits=[f"{settings.posts_per_minute} per minute"],
+        application_limits_exempt_when=lambda: request.method != "POST" or request.path.startswith(MACHINES),
+        key_prefix="te",
+    )
+    limiter.init_app(app)
+    app.extensions["te-limiter"] = limiter
+
+
+def limit_sign_in(app: Flask, deployment: Deployment) -> None:
+    """Starting sign-ins costs us a row each, and needs nobody's leave: fewer of them. Call when views are there."""
+    limiter: Limiter = app.extensions["te-limiter"]
+    limit = limiter.limit(f"{deployment.settings.sign_ins_per_minute} per minute")
+    views: dict[str, Callable[..., Any]] = app.view_functions
+    views["sign_in.start"] = limit(views["sign_in.start"])

@@ -78,6 +78,8 @@ def _dress(app: Flask, deployment: Deployment) -> None:
     """What every page knows, and the headers that every answer carries."""
     https = deployment.settings.public_url.startswith("https://")
     authority = "/".join(deployment.settings.entra.authority.split("/")[:3])
+    if deployment.settings.practice:
+        authority += " http://localhost:*"  # the practice tenant's sign-in page is plain http: no browser knows its CA
 
     @app.context_processor
     def everywhere() -> dict[str, object]:

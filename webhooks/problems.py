@@ -62,7 +62,7 @@ def install(app: Flask) -> None:
     def known(error: HTTPException) -> Response:
         code = error.code or 500
         words = {
-            404: "There is nothing here for you. The link may be wrong, or it belongs to somebody else.",
+            404: "There is nothing here for you. The link may be wrong, or it belongs to another technician.",
             405: "This address does not take that kind of call.",
             413: "The call is larger than 256 KiB. Send only the ticket's number and what happened to it.",
             429: "That was too many tries in a short time. Wait a minute and try again.",
@@ -70,7 +70,9 @@ def install(app: Flask) -> None:
         sentence = words.get(code, HTTPStatus(code).phrase + ".")
         if request.path.startswith(MACHINES):
             return problem(code, sentence)
-        return page(code, HTTPStatus(code).phrase, sentence)
+        next_step = "If the ticket is yours, open it in the helpdesk and press Elevate there." if code == 404 else ""
+        title = "Nothing here" if code == 404 else HTTPStatus(code).phrase
+        return page(code, title, sentence, next_step=next_step)
 
     @app.errorhandler(429)
     def too_many(error: HTTPException) -> Response:

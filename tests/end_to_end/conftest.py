@@ -105,7 +105,7 @@ def someone(stage: Stage, live_practice: Practice, browser: Browser) -> Iterator
 
     def heard(message: ConsoleMessage) -> None:
         loading = message.location.get("url", "")
-        if STATUS_OF_A_PAGE.match(message.text) and "/static/" not in loading and not loading.endswith(".ico"):
+        if STATUS_OF_A_PAGE.match(message.text) and "/static/" not in loading:
             return
         if message.type in ("error", "warning"):
             errors.append(f"{loading}: {message.text}")

@@ -6,6 +6,7 @@ let etag = null;
 async function look() {
   try {
     const answer = await fetch(box.dataset.status, { headers: etag ? { "If-None-Match": etag } : {} });
+    if (answer.status === 401) return location.reload(); // signed out elsewhere: the reload shows the sign-in page
     if (answer.status === 200) {
       etag = answer.headers.get("ETag");
       const status = await answer.json();
@@ -18,9 +19,16 @@ async function look() {
   setTimeout(look, document.hidden ? 5000 : 1000);
 }
 
+function written(seconds) {
+  const two = (n) => String(n).padStart(2, "0");
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes}:${two(seconds % 60)}`;
+  return `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(seconds % 60)}`;
+}
+
 function count() {
   const left = Math.floor((new Date(box.dataset.until) - Date.now()) / 1000);
-  const clock = left > 0 ? `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}` : "0:00";
+  const clock = written(Math.max(left, 0));
   const place = document.getElementById("countdown");
   if (place) place.textContent = `(${clock} left)`;
   document.title = `${clock} · ${title}`;

@@ -1,6 +1,7 @@
 """The sweep: finds everything that is due, whatever happened to the queue. Its cost follows what is due."""
 
 from datetime import datetime
+from itertools import chain, islice, zip_longest
 
 from integration.deployment import Deployment
 from integration.records import elevations
@@ -19,10 +20,11 @@ TABLES = {
 }
 
 
-def due(deployment: Deployment, *, now: datetime) -> list[Due]:
+def due(deployment: Deployment, *, now: datetime, at_most: int = AT_MOST) -> list[Due]:
+    """What is due, the longest due first, from each table in turn: a flood in one must not starve the others."""
     with deployment.records.read() as connection:
-        return [
-            Due(what, row)
+        found = [
+            [Due(what, row) for row in elevations.due(connection, table, now=now, limit=at_most)]
             for what, table in TABLES.items()
-            for row in elevations.due(connection, table, now=now, limit=AT_MOST)
         ]
+    return list(islice((it for it in chain.from_iterable(zip_longest(*found)) if it is not None), at_most))

@@ -15,6 +15,7 @@ from workers import activations, comments, deliveries, elevations, schedule
 from workers.run import Due, Run, Step, What, go
 
 log = logging.getLogger(__name__)
+ENOUGH_WAITING = 200
 STEPS: dict[What, Step] = {
     What.DELIVERY: deliveries.step,
     What.ELEVATION: elevations.step,
@@ -65,8 +66,18 @@ def advance(what: str, row_id: str) -> None:
 
 @app.task(name="sweep")  # type: ignore[untyped-decorator]
 def sweep() -> None:
-    for due in schedule.due(deployment(), now=datetime.now(UTC)):
-        wake(due)
+    """Queue what is due, up to a queue of ENOUGH_WAITING: slow workers find no flood, the rows keep until a later tick."""
+    room = ENOUGH_WAITING - waiting()
+    if room > 0:
+        for due in schedule.due(deployment(), now=datetime.now(UTC), at_most=room):
+            wake(due)
+
+
+def waiting() -> int:
+    """How many messages the queue holds. Raises kombu's OperationalError when it is away."""
+    with app.connection_for_write() as connection:
+        found: int = connection.default_channel.queue_declare(app.conf.task_default_queue).message_count
+        return found
 
 
 @app.task(name="deliveries")  # type: ignore[untyped-decorator]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import chain, islice, zip_longest
 
 import sqlalchemy as sa
 
@@ -23,12 +24,12 @@ TABLES = {
 
 
 def due(
-    deployment: Deployment, *, now: datetime, tables: Mapping[What, sa.Table] = TABLES, limit: int = AT_MOST
+    deployment: Deployment, *, now: datetime, tables: Mapping[What, sa.Table] = TABLES, at_most: int = AT_MOST
 ) -> list[Due]:
-    """What is due by `now`, at most `limit` rows of each of the tables."""
+    """What is due, the longest due first, from each table in turn: a flood in one must not starve the others."""
     with deployment.records.read() as connection:
-        return [
-            Due(what, row)
+        found = [
+            [Due(what, row) for row in elevations.due(connection, table, now=now, limit=at_most)]
             for what, table in tables.items()
-            for row in elevations.due(connection, table, now=now, limit=limit)
         ]
+    return list(islice((it for it in chain.from_iterable(zip_longest(*found)) if it is not None), at_most))

@@ -1,0 +1,145 @@
+"""The product as processes: `ticket-elevate run` under its supervisor, watched from outside through /proc."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import redis
+import requests
+import sqlalchemy as sa
+
+from cli import demo
+from integration.deployment import Deployment
+from integration.records.tables import activations, comments, deliveries, elevations, token_caches
+from tests.conftest import ROOT, Desk, Practice, settings_for, until
+
+START = 45.0  # seconds a loaded machine may take to start everything
+
+
+def settings_file(practice: Practice, directory: Path, database_url: str | None = None, port: int = 8080) -> Path:
+    """settings.toml on embedded defaults, and the key ring."""
+    text = demo.settings_for(practice.facts, directory, port)
+    if database_url is not None:
+        text = text.replace(f"sqlite:///{directory}/elevate.sqlite", database_url)
+    settings_for(practice, "sqlite://", directory)  # makes the key ring
+    path = directory / "settings.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@dataclass
+class Product:
+    directory: Path
+    port: int
+    desk: Desk
+    process: "subprocess.Popen[bytes]"
+
+    def processes(self) -> dict[int, str]:
+        """Every living process that was started with our settings file."""
+        mark = f"TICKET_ELEVATE_SETTINGS={self.directory}/settings.toml".encode()
+        found = {}
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (place / "environ").read_bytes().split(b"\0"):
+                    found[int(place.name)] = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+        return {pid: line for pid, line in found.items() if line}
+
+    def child(self, words: str) -> int | None:
+        """The supervisor's own child whose command line holds `words`."""
+        for pid, line in self.processes().items():
+            if words in line and _parent(pid) == self.process.pid:
+                return pid
+        return None
+
+    def pool(self) -> list[int]:
+        """The processes that the worker does its tasks in."""
+        worker = self.child(WORKER)
+        return [pid for pid in self.processes() if _parent(pid) == worker]
+
+    def kill(self, words: str) -> int:
+        """SIGKILL to a child and what it started (the supervisor makes each child a process group)."""
+        pid: int = until(lambda: self.child(words), f"{words} runs", patience=START)
+        os.killpg(pid, signal.SIGKILL)
+        until(lambda: not Path(f"/proc/{pid}").exists(), f"{words} is dead")
+        return pid
+
+    def ready(self) -> bool:
+        try:
+            return requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2).ok
+        except requests.RequestException:
+            return False
+
+    def redis(self) -> "redis.Redis":
+        return redis.Redis(unix_socket_path=f"{self.directory}/redis.sock", socket_timeout=5)
+
+    def let_leases_run_out(self) -> None:
+        """What a minute does: claims of the dead are free again. Nobody who lives may hold one."""
+        now = datetime.now(UTC)
+        with self.desk.deployment.records.write() as tx:
+            for table in (activations, comments, deliveries, elevations):
+                claimed = sa.and_(table.c.due_at > now, table.c.attempts > 0)
+                tx.execute(table.update().where(claimed).values(due_at=now))
+            tx.execute(token_caches.update().values(lease_holder=None, lease_until=None))
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")[-6000:]
+
+
+WEB, WORKER, BEAT, REDIS = "gunicorn", "workers.main worker", "workers.main beat", "redis.sock"
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
+@contextmanager
+def running(practice: Practice, directory: Path, database_url: str | None = None) -> Iterator[Product]:
+    """`init` and `run`, with the helpdesk's events pointed at it; stopped at the end whatever happened."""
+    port = demo._free_port()
+    settings = settings_file(practice, directory, database_url, port)
+    url = database_url or f"sqlite:///{directory}/elevate.sqlite"
+    environment = {**os.environ, "TICKET_ELEVATE_SETTINGS": str(settings)}
+    command = [sys.executable, "-m", "cli"]
+    subprocess.run([*command, "init"], env=environment, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    practice.control("/settings", {"active_minimum": 3})
+    practice.control("/webhooks", {"url": f"http://127.0.0.1:{port}/webhooks/practice"})
+    deployment = Deployment(settings_for(practice, url, directory, public_url=f"http://localhost:{port}"))
+    with (directory / "log").open("wb") as out:
+        process = subprocess.Popen([*command, "run"], env=environment, cwd=ROOT, stdout=out, stderr=out)
+    product = Product(directory, port, Desk(deployment, practice), process)
+    try:
+        until(product.ready, "Ticket Elevate answers", patience=START)
+        until(product.pool, "the worker takes tasks", patience=START)
+        yield product
+    finally:
+        _stop(product)
+        practice.control("/webhooks", {"url": ""})
+        deployment.records.dispose()
+
+
+def _stop(product: Product) -> None:
+    product.process.terminate()
+    try:
+        product.process.wait(30)
+    except subprocess.TimeoutExpired:
+        product.process.kill()
+        product.process.wait()
+    for pid in product.processes():
+        os.kill(pid, signal.SIGKILL)
+
+
+def requests_to(practice: Practice, method: str, path: str) -> list[dict[str, Any]]:
+    """What the tenant's and helpdesk's doors received."""
+    return [r for r in practice.log()["requests"] if r["method"] == method and path in r["path"]]

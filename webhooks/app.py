@@ -1,6 +1,7 @@
 """The Flask app."""
 
 import secrets
+import sys
 
 from flask import Flask, Response, g
 from flask_bootstrap import Bootstrap5
@@ -19,6 +20,8 @@ def create_app(deployment: Deployment | None = None) -> Flask:
     """`deployment` is given by tests; the server's processes load the settings in force."""
     deployment = deployment or Deployment(settings.load())
     configure(deployment.settings.redis_url)
+    # A thread that holds the database's lock must not wait 5 ms (the default) for Python's own each time it was away.
+    sys.setswitchinterval(0.0005)
     app = Flask(__name__)
     app.config.update(
         DEPLOYMENT=deployment,

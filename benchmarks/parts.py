@@ -38,7 +38,9 @@ def until(look: Callable[[], T | None], what: str) -> T:
 
 
 @contextmanager
-def program(command: list[str], log: Path, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def program(
+    command: list[str], log: Path, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("w") as out:
         process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **(environment or {})}, stdout=out, stderr=subprocess.STDOUT
@@ -102,18 +104,28 @@ def postgresql(directory: Path) -> Iterator[str]:
         server.cleanup()
 
 
-def settings(directory: Path, name: str, facts: dict[str, Any], *, database: str, redis_url: str, port: int) -> dict[str, str]:
+def settings(
+    directory: Path, name: str, facts: dict[str, Any], *, database: str, redis_url: str, port: int
+) -> dict[str, str]:
     """Write a settings file and a key ring; the environment that names them."""
     keys = directory / "keys"
     if not keys.exists():
         with os.fdopen(os.open(keys, os.O_WRONLY | os.O_CREAT, 0o400), "w") as out:
             out.write(seal.generate() + "\n")
     entra = ("authority", "tenant_id", "client_id", "client_secret", "graph_url", "arm_url", "ca_bundle")
-    lines = [f'{key} = "{value}"' for key, value in {
-        "public_url": f"http://localhost:{port}", "bind": f"127.0.0.1:{port}", "database_url": database,
-        "redis_url": redis_url, "data_dir": directory, "key_file": keys, "ticket_system": "Practice helpdesk",
-        "log_level": "WARNING",
-    }.items()]
+    lines = [
+        f'{key} = "{value}"'
+        for key, value in {
+            "public_url": f"http://localhost:{port}",
+            "bind": f"127.0.0.1:{port}",
+            "database_url": database,
+            "redis_url": redis_url,
+            "data_dir": directory,
+            "key_file": keys,
+            "ticket_system": "Practice helpdesk",
+            "log_level": "WARNING",
+        }.items()
+    ]
     lines += ["practice = true", "give_back_minimum_seconds = 0", "[entra]"]
     lines += [f'{key} = "{facts[key]}"' for key in entra]
     lines += [f"[helpdesks.{CONNECTION}]", 'kind = "generic"', f'url = "{facts["helpdesk_url"]}"']

@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import sys
 import time
 
 from flask import Flask, Response, g, request
@@ -25,6 +26,8 @@ def create_app(deployment: Deployment | None = None) -> Flask:
         deployment = Deployment(settings.load())
         logs.install(deployment.settings.log_level)
     configure(deployment.settings.redis_url)
+    # A thread that holds the database's lock must not wait 5 ms (the default) for Python's own each time it was away.
+    sys.setswitchinterval(0.0005)
     app = Flask(__name__)
     app.config.update(
         DEPLOYMENT=deployment,

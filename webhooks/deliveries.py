@@ -3,6 +3,7 @@
 Some helpdesks call inside the technician's own click and open transaction, so nothing here may wait for anybody.
 """
 
+from collections import Counter
 from datetime import UTC, datetime
 
 from flask import Blueprint, Flask, Response, current_app, request
@@ -30,9 +31,9 @@ def receive(connection: str) -> Response:
     if len(body) > LARGEST:
         return problem(413, "The call is larger than 256 KiB. Send only the ticket's number and what happened to it.")
     now = datetime.now(UTC)
-    headers = request.headers
-    repeated = {name.lower() for name in headers.keys() if len(headers.getlist(name)) > 1}  # noqa: SIM118
-    once = {name.lower(): value for name, value in headers.items() if name.lower() not in repeated}
+    named = [(name.lower(), value) for name, value in request.headers.items()]
+    times = Counter(name for name, _ in named)
+    once = {name: value for name, value in named if times[name] == 1}
     try:
         event = helpdesk.read_delivery(once, body, now=now)
     except SignatureRefused as error:

@@ -85,7 +85,7 @@ def work_deliveries() -> None:
     """Work the deliveries that are due, oldest first; what another worker took meanwhile is passed over."""
     stop = datetime.now(UTC) + SHARE  # the sweep goes on with the rest
     only = {What.DELIVERY: schedule.TABLES[What.DELIVERY]}
-    while (now := datetime.now(UTC)) < stop and (found := schedule.due(deployment(), now=now, tables=only, limit=1)):
+    while (now := datetime.now(UTC)) < stop and (found := schedule.due(deployment(), now=now, tables=only, at_most=1)):
         go(Run(deployment(), cause="queue"), found[0], STEPS)
 
 

@@ -189,7 +189,7 @@ def test_explain_shows_the_plan_and_what_was_looked_at():
     said = CliRunner().invoke(command, asked).output
 
     assert 'Eligible for "Reports Reader"' in said
-    assert "7: Login error (Login error)" in said
+    assert "Ticket 7: Login error (rule login-error)" in said
     assert "Global Reader at / for 1 h" in said
 
 

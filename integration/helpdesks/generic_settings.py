@@ -154,7 +154,9 @@ class GenericSettings(BaseModel):
         description="JMESPath that builds the JSON to POST from {note, note_html, number}. note is plain text; use "
         "note_html where the helpdesk shows notes as HTML. See to it that the note is internal.",
     )
-    notes_path: Expression = Field("value[].body", description="JMESPath in a page of notes: the list of their texts.")
+    notes_path: Expression = Field(
+        "not_null(notes, value)[].body", description="JMESPath in a page of notes: the list of their texts."
+    )
     notes_next_path: Expression = Field(
         "next", description="JMESPath in a page of notes: the URL of the next page, or null. It must be on url's host."
     )

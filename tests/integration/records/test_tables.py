@@ -1,0 +1,132 @@
+"""What the tables promise whatever the code above them does, on both databases."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from integration.elevation import Elevation, State
+from integration.journal import Kind
+from integration.records import comments, elevations, journal, people
+from integration.records.people import Link
+from integration.records.store import Records
+from integration.records.tables import metadata
+
+NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+@pytest.fixture
+def records(database_url: str) -> Iterator[Records]:
+    made = Records(database_url)
+    made.migrate()
+    yield made
+    made.dispose()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE journal SET kind = 'pick.refused'",
+        "UPDATE journal SET seq = seq + 1 WHERE seq = 1",
+        "DELETE FROM journal",
+        "DELETE FROM journal WHERE seq = 1",
+    ],
+)
+def test_the_journal_table_refuses_to_be_changed(records: Records, statement: str) -> None:
+    """Threat 43: not even with a plain database connection."""
+    with records.write() as tx:
+        journal.append(tx, Kind.PICK_PLANNED, now=NOON, cause="test")
+
+    with pytest.raises(sa.exc.DatabaseError, match="append-only"), records.write() as tx:
+        tx.exec_driver_sql(statement)
+
+    with records.read() as connection:
+        assert connection.exec_driver_sql("SELECT kind, seq FROM journal").one() == ("pick.planned", 1)
+
+
+def test_a_transaction_that_fails_leaves_no_journal_entry(records: Records) -> None:
+    def fail() -> None:
+        with records.write() as tx:
+            journal.append(tx, Kind.PICK_PLANNED, now=NOON, cause="test")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    with records.write() as tx:
+        assert journal.append(tx, Kind.PICK_PLANNED, now=NOON, cause="test").seq == 1
+
+
+def test_times_come_back_as_the_same_moment_in_utc(records: Records) -> None:
+    berlin = NOON.astimezone(timezone(timedelta(hours=1)))
+    it = Elevation("E1", "practice", "4821", "technician", "h1", State.REQUESTED, 1, berlin, NOON)
+    with records.write() as tx:
+        elevations.open_elevation(tx, it)
+
+    with records.read() as connection:
+        found = elevations.elevation(connection, "E1")
+
+    assert found == it
+    assert found is not None
+    assert found.due_at is not None
+    assert found.due_at.utcoffset() == timedelta()
+
+
+def test_a_time_without_a_zone_does_not_reach_the_database(records: Records) -> None:
+    naive = NOON.replace(tzinfo=None)
+    it = Elevation("E1", "practice", "4821", "technician", "h1", State.REQUESTED, 1, naive, NOON)
+
+    with pytest.raises(sa.exc.StatementError, match="without a zone"), records.write() as tx:
+        elevations.open_elevation(tx, it)
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_code(records: Records) -> None:
+    with records.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert set(sa.inspect(connection).get_table_names()) - {"alembic_version"} == set(metadata.tables)
+
+
+def test_migrating_twice_changes_nothing(records: Records) -> None:
+    with records.write() as tx:
+        journal.append(tx, Kind.PICK_PLANNED, now=NOON, cause="test")
+
+    records.migrate()
+
+    with records.read() as connection:
+        assert len(list(journal.export(connection))) == 1
+
+
+def test_an_elevation_says_each_thing_once(records: Records) -> None:
+    it = Elevation("E1", "practice", "4821", "technician", "h1", State.REQUESTED, 1, NOON, NOON)
+    with records.write() as tx:
+        assert comments.add(tx, it, "active", "words", now=NOON) is not None
+        assert comments.add(tx, it, "active", "other words", now=NOON) is None
+        (said,) = comments.of_elevation(tx, "E1")
+    assert said.text == "words"
+
+
+def test_a_new_link_ends_the_older_ones_of_the_account_and_of_the_user(records: Records) -> None:
+    """Threat 11: one helpdesk account per user, one user per helpdesk account."""
+
+    def link(account: str, oid: str) -> Link:
+        return Link("practice", account, "T", oid, "Technician", f"{account}@practice.example", NOON, None)
+
+    with records.write() as tx:
+        for made in (link("one", "o1"), link("two", "o2"), link("one", "o2")):
+            people.make_link(tx, made)
+        left = [people.link_of(tx, "practice", account) for account in ("one", "two")]
+        assert people.links_of_user(tx, "T", "o1") == []
+    assert left == [link("one", "o2"), None]
+
+
+def test_a_suspended_link_stays_to_be_seen(records: Records) -> None:
+    made = Link("practice", "one", "T", "o1", "Technician", "one@practice.example", NOON, None)
+    with records.write() as tx:
+        people.make_link(tx, made)
+        people.suspend_link(tx, made, now=NOON)
+        found = people.link_of(tx, "practice", "one")
+    assert found is not None
+    assert found.suspended_at == NOON

@@ -198,7 +198,7 @@ def not_of_user(
             403,
             "This is another person's ticket",
             "The ticket's assigned technician has an address there that your Microsoft account does not have.",
-            next_step="If it is your ticket, have your address in the helpdesk changed to that of your Microsoft account.",
+            next_step="If it is your ticket, have your helpdesk address changed to that of your Microsoft account.",
         )
     return None
 

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import redis
 import requests
@@ -17,6 +16,7 @@ import sqlalchemy as sa
 
 from cli import demo
 from integration.deployment import Deployment
+from integration.elevation import LEASE
 from integration.records.tables import activations, comments, deliveries, elevations, token_caches
 from tests.conftest import ROOT, Desk, Practice, settings_for, until
 
@@ -42,13 +42,15 @@ class Product:
     process: "subprocess.Popen[bytes]"
 
     def processes(self) -> dict[int, str]:
-        """Every living process that was started with our settings file."""
+        """Every living process that was started with our settings file, and Redis, which overwrites its environment."""
         mark = f"TICKET_ELEVATE_SETTINGS={self.directory}/settings.toml".encode()
         found = {}
         for place in Path("/proc").glob("[0-9]*"):
             try:
-                if mark in (place / "environ").read_bytes().split(b"\0"):
-                    found[int(place.name)] = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                line = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                ours = mark in (place / "environ").read_bytes().split(b"\0") or f"{self.directory}/redis" in line
+                if ours or _parent(int(place.name)) == self.process.pid:
+                    found[int(place.name)] = line
             except OSError:
                 continue
         return {pid: line for pid, line in found.items() if line}
@@ -86,7 +88,7 @@ class Product:
         now = datetime.now(UTC)
         with self.desk.deployment.records.write() as tx:
             for table in (activations, comments, deliveries, elevations):
-                claimed = sa.and_(table.c.due_at > now, table.c.attempts > 0)
+                claimed = sa.and_(table.c.due_at > now, table.c.due_at <= now + LEASE)
                 tx.execute(table.update().where(claimed).values(due_at=now))
             tx.execute(token_caches.update().values(lease_holder=None, lease_until=None))
 
@@ -94,7 +96,7 @@ class Product:
         return (self.directory / "log").read_text(errors="replace")[-6000:]
 
 
-WEB, WORKER, BEAT, REDIS = "gunicorn", "workers.main worker", "workers.main beat", "redis.sock"
+WEB, WORKER, BEAT, REDIS = "gunicorn", "workers.main worker", "workers.main beat", "redis-server"
 
 
 def _parent(pid: int) -> int | None:
@@ -138,8 +140,3 @@ def _stop(product: Product) -> None:
         product.process.wait()
     for pid in product.processes():
         os.kill(pid, signal.SIGKILL)
-
-
-def requests_to(practice: Practice, method: str, path: str) -> list[dict[str, Any]]:
-    """What the tenant's and helpdesk's doors received."""
-    return [r for r in practice.log()["requests"] if r["method"] == method and path in r["path"]]

@@ -37,11 +37,13 @@ def test_run_does_the_main_job_and_stops_cleanly(product: Product, practice: Pra
     assert practice.active_roles() == []
     assert len(practice.activation_requests()) == 1
 
+    everything = product.processes()
     began = time.monotonic()
     product.process.send_signal(signal.SIGTERM)
     product.process.wait(20)
 
-    until(lambda: not product.processes(), "every process is gone", patience=5)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in everything), "every process is gone", patience=5)
+    assert not product.processes()
     assert time.monotonic() - began < 15
 
 

@@ -13,11 +13,13 @@ from integration.entra import seal
 from integration.settings import SETTINGS_VARIABLE, Settings
 
 STOP_SECONDS = 20
+PRIVATE = 0o077  # the umask: database, queue and logs name people and are nobody else's to read
 
 
 @click.command()
 def init() -> None:
     """Make the key ring and the tables. Repeating it changes nothing that is there."""
+    os.umask(PRIVATE)
     deployment = Deployment(settings.load())
     keys = deployment.settings.key_file
     if not keys.exists():
@@ -32,6 +34,7 @@ def init() -> None:
 @click.command()
 def run() -> None:
     """Run web, workers and beat, and the bundled Redis where none is configured."""
+    os.umask(PRIVATE)
     found = settings.load()
     directory = found.data_dir.resolve()
     directory.mkdir(parents=True, exist_ok=True)

@@ -44,7 +44,7 @@ ACTIVATION_MEANINGS: Mapping[ActivationState, str] = {
     ActivationState.GIVEN_BACK: "The role is gone from the tenant before its time was up.",
     ActivationState.EXPIRED: "The tenant ended the role because its time was up.",
     ActivationState.FAILED: "The tenant did not give the role.",
-    ActivationState.LEFT: "The role was activated outside Ticket Elevate and is left alone; no ticket uses it any more.",
+    ActivationState.LEFT: "The role was activated outside Ticket Elevate and is left alone; no ticket uses it.",
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def read_secret_files(data: Any, names: Iterable[str]) -> Any:
-    """Put the content of each `<name>_file` in place of `<name>`. Raises ValueError with the path, never the content."""
+    """Put the content of each `<name>_file` in place of `<name>`. Raises ValueError (path, no content)."""
     if not isinstance(data, dict):
         return data
     data = dict(data)

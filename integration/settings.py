@@ -85,9 +85,13 @@ class Settings(BaseSettings):
     )
     public_url: str = Field(description="Where people's browsers reach us; every link in a comment starts with it")
     database_url: str = Field(
-        "sqlite:///var/elevate.sqlite", description="SQLAlchemy URL: sqlite:///... or postgresql+psycopg://..."
+        "sqlite:///var/elevate.sqlite",
+        repr=False,
+        description="SQLAlchemy URL: sqlite:///... or postgresql+psycopg://...",
     )
-    redis_url: str = Field("", description="redis://...; empty: `ticket-elevate run` starts the bundled Redis")
+    redis_url: str = Field(
+        "", repr=False, description="redis://...; empty: `ticket-elevate run` starts the bundled Redis"
+    )
     data_dir: Path = Field(Path("var"), description="Where `run` keeps what it starts itself (Redis' files, logs)")
     key_file: Path = Field(
         Path("var/keys"), description="The key ring that seals tokens; mode 0400, made by `ticket-elevate init`"
@@ -118,7 +122,7 @@ class Settings(BaseSettings):
     practice: bool = Field(False, description="Allow the practice tenant; paints a banner on every page")
     entra: Entra = Field(description="The tenant")
     helpdesks: dict[str, dict[str, Any]] = Field(
-        description="One table per connected helpdesk; `kind` names the adapter"
+        repr=False, description="One table per connected helpdesk; `kind` names the adapter"
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Of our own log")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cli.stage import settings_for
 from cli.rules import rules
+from cli.stage import settings_for
 from integration.settings import SETTINGS_VARIABLE
 from tests.conftest import Practice
 

@@ -1,5 +1,6 @@
 """The technician's pages: one ticket's elevation before and after the button, and all elevations of one's own."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,7 @@ from integration.elevation import LABELS, OPEN, Elevation, EndReason, State, mov
 from integration.entra.errors import EntraError, SignInNeeded
 from integration.journal import Kind
 from integration.records import elevations, journal, people
+from integration.records.elevations import Overtaken
 from integration.records.tables import elevations as table
 from integration.rules import Plan, Refusal, analysis_from_json
 from integration.tickets import HelpdeskError, Status, Ticket
@@ -73,11 +75,14 @@ def _look(viewer: Viewer, connection: str, number: str, *, link: bool) -> Asked 
     assert ticket.assignee is not None
     with deployment.records.read() as reading:
         held = [
-            it for it in elevations.open_on_ticket(reading, connection, number) if it.account == ticket.assignee.account
+            it
+            for it in elevations.open_on_ticket(reading, connection, ticket.number)
+            if it.account == ticket.assignee.account and it.state is not State.ENDING
         ]
+        used = elevations.of_pick(reading, connection, ticket.number, ticket.assignee.account, ticket.change or "")
     if held and held[0].state is not State.OFFERED:
         return redirect(url_for("elevate.live", elevation_id=held[0].id), code=303)
-    offer = held[0] if held else _new(viewer, ticket, now)
+    offer = held[0] if held else _new(viewer, ticket, now, again=used is not None)
     offer = replace(offer, tid=viewer.tid, oid=viewer.oid, technician=viewer.name)
     try:
         return Asked(ticket, offer, decide(run, offer, ticket))
@@ -122,7 +127,8 @@ def _not_theirs(
     )
 
 
-def _new(viewer: Viewer, ticket: Ticket, now: datetime) -> Elevation:
+def _new(viewer: Viewer, ticket: Ticket, now: datetime, *, again: bool) -> Elevation:
+    """What a click opens. The first one uses the assignment up: a later delivery about it starts nothing."""
     assert ticket.assignee is not None
     return Elevation(
         id=str(ULID()),
@@ -130,7 +136,7 @@ def _new(viewer: Viewer, ticket: Ticket, now: datetime) -> Elevation:
         ticket=ticket.number,
         account=ticket.assignee.account,
         address=ticket.assignee.address,
-        pick=f"click:{ULID()}",
+        pick=f"click:{ULID()}" if again or not ticket.change else ticket.change[:128],
         state=State.REQUESTED,
         version=1,
         due_at=now,
@@ -145,8 +151,10 @@ def _new(viewer: Viewer, ticket: Ticket, now: datetime) -> Elevation:
 @signed_in
 def ask(viewer: Viewer, connection: str, ticket: str) -> Response | str:
     asked = _look(viewer, connection, ticket, link=False)
-    if isinstance(asked, Response):
-        return asked
+    return asked if isinstance(asked, Response) else _ask_page(asked, connection, ticket)
+
+
+def _ask_page(asked: Asked, connection: str, ticket: str, *, changed: bool = False) -> str:
     url = _deployment().helpdesks[connection].ticket_url(ticket)
     if isinstance(asked.decision, Refusal):
         contact = _deployment().settings.help_contact
@@ -155,7 +163,21 @@ def ask(viewer: Viewer, connection: str, ticket: str) -> Response | str:
         )
     most = asked.decision.duration
     durations = sorted({d for d in CHOICES if d < most} | {most})
-    return render_template("ask.html", asked=asked, plan=asked.decision, durations=durations, ticket_url=url)
+    return render_template(
+        "ask.html",
+        asked=asked,
+        plan=asked.decision,
+        shown=_shown(asked.decision),
+        changed=changed,
+        durations=durations,
+        ticket_url=url,
+    )
+
+
+def _shown(plan: Plan) -> str:
+    """What of a plan the technician agreed to by the button: a hash that the form carries back."""
+    words = (plan.rule, plan.target.key, plan.justification, str(plan.duration), _deployment().rules.digest)
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
 
 @blueprint.post("/elevate/<connection>/<ticket>")
@@ -166,8 +188,22 @@ def start(viewer: Viewer, connection: str, ticket: str) -> Response:
         return asked
     if isinstance(asked.decision, Refusal):
         return redirect(url_for("elevate.ask", connection=connection, ticket=ticket), code=303)
+    if request.form.get("shown", "") != _shown(asked.decision):
+        # The ticket, the rules or the tenant changed since the page was drawn: nobody agreed to this plan yet.
+        return Response(_ask_page(asked, connection, ticket, changed=True), 409, mimetype="text/html")
     now, deployment = datetime.now(UTC), _deployment()
     offer = replace(asked.offer, duration_seconds=_chosen(asked.decision), rule=asked.decision.rule)
+    try:
+        _commit(deployment, viewer, offer, now)
+    except (sa.exc.IntegrityError, Overtaken):
+        # A second click, another tab or a delivery was first: the page that follows shows what it started.
+        return redirect(url_for("elevate.ask", connection=connection, ticket=ticket), code=303)
+    wake(Due(What.ELEVATION, offer.id))
+    return redirect(url_for("elevate.live", elevation_id=offer.id), code=303)
+
+
+def _commit(deployment: Deployment, viewer: Viewer, offer: Elevation, now: datetime) -> None:
+    """Write down that this technician asked for it. Raises IntegrityError or Overtaken when somebody was first."""
     with deployment.records.write() as tx:
         if offer.state is State.OFFERED:
             elevations.save_elevation(tx, move(offer, State.REQUESTED, due_at=now))
@@ -180,15 +216,13 @@ def start(viewer: Viewer, connection: str, ticket: str) -> Response:
             cause="click",
             elevation=offer.id,
             facts={
-                "ticket": f"{connection}/{ticket}",
+                "ticket": f"{offer.connection}/{offer.ticket}",
                 "rule": offer.rule,
                 "rules_digest": deployment.rules.digest,
                 "duration_seconds": offer.duration_seconds,
             },
             private={"actor": viewer.oid, "account": offer.account},
         )
-    wake(Due(What.ELEVATION, offer.id))
-    return redirect(url_for("elevate.live", elevation_id=offer.id), code=303)
 
 
 def _chosen(plan: Plan) -> int:

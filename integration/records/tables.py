@@ -96,6 +96,17 @@ sa.Index(
     sqlite_where=elevations.c.due_at.is_not(None),
     postgresql_where=elevations.c.due_at.is_not(None),
 )
+# One elevation at a time for one technician's ticket: a second click, tab or delivery finds the first one's row.
+_HELD = sa.text("state in ('offered', 'requested', 'sign_in_needed', 'waiting', 'active')")
+sa.Index(
+    "uq_elevations_held",
+    elevations.c.connection,
+    elevations.c.ticket,
+    elevations.c.account,
+    unique=True,
+    sqlite_where=_HELD,
+    postgresql_where=_HELD,
+)
 sa.Index("ix_elevations_who", elevations.c.oid, elevations.c.created_at)
 sa.Index("ix_elevations_created", elevations.c.created_at)
 

@@ -146,6 +146,13 @@ def upgrade() -> None:
             sqlite_where=sa.text("due_at IS NOT NULL"),
             postgresql_where=sa.text("due_at IS NOT NULL"),
         )
+        batch_op.create_index(
+            "uq_elevations_held",
+            ["connection", "ticket", "account"],
+            unique=True,
+            sqlite_where=sa.text("state in ('offered', 'requested', 'sign_in_needed', 'waiting', 'active')"),
+            postgresql_where=sa.text("state in ('offered', 'requested', 'sign_in_needed', 'waiting', 'active')"),
+        )
         batch_op.create_index("ix_elevations_who", ["oid", "created_at"], unique=False)
 
     op.create_table(

@@ -288,8 +288,8 @@ def _watch(run: Run, it: Activation) -> Iterable[Due]:
         held = elevations.holders(tx, it.id)
         at = give_back_at(it, minimum=run.deployment.settings.give_back_minimum)
         if held:
-            elevations.save_activation(tx, replace(it, due_at=it.ends_at or run.now + PATIENCE, attempts=0))
-            return []
+            kept = elevations.save_activation(tx, replace(it, due_at=it.ends_at or run.now + PATIENCE, attempts=0))
+            return _keep(run, tx, kept)
         if it.by_hand:
             left = move_activation(replace(it, ended_at=run.now), ActivationState.LEFT, due_at=None)
             elevations.save_activation(tx, left)
@@ -303,6 +303,17 @@ def _watch(run: Run, it: Activation) -> Iterable[Due]:
             tx, Kind.GIVEBACK_INTENDED, now=run.now, cause=run.cause, activation=it.id, facts={"target": it.target}
         )
     return [Due(What.ACTIVATION, it.id)]
+
+
+def _keep(run: Run, tx: sa.Connection, it: Activation) -> list[Due]:
+    """Somebody joined after the last one had let go: who waits for the give-back has nothing to wait for any more."""
+    due: list[Due] = []
+    for leaving in elevations.on_activation(tx, it.id, (State.ENDING,)):
+        gone = replace(leaving, ended_at=run.now)
+        text = words.ended(gone, it, shared=True, zone=run.deployment.settings.zone)
+        kind, said = Kind.ELEVATION_ENDED, Step.ENDED
+        due += settle(run, tx, gone, State.ENDED, kind=kind, due_at=None, step=said, text=text)[1]
+    return due
 
 
 def _is_there(run: Run, it: Activation) -> bool:

@@ -591,3 +591,22 @@ def test_the_journal_folds_to_the_states_of_the_tables(desk: Desk, practice: Pra
         assert folded[it.id] == it.state
     report = verify.verify(lines)
     assert report.ok, verify.render(report)
+
+
+def test_a_ticket_that_joins_in_the_first_minutes_lets_the_one_before_it_end(desk: Desk, practice: Practice) -> None:
+    """Solved in minute one, the next picked in minute two: the first must not wait until the second is done."""
+    first = picked(desk, practice)
+    end_now(desk, first)
+    second = practice.new_ticket()
+    practice.assign(second)
+    desk.deliver(second)
+    assert desk.only(second).state is State.ACTIVE
+
+    wait_for(desk, timedelta(minutes=6))
+
+    assert desk.only(first).state is State.ENDED
+    assert saying(practice, first, "stays active for another ticket") == 1
+    assert practice.active_roles() == [PASSWORD_ADMINISTRATOR]
+    end_now(desk, second)
+    desk.sweep()
+    assert practice.active_roles() == []

@@ -1,0 +1,173 @@
+"""A worker that dies at any call, before or after the call took effect: the work is taken up again by itself.
+
+The process-kill suite does it with SIGKILL; here each single boundary has its turn. A dead worker is one that raises
+and is dropped; later sweeps stand for the workers that are started after it, with the clock past the lease.
+"""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integration import verify
+from integration.elevation import EndReason, State
+from integration.records import comments, journal
+from integration.records.store import Records
+from tests.conftest import Desk, Practice
+from workers.ending import let_go
+from workers.run import Run
+
+CALLS = ("activate", "active", "give_back", "write_note", "commit")
+MOST = 40
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/elevate.sqlite"
+
+
+class Killed(BaseException):
+    """Nothing in the product may catch it, as nothing catches SIGKILL."""
+
+
+class Gallows:
+    """Stands around the doors of a deployment and kills at one call of one kind."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.call, self.at, self.after, self.seen = "", 0, False, 0
+        deployment = desk.deployment
+        self._surround(deployment.tenant, ("activate", "active", "give_back"))
+        self._surround(deployment.helpdesks["practice"], ("write_note",))
+        deployment.__dict__["records"] = Watched(deployment.records, self)
+
+    def arm(self, call: str, at: int, *, after: bool) -> None:
+        self.call, self.at, self.after, self.seen = call, at, after, 0
+
+    def disarm(self) -> None:
+        self.call = ""
+
+    def around(self, call: str, work: Callable[[], Any]) -> Any:
+        if call != self.call:
+            return work()
+        self.seen += 1
+        if self.seen == self.at and not self.after:
+            raise Killed
+        done = work()
+        if self.seen == self.at:
+            raise Killed
+        return done
+
+    def _surround(self, door: Any, names: tuple[str, ...]) -> None:
+        for name in names:
+            real = getattr(door, name)
+            setattr(door, name, lambda *a, _n=name, _r=real, **k: self.around(_n, lambda: _r(*a, **k)))
+
+
+class Watched:
+    """The records, with a commit that can kill before (nothing is kept) or after (all is kept)."""
+
+    def __init__(self, records: Records, gallows: Gallows) -> None:
+        self._records, self._gallows = records, gallows
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._records, name)
+
+    @contextmanager
+    def write(self) -> Any:
+        gallows = self._gallows
+        mine = gallows.call == "commit"
+        if mine:
+            gallows.seen += 1
+        fatal = mine and gallows.seen == gallows.at
+        with self._records.write() as tx:
+            yield tx
+            if fatal and not gallows.after:
+                raise Killed
+        if fatal:
+            raise Killed
+
+
+def life(desk: Desk, practice: Practice, dies: Callable[[Callable[[], None]], None]) -> str:
+    """A pick, its end after six minutes, and all that follows; `dies` runs each part and outlives its death."""
+    ticket = practice.new_ticket()
+    practice.assign(ticket)
+
+    def deliver(number: str) -> None:
+        for _ in range(2):  # the helpdesk repeats what was not answered
+            dies(lambda: desk.deliver(ticket, delivery_id=number))
+
+    deliver("msg_pick")
+    after_the_lease(desk, dies)
+    desk.advance(timedelta(minutes=6))
+
+    def end() -> None:
+        for it in desk.elevations(ticket):
+            for due in let_go(Run(desk.deployment, cause="click", clock=desk.now), it.id, EndReason.END_NOW):
+                desk.step(due)
+
+    dies(end)
+    practice.solve(ticket)
+    deliver("msg_solved")
+    after_the_lease(desk, dies)
+    after_the_lease(desk, dies)
+    return ticket
+
+
+def after_the_lease(desk: Desk, dies: Callable[[Callable[[], None]], None]) -> None:
+    for _ in range(3):
+        desk.advance(timedelta(seconds=61))
+        dies(desk.sweep)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_worker_that_dies_at_a_call_leaves_nothing_undone_and_nothing_done_twice(
+    desk: Desk, practice: Practice, call: str, after: bool
+) -> None:
+    desk.link()
+    gallows = Gallows(desk)
+    first_run = True
+    for at in range(1, MOST):
+        gallows.arm(call, at, after=after)
+        died = []
+
+        def dies(work: Callable[[], None], died: list[bool] = died) -> None:
+            try:
+                work()
+            except Killed:
+                died.append(True)
+                gallows.disarm()
+
+        before = len(practice.activation_requests())
+        ticket = life(desk, practice, dies)
+        gallows.disarm()
+        check(desk, practice, ticket, asked=len(practice.activation_requests()) - before)
+        if not died:
+            break
+        first_run = False
+    else:
+        pytest.fail("the calls do not end")
+    assert not first_run, f"{call} was never called"
+    with desk.deployment.records.read() as connection:
+        report = verify.verify(list(journal.export(connection)))
+    assert report.ok, verify.render(report)
+
+
+def check(desk: Desk, practice: Practice, ticket: str, *, asked: int) -> None:
+    assert asked <= 1, "the tenant was asked twice"
+    assert practice.active_roles() == [], "a role was left behind"
+    notes = practice.notes(ticket)
+    assert len(notes) == len(set(notes)), "a comment was written twice"
+    for it in desk.elevations(ticket):
+        assert it.state in (State.ENDED, State.CANCELLED), "an elevation was left open"
+        with desk.deployment.records.read() as connection:
+            said = comments.of_elevation(connection, it.id)
+        assert len(said) == len(notes)
+        assert all(comment.outcome == "written" for comment in said)
+        if it.active_at is not None:
+            assert asked == 1
+            assert any("is active until" in note for note in notes)
+            assert any("was given back" in note for note in notes)

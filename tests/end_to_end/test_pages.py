@@ -160,6 +160,8 @@ def test_an_auditor_filters_reads_an_elevation_with_its_journal_and_downloads_th
     auditor.page.get_by_role("button", name="Filter").click()
     expect(auditor.page.locator("tbody tr")).to_have_count(1)
 
+    auditor.page.set_viewport_size({"width": 360, "height": 700})
+    assert auditor.page.evaluate("document.documentElement.scrollWidth") == 360, "the list fits a phone"
     with auditor.page.expect_download() as download:
         auditor.page.get_by_role("link", name="Download CSV").click()
     rows = download.value.path().read_text().splitlines()

@@ -1,0 +1,301 @@
+"""Who may do what on which page, and what every answer carries: generated from the app's own routes."""
+
+import json
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import pytest
+from flask import Flask
+
+from integration.deployment import Deployment
+from tests.conftest import Practice, settings_for
+from tests.webhooks.conftest import Browser, rows
+from webhooks.app import create_app
+
+Open = Callable[..., Browser]
+PEOPLE = (None, "technician", "technician2", "requester", "auditor", "administrator")
+TO_SIGN_IN, NOTHING, REFUSED = 401, 404, 403
+# Answers to: nobody, the technician whose elevation it is, another technician, requester, auditor, administrator.
+MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
+    ("GET", "/"): (401, 200, 200, 200, 200, 200),
+    ("GET", "/elevate/<connection>/<ticket>"): (401, 303, 403, 403, 403, 403),
+    ("POST", "/elevate/<connection>/<ticket>"): (401, 303, 403, 403, 403, 403),
+    ("GET", "/elevations/<elevation_id>"): (401, 200, 404, 404, 404, 404),
+    ("GET", "/elevations/<elevation_id>/status"): (401, 200, 404, 404, 404, 404),
+    ("POST", "/elevations/<elevation_id>/end"): (401, 303, 404, 404, 404, 404),
+    ("GET", "/review"): (401, 404, 404, 404, 200, 200),
+    ("GET", "/review/<elevation_id>"): (401, 404, 404, 404, 200, 200),
+    ("GET", "/review/export.csv"): (401, 404, 404, 404, 200, 200),
+    ("POST", "/sign-in"): (303, 303, 303, 303, 303, 303),
+    ("GET", "/sign-in/callback"): (400, 400, 400, 400, 400, 400),
+    ("POST", "/sign-out"): (200, 200, 200, 200, 200, 200),
+    ("GET", "/healthz"): (200, 200, 200, 200, 200, 200),
+    ("GET", "/readyz"): (200, 200, 200, 200, 200, 200),
+    ("GET", "/metrics"): (404, 404, 404, 404, 404, 404),
+    ("POST", "/webhooks/<connection>"): (401, 401, 401, 401, 401, 401),
+    ("GET", "/static/<path:filename>"): (200, 200, 200, 200, 200, 200),
+    ("GET", "/bootstrap/static/<path:filename>"): (200, 200, 200, 200, 200, 200),
+}
+
+
+def routes(app: Flask) -> set[tuple[str, str]]:
+    return {
+        (method, rule.rule) for rule in app.url_map.iter_rules() for method in (rule.methods or ()) & {"GET", "POST"}
+    }
+
+
+def address(rule: str, *, elevation: str = "01M86JXAYCC19MB5T8HMDN68SC", ticket: str = "1") -> str:
+    file = "css/bootstrap.min.css" if rule.startswith("/bootstrap") else "elevate.css"
+    given = {"elevation_id": elevation, "connection": "practice", "ticket": ticket, "path:filename": file}
+    for name, value in given.items():
+        rule = rule.replace(f"<{name}>", value)
+    return rule
+
+
+def test_each_route_and_role_has_its_answer_in_the_matrix(
+    app: Flask, browser: Open, elevated: str, deployment: Deployment
+) -> None:
+    """Threats 20, 21 and 37. A route that is not in the matrix fails; who may do nothing is told nothing."""
+    assert routes(app) == set(MATRIX)
+    ticket = _ticket(deployment, elevated)
+    before = rows(deployment, but=frozenset({"token_caches", "tenant_answers"}))
+    browsers = {who: browser(who) for who in PEOPLE}
+    # The technician goes last: what they may do changes what the others would see.
+    order = [PEOPLE.index(who) for who in (None, "technician2", "requester", "auditor", "administrator", "technician")]
+    for column in order:
+        if PEOPLE[column] == "technician":
+            assert rows(deployment, but=frozenset({"token_caches", "tenant_answers"})) == before
+        for (method, rule), answers in MATRIX.items():
+            if rule in ("/sign-out", "/sign-in") and column:
+                continue  # they would end the session that the other rows need
+            it = browsers[PEOPLE[column]]
+            path = address(rule, elevation=elevated, ticket=ticket)
+            data = {"csrf_token": it.token("/")} if method == "POST" else None
+            answer = it.client.open(path, method=method, data=data, buffered=True)
+            assert answer.status_code == answers[column], (PEOPLE[column], method, rule, answer.text)
+            if PEOPLE[column] != "technician" and answers[column] in (TO_SIGN_IN, NOTHING, REFUSED):
+                for fact in (
+                    "canary-subject",
+                    "Password Administrator",
+                    "Authentication Administrator",
+                    "Technician One",
+                ):
+                    assert fact not in answer.text, (PEOPLE[column], method, rule)
+
+
+def _ticket(deployment: Deployment, elevation: str) -> str:
+    from integration.records import elevations
+
+    with deployment.records.read() as connection:
+        it = elevations.elevation(connection, elevation)
+    assert it is not None
+    return it.ticket
+
+
+def test_the_state_of_an_unclaimed_elevation_is_shown_to_nobody(
+    browser: Open, desk: object, practice: Practice
+) -> None:
+    """Threat 20: the note with the link stands on the ticket, where others read it too."""
+    from tests.conftest import Desk
+
+    assert isinstance(desk, Desk)
+    ticket = practice.new_ticket(subject="canary-subject-7f3a")
+    practice.assign(ticket)
+    desk.deliver(ticket)
+    it = desk.only(ticket)
+    assert it.oid is None
+    before = rows(desk.deployment, but=frozenset({"token_caches", "tenant_answers"}))
+    for who in ("technician2", "requester", "auditor", "administrator"):
+        other = browser(who)
+        page = other.get(f"/elevations/{it.id}")
+        assert "canary-subject" not in page.text
+        assert f"icket {ticket}" not in page.text
+        assert other.get(f"/elevations/{it.id}/status").status_code == 404
+        assert other.press(f"/elevations/{it.id}/end").status_code == 404
+        answer = other.sign_in(who, back_to=f"/elevations/{it.id}")
+        assert answer.status_code == 403, who
+        assert "canary-subject" not in answer.text
+    assert rows(desk.deployment, but=frozenset({"token_caches", "tenant_answers"})) == before
+
+
+@pytest.mark.parametrize("public_url", ["http://localhost:8080", "https://elevate.example"])
+def test_every_answer_carries_the_headers(
+    public_url: str, deployment: Deployment, practice: Practice, tmp_path: object
+) -> None:
+    """Threat 49."""
+    from pathlib import Path
+
+    given = settings_for(practice, deployment.settings.database_url, Path(str(tmp_path)), public_url=public_url)
+    app = create_app(Deployment(given))
+    client = app.test_client()
+    for method, rule in sorted(routes(app)):
+        headers = client.open(address(rule), method=method, base_url=public_url, buffered=True).headers
+        policy = headers["Content-Security-Policy"]
+        for part in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self' https://"):
+            assert part in policy, rule
+        assert "unsafe" not in policy
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert headers["Referrer-Policy"] in ("same-origin", "no-referrer")
+        assert "camera=()" in headers["Permissions-Policy"]
+        assert "static" in rule or headers["Cache-Control"] == "no-store", rule
+        assert ("Strict-Transport-Security" in headers) == public_url.startswith("https")
+        assert "Server" not in headers
+        for cookie in headers.getlist("Set-Cookie"):
+            assert "HttpOnly" in cookie
+            assert "SameSite=Lax" in cookie
+            assert ("Secure" in cookie) == public_url.startswith("https")
+            assert "Domain" not in cookie
+
+
+def test_no_button_works_without_its_token_or_from_another_site(
+    app: Flask, browser: Open, elevated: str, deployment: Deployment
+) -> None:
+    """Threat 13."""
+    technician, other = browser("technician"), browser("auditor")
+    own, foreign = technician.token(), other.token()
+    before = rows(deployment)
+    for method, rule in sorted(routes(app)):
+        if method != "POST" or rule.startswith("/webhooks"):
+            continue
+        path = address(rule, elevation=elevated, ticket=_ticket(deployment, elevated))
+        for data, headers in (
+            ({}, {}),
+            ({"csrf_token": "x"}, {}),
+            ({"csrf_token": foreign}, {}),
+            ({"csrf_token": own}, {"Sec-Fetch-Site": "cross-site"}),
+            ({"csrf_token": own}, {"Sec-Fetch-Site": "same-site"}),
+            ({"csrf_token": own}, {"Origin": "https://elsewhere.example"}),
+            ({"csrf_token": own}, {"Origin": "null"}),
+        ):
+            assert technician.client.post(path, data=data, headers=headers).status_code == 400, (rule, data, headers)
+    assert rows(deployment) == before
+    assert technician.get("/").status_code == 200
+
+
+def test_following_every_link_changes_nothing(
+    app: Flask, browser: Open, elevated: str, deployment: Deployment, practice: Practice
+) -> None:
+    """Threat 14: mail scanners and chat previews follow links. What the tenant said is kept for a while, as a cache."""
+    people = [browser(who) for who in ("technician", "auditor", None)]
+    open_ticket = practice.new_ticket()  # assigned, but no webhook told us
+    practice.assign(open_ticket)
+    caches = frozenset({"tenant_answers", "token_caches"})
+    before = (rows(deployment, but=caches), practice.activation_requests(), practice.notes(open_ticket))
+    for it in people:
+        for method, rule in sorted(routes(app)):
+            if method == "GET":
+                for ticket in (open_ticket, _ticket(deployment, elevated)):
+                    it.get(address(rule, elevation=elevated, ticket=ticket), buffered=True)
+                    it.client.head(address(rule, elevation=elevated, ticket=ticket), buffered=True)
+    assert (rows(deployment, but=caches), practice.activation_requests(), practice.notes(open_ticket)) == before
+
+
+def test_looking_at_a_ticket_links_no_account(browser: Open, deployment: Deployment, practice: Practice) -> None:
+    """Threat 14: the account is linked by the button, not by the page."""
+    ticket = practice.new_ticket()
+    practice.assign(ticket)
+    technician = browser("technician")
+    assert technician.get(f"/elevate/practice/{ticket}").status_code == 200
+    assert rows(deployment)["links"] == []
+    assert technician.press(f"/elevate/practice/{ticket}").status_code == 303
+    assert len(rows(deployment)["links"]) == 1
+
+
+def test_pages_answer_to_our_name_only(app: Flask, browser: Open, elevated: str) -> None:
+    """Threat 16. A helpdesk or a probe may use another name: they get no link and no cookie."""
+    technician = browser("technician")
+    for path in ("/", f"/elevations/{elevated}", "/review", "/no-such-page"):
+        answer = technician.get(path, headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
+        assert answer.status_code == 400
+        assert "evil.example" not in answer.text
+    assert technician.get("/healthz", headers={"Host": "10.0.0.7:8080"}).status_code == 200
+    shown = technician.get(f"/elevations/{elevated}", headers={"X-Forwarded-Host": "evil.example"})
+    assert shown.status_code == 200
+    assert "evil.example" not in shown.text
+
+
+def test_too_many_tries_are_told_to_wait(practice: Practice, deployment: Deployment, tmp_path: object) -> None:
+    """Threat 54. Redis is away in these tests: the process counts by itself."""
+    from pathlib import Path
+
+    url, directory = deployment.settings.database_url, Path(str(tmp_path))
+    given = settings_for(practice, url, directory, sign_ins_per_minute=5, posts_per_minute=9)
+    app = create_app(Deployment(given))
+    it = Browser(app.test_client(), practice)
+    for _ in range(5):
+        it.to_microsoft()
+    answer = it.press("/sign-in")
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["Retry-After"]) <= 60
+    assert "Wait a minute" in answer.text
+    codes = [it.press("/sign-out", page="/").status_code for _ in range(5)]
+    assert codes[-1] == 429
+
+
+class _Elements(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, tuple[str, ...]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, tuple(sorted(name for name, _ in attrs))))
+        for name, value in attrs:
+            assert not name.startswith("on")
+            assert name not in ("href", "src", "action") or not (value or "").lower().startswith("javascript:")
+
+
+def elements(html: str) -> list[tuple[str, tuple[str, ...]]]:
+    parser = _Elements()
+    parser.feed(html)
+    return parser.found
+
+
+PAYLOADS = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</title></textarea></script><svg/onload=alert(1)>",
+    "javascript:alert(1)",
+    "{{7*7}}{% raw %}${7*7}",
+    "<!--",
+    "]]><a href=//evil.example>",
+    "&lt;b&gt;&#60;i&#62;",
+    "＜script＞",
+)
+
+
+def test_hostile_text_adds_no_element_to_any_page(
+    browser: Open, elevated: str, deployment: Deployment, practice: Practice
+) -> None:
+    """Threat 30."""
+    from integration.records.tables import comments, elevations
+
+    technician, auditor = browser("technician"), browser("auditor")
+
+    def pages(text: str) -> dict[str, list[tuple[str, tuple[str, ...]]]]:
+        words = {"technician", "target_name", "rule", "justification", "outcome", "account"}
+        analysis = json.dumps([{"what": text, "detail": text, "met": True}])
+        with deployment.records.write() as tx:
+            tx.execute(elevations.update().values(**dict.fromkeys(words, text), analysis=analysis))
+            tx.execute(comments.update().values(text=text, outcome=text))
+        ticket = practice.new_ticket(subject=text)
+        practice.assign(ticket)
+        shown = {
+            "mine": technician.get("/"),
+            "live": technician.get(f"/elevations/{elevated}"),
+            "ask": technician.get(f"/elevate/practice/{ticket}"),
+            "review": auditor.get("/review"),
+            "detail": auditor.get(f"/review/{elevated}"),
+        }
+        filters = auditor.get("/review", query_string={"technician": text, "role": text, "ticket": text, "since": text})
+        assert filters.status_code == 200
+        for answer in shown.values():
+            assert answer.status_code == 200, answer.text
+        return {name: elements(page.text) for name, page in {**shown, "filters": filters}.items()}
+
+    plain = pages("x")
+    for payload in PAYLOADS:
+        assert pages(payload) == plain, payload

@@ -1,0 +1,253 @@
+"""Sign-in and sessions with the real practice tenant: what a cookie, a link and a code are worth, and for how long."""
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+
+from integration.deployment import Deployment
+from integration.records.tables import sign_in_flows, web_sessions
+from tests.conftest import Practice, settings_for
+from tests.webhooks.conftest import Browser, rows
+from webhooks import logs
+from webhooks.app import create_app
+from webhooks.review import _cell, _line
+
+Open = Callable[..., Browser]
+HOSTILE_ADDRESSES = (
+    "//evil.example",
+    "/\\evil.example",
+    "\\\\evil.example",
+    "/\tevil.example",
+    "https:evil.example",
+    "https://evil.example/",
+    "javascript:alert(1)",
+    "/elevations/\0",
+    "/elevations/01M86JXAYCC19MB5T8HMDN68SC\n",
+    "/elevations/../sign-out",
+    "/%2f%2fevil.example",
+    "/@evil.example",
+    "",
+)
+
+
+def test_a_sign_in_never_leads_away_from_our_pages(browser: Open) -> None:
+    """Threat 15."""
+    for hostile in HOSTILE_ADDRESSES:
+        it = browser()
+        answer = it.press("/sign-in", back_to=hostile)
+        if answer.status_code == 400:  # no address holds a NUL
+            continue
+        back = it.get(it.at_microsoft(answer.headers["Location"], "technician"))
+        assert back.headers["Location"] == "/", hostile
+
+
+def test_a_callback_in_a_second_browser_makes_no_session(browser: Open, deployment: Deployment) -> None:
+    """Threat 17: who completes somebody else's flow would work in that person's session."""
+    attacker, victim = browser(), browser()
+    callback = attacker.at_microsoft(attacker.to_microsoft(), "technician")
+    assert victim.get(callback).status_code == 400
+    assert victim.get("/").status_code == 401
+    assert rows(deployment)["token_caches"] == []
+
+
+def test_a_callback_works_once(browser: Open) -> None:
+    """Threat 18."""
+    it = browser()
+    callback = it.at_microsoft(it.to_microsoft(), "technician")
+    assert it.get(callback).status_code == 303
+    assert it.get(callback).status_code == 400
+
+
+def test_a_code_of_another_flow_is_refused(browser: Open, deployment: Deployment) -> None:
+    """Threat 18."""
+    one, two = browser(), browser()
+    first = dict(parse_qsl(urlsplit(one.at_microsoft(one.to_microsoft(), "technician")).query))
+    second = dict(parse_qsl(urlsplit(two.at_microsoft(two.to_microsoft(), "auditor")).query))
+    answer = one.get("/sign-in/callback?" + urlencode({**first, "code": second["code"]}))
+    assert answer.status_code == 400
+    assert one.get("/").status_code == 401
+    assert rows(deployment)["token_caches"] == []
+
+
+def test_a_sign_in_that_is_ten_minutes_old_is_refused(browser: Open, deployment: Deployment) -> None:
+    """Threat 18."""
+    it = browser()
+    callback = it.at_microsoft(it.to_microsoft(), "technician")
+    with deployment.records.write() as tx:
+        soon = tx.execute(sa.select(sign_in_flows.c.expires_at)).scalar_one()
+        tx.execute(sign_in_flows.update().values(expires_at=soon - timedelta(minutes=10)))
+    assert it.get(callback).status_code == 400
+
+
+def test_a_flow_that_does_not_open_is_as_good_as_none(browser: Open, deployment: Deployment) -> None:
+    """Threat 23: damaged, copied from another row, or sealed with a key that is gone."""
+    it = browser()
+    callback = it.at_microsoft(it.to_microsoft(), "technician")
+    with deployment.records.write() as tx:
+        tx.execute(sign_in_flows.update().values(sealed=b"\x01" + b"0" * 60))
+    answer = it.get(callback)
+    assert answer.status_code == 400
+    assert "sign in from there" in answer.text
+
+
+def test_sign_in_gives_a_new_cookie_and_the_planted_one_is_dead(browser: Open, app: Flask, practice: Practice) -> None:
+    """Threat 12."""
+    it = browser()
+    it.token("/")
+    planted = it.cookie
+    it.sign_in("technician")
+    assert planted is not None
+    assert it.cookie not in (None, planted)
+    thief = Browser(app.test_client(), practice)
+    thief.client.set_cookie("te", planted)
+    assert thief.get("/").status_code == 401
+
+
+def test_a_cookie_is_worth_nothing_after_sign_out(browser: Open, app: Flask, practice: Practice) -> None:
+    """Threat 12."""
+    it = browser("technician")
+    stolen = it.cookie
+    assert stolen is not None
+    assert it.press("/sign-out").status_code == 200
+    thief = Browser(app.test_client(), practice)
+    thief.client.set_cookie("te", stolen)
+    assert thief.get("/").status_code == 401
+
+
+@pytest.mark.parametrize(("column", "alive", "dead"), [("seen_at", 29, 31), ("started_at", 8 * 60 - 1, 8 * 60 + 1)])
+def test_a_session_ends_when_idle_or_old(
+    column: str, alive: int, dead: int, browser: Open, deployment: Deployment
+) -> None:
+    """Threat 12: after 30 minutes without a click, and after 8 hours in any case."""
+    for minutes, status in ((alive, 200), (dead, 401)):
+        it = browser("technician")
+        field = web_sessions.c[column]
+        with deployment.records.write() as tx:
+            at = tx.execute(sa.select(field).where(web_sessions.c.oid.is_not(None))).scalars().first()
+            assert at is not None
+            tx.execute(web_sessions.update().values({column: at - timedelta(minutes=minutes)}))
+        assert it.get("/").status_code == status, minutes
+
+
+def test_an_administrator_who_deletes_the_row_ends_the_session(browser: Open, deployment: Deployment) -> None:
+    """Threat 12."""
+    it = browser("technician")
+    with deployment.records.write() as tx:
+        tx.execute(web_sessions.delete())
+    assert it.get("/").status_code == 401
+
+
+def test_rows_of_dead_sessions_and_flows_are_purged_by_the_next_sign_in(browser: Open, deployment: Deployment) -> None:
+    it = browser("technician")
+    it.to_microsoft()
+    with deployment.records.write() as tx:
+        tx.execute(web_sessions.update().values(seen_at=web_sessions.c.started_at))
+        for table, column in ((web_sessions, web_sessions.c.seen_at), (sign_in_flows, sign_in_flows.c.expires_at)):
+            at = tx.execute(sa.select(column)).scalars().first()
+            assert at is not None
+            tx.execute(table.update().values({column.name: at - timedelta(hours=1)}))
+    browser().to_microsoft()
+    with deployment.records.read() as connection:
+        assert len(list(connection.execute(sa.select(web_sessions)))) == 1
+        assert len(list(connection.execute(sa.select(sign_in_flows)))) == 1
+
+
+def test_an_address_with_a_nul_or_numbers_without_end_is_an_error_page_and_no_fault(browser: Open) -> None:
+    """Threat 33."""
+    auditor = browser("auditor")
+    for query in ({"technician": "\0"}, {"ticket": "\0"}):
+        assert auditor.get("/review", query_string=query).status_code == 400
+    assert auditor.get("/elevations/%00").status_code in (400, 404)
+    assert auditor.get("/review/%00").status_code in (400, 404)
+    for query in ({"page": "9" * 30}, {"page": "9" * 5000}, {"until": "9999-12-31"}, {"since": "0001-01-01"}):
+        assert auditor.get("/review", query_string=query).status_code == 200, query
+
+
+FORMULAS = ("=1+1", "+1", "-1", "@x", "\t=1", "\r=1", "\n=1", " =1", "＝1", "＋1", "－1", "＠x", "\u3000=1")
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_no_cell_of_the_export_is_a_formula(formula: str) -> None:
+    """Threat 34, with the way back: without the first sign it is what it was."""
+    import csv
+    import io
+
+    (row,) = csv.reader(io.StringIO(_line([_cell(formula), _cell("plain")]), newline=""))
+    assert row == [f"'{formula}", "plain"]
+
+
+def test_the_export_has_a_fixed_name_whatever_it_holds(browser: Open, elevated: str) -> None:
+    """Threat 36."""
+    answer = browser("auditor").get("/review/export.csv", query_string={"ticket": 'x"\r\nSet-Cookie: a=b'})
+    assert answer.status_code == 200
+    assert answer.headers["Content-Disposition"] == "attachment; filename=elevations.csv"
+
+
+def test_a_log_line_is_one_line_and_says_only_what_is_allowed() -> None:
+    """Threat 35, and no text of an error: it may hold anything (threat 24)."""
+    out = StringIO()
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(logs.JsonLines())
+    log = logging.getLogger("webhooks.test")
+    log.addHandler(handler)
+    try:
+        try:
+            raise ValueError("canary-secret")
+        except ValueError:
+            extra = {"due": 'x\n{"level":"forged"}\x1b[31m\u2028', "token": "canary-secret"}
+            log.exception("request_failed", extra=extra)
+    finally:
+        log.removeHandler(handler)
+    (line,) = out.getvalue().splitlines()
+    assert line.isascii()
+    assert "canary" not in line
+    said = json.loads(line)
+    assert said["event"] == "request_failed"
+    assert said["error"][0].startswith("ValueError at ")
+
+
+def test_metrics_are_closed_without_the_token_and_count_without_names(
+    elevated: str, practice: Practice, deployment: Deployment, tmp_path: Path
+) -> None:
+    """Threat 51."""
+    given = settings_for(practice, deployment.settings.database_url, tmp_path, metrics_token="scrape-me")
+    client = create_app(Deployment(given)).test_client()
+    assert client.get("/metrics").status_code == 404
+    assert client.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 404
+    answer = client.get("/metrics", headers={"Authorization": "Bearer scrape-me"})
+    assert answer.status_code == 200
+    assert 'ticket_elevate_elevations{state="active"} 1.0' in answer.text
+    for name in (elevated, "canary", "Technician", practice.people["technician"]["oid"]):
+        assert name not in answer.text
+    closed = create_app(deployment).test_client()
+    assert closed.get("/metrics", headers={"Authorization": "Bearer "}).status_code == 404
+    assert client.get("/healthz").text == "ok\n"
+
+
+def test_a_fault_shows_an_id_and_nothing_of_itself(browser: Open, deployment: Deployment, app: Flask) -> None:
+    """Threat 53."""
+    it = browser("technician")
+
+    def breaks(*_: object, **__: object) -> str:
+        raise RuntimeError("canary-fault")
+
+    pages = {name: view for name, view in app.view_functions.items() if not name.endswith("static")}
+    for name in pages:
+        app.view_functions[name] = breaks
+    for path in ("/", "/elevations/X", "/review", "/elevate/practice/1", "/sign-in/callback", "/healthz"):
+        answer = it.get(path)
+        assert answer.status_code == 500, path
+        assert "canary" not in answer.text
+        assert "Traceback" not in answer.text
+        assert "RuntimeError" not in answer.text
+    document = it.client.post("/webhooks/practice", data=b"{}")
+    assert document.status_code == 500
+    assert len(document.get_json()["correlation_id"]) == 26

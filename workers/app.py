@@ -65,7 +65,7 @@ def advance(what: str, row_id: str) -> None:
 
 @app.task(name="sweep")  # type: ignore[untyped-decorator]
 def sweep() -> None:
-    """Queue what is due, up to a queue of ENOUGH_WAITING: slow workers find no flood, the rows keep until a later tick."""
+    """Queue what is due, up to a queue of ENOUGH_WAITING: the rest keeps until a later tick, and floods no worker."""
     room = ENOUGH_WAITING - waiting()
     if room > 0:
         for due in schedule.due(deployment(), now=datetime.now(UTC), at_most=room):

@@ -1,8 +1,8 @@
 """The receiver, durable, against a bare Flask route under the same gunicorn in the same run.
 
 Two gthread processes, eight connections, deliveries signed as Standard Webhooks says. The rounds take turns (bare,
-SQLite, PostgreSQL, bare, ...), because a shared machine is not equally fast from minute to minute; a ratio is the median
-over the rounds, each against the bare round beside it.
+SQLite, PostgreSQL, bare, ...), because a shared machine is not equally fast from minute to minute; a ratio is the
+median over the rounds, each against the bare round beside it.
 """
 
 import json

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -56,6 +57,7 @@ def _signed_in(facts: dict[str, Any], browse: Callable[[str, dict[str, Any]], di
         instance_discovery=False,
         http_client=http,
     )
+    warnings.filterwarnings("ignore", message="response_mode='form_post'")  # a page of a script: there is none
     flow = app.initiate_auth_code_flow(list(GRAPH_SCOPES), redirect_uri=facts["redirect_uris"][0])
     answer = app.acquire_token_by_auth_code_flow(flow, browse(flow["auth_uri"], facts))
     if "access_token" not in answer:

@@ -187,7 +187,8 @@ class Control:
     def log(self) -> Response:
         since, side = int(request.args.get("since", "0")), request.args.get("side")
         rows = [e for e in list(self.traffic.log) if e["n"] > since and side in (None, "", e["side"])]
-        return jsonify(requests=rows, webhooks=list(self.sender.log))
+        webhooks = [] if request.args.get("webhooks") == "0" else list(self.sender.log)
+        return jsonify(requests=rows, webhooks=webhooks)
 
     def state(self) -> Response:
         with self.tenant.lock:

@@ -146,7 +146,7 @@ secrets = {{ "2026-11" = "{SECRET}" }}
         """Our comments on the ticket, oldest first: what the technician reads there."""
         return [text for text in self.rt.comments(number) if "[te:" in text]
 
-    def note(self, number: str, words: str) -> str:
+    def note(self, number: str, words: str, *, patience: float = PATIENCE) -> str:
         """Our comment with `words` in it, as RT shows it, once it is there."""
 
         def look() -> str | None:
@@ -157,7 +157,7 @@ secrets = {{ "2026-11" = "{SECRET}" }}
             return next((text for text in self.notes(number) if words in text), None)
 
         try:
-            found: str = until(look, f"ticket {number} says {words!r}", patience=PATIENCE)
+            found: str = until(look, f"ticket {number} says {words!r}", patience=patience)
         except AssertionError as error:
             raise AssertionError(f"{error}; it says {self.notes(number)}\n{self.log()[-3000:]}") from None
         return found

@@ -104,14 +104,6 @@ def test_a_ticket_that_somebody_else_hands_out_gets_only_a_link_and_the_button_o
     stage.wait_for({"Password Administrator"})
 
 
-def test_only_the_owner_sees_the_button(stage: Stage) -> None:
-    number = stage.new_ticket("With a button for one")
-    stage.rt.take(number)
-    link = f"/elevate/rt/{number}"
-    assert link in stage.rt.page(number, by="technician")
-    assert link not in stage.rt.page(number, by="technician2")
-
-
 def test_a_stolen_ticket_ends_the_first_technicians_elevation(stage: Stage) -> None:
     stage.browser("technician")
     stage.browser("technician2")
@@ -150,7 +142,8 @@ def test_a_take_while_the_product_is_down_is_made_up_for_when_it_is_back(stage: 
         assert stage.notes(number) == []
     finally:
         stage.start()
-    stage.note(number, "Password Administrator is active until")
+    # RT tries again after 1, 1, 2, 4, 8, 15, 30 and then 60 seconds: a slow start may just have missed one.
+    stage.note(number, "Password Administrator is active until", patience=150)
     stage.quiet(number)
     assert len(stage.elevations(number)) == 1
 

@@ -207,7 +207,9 @@ def _lay_out(folder: Path, port: int) -> None:
     (folder / "rootpw").write_text(PASSWORD)
 
 
-def install_extension(folder: Path, *, webhook_url: str, secret: str, elevate_url: str) -> None:
+def install_extension(
+    folder: Path, *, webhook_url: str, secret: str, elevate_url: str, queues: tuple[str, ...] = (QUEUE,)
+) -> None:
     """Run our installer for the instance in `folder`; may be run again."""
     secret_file = folder / "ticket-elevate.secret"
     secret_file.unlink(missing_ok=True)
@@ -216,7 +218,8 @@ def install_extension(folder: Path, *, webhook_url: str, secret: str, elevate_ur
         folder,
         *("sh", str(INSTALLER), "--webhook", webhook_url, "--page", elevate_url, "--secret-file", str(secret_file)),
         *("--owner", str(os.geteuid()), "--plugins", f"{folder}/plugins", "--site-config-dir", f"{folder}/conf.d"),
-        *("--setup-database", SETUP_DATABASE, "--queue", QUEUE),
+        *("--setup-database", SETUP_DATABASE),
+        *(word for queue in queues for word in ("--queue", queue)),
     )
 
 

@@ -211,6 +211,17 @@ def test_installing_again_adds_no_second_scrip(rt: RtInstance, receiver: Receive
     assert len(scrips) == 2
 
 
+def test_installing_for_a_queue_that_is_not_there_fails_and_says_so(rt: RtInstance, receiver: Receiver) -> None:
+    with pytest.raises(AssertionError, match="There is no queue 'Help desk' in this RT"):
+        install_extension(
+            rt.folder,
+            webhook_url=receiver.url,
+            secret=SECRET,
+            elevate_url="http://127.0.0.1:9/elevate/rt/{ticket}",
+            queues=(QUEUE, "Help desk"),
+        )
+
+
 def test_doctor_finds_all_well_and_says_what_is_not(rt: RtInstance, helpdesk: RequestTracker) -> None:
     assert [f for f in helpdesk.check() if not f.ok] == []
     assert len(helpdesk.check()) == 5

@@ -607,3 +607,31 @@ def test_a_ticket_that_joins_in_the_first_minutes_lets_the_one_before_it_end(des
     end_now(desk, second)
     desk.sweep()
     assert practice.active_roles() == []
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "says"),
+    [
+        (400, "RoleAssignmentRequestPolicyValidationFailed", 'failed: ["TicketingRule"]', "a ticket number is missing"),
+        (400, "RoleAssignmentRequestPolicyValidationFailed", 'failed: ["ExpirationRule"]', "longer than the policy"),
+        (400, "AadPremiumLicenseRequired", "CANARY", "lacks the Entra ID P2"),
+        (403, "Authorization_RequestDenied", "CANARY", "Microsoft Entra refused this"),
+        (400, "SomethingNew", "CANARY <b>", "Microsoft Entra refused this (SomethingNew)"),
+        (400, "not a code\u202e", "CANARY", "Microsoft Entra refused this (unreadable)"),
+    ],
+)
+def test_a_refusal_of_the_tenant_ends_in_a_sentence_on_the_ticket(
+    desk: Desk, practice: Practice, status: int, code: str, message: str, says: str
+) -> None:
+    """Threat 31: the tenant's own words are not echoed either."""
+    body = json.dumps({"error": {"code": code, "message": message}})
+    fault(practice, "status", method="POST", path=REQUESTS, status=status, body=body)
+
+    ticket = picked(desk, practice)
+    wait_for(desk, timedelta(minutes=2))
+
+    assert desk.only(ticket).state is State.FAILED
+    (note,) = practice.notes(ticket)
+    assert says in note
+    assert "CANARY" not in note
+    assert practice.activation_requests() == []

@@ -6,20 +6,26 @@ SQLite only: what depends on the database has its tests in test_races.py and in 
 import itertools
 import json
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import sqlalchemy as sa
 
 from integration import verify
-from integration.elevation import Activation, ActivationState, EndReason, State
+from integration.elevation import Activation, ActivationState, EndReason, State, move
 from integration.records import comments, elevations, journal, people
-from integration.records.tables import activations
+from integration.records.tables import activations, deliveries
+from integration.records.tables import comments as said
+from integration.records.tables import elevations as held
+from integration.targets import Target, TargetKind
 from tests.conftest import Desk, Practice
+from workers.elevations import decide
 from workers.ending import let_go
-from workers.run import Run
+from workers.run import Due, Run, What
 
 PASSWORD_ADMINISTRATOR = "966707d0-3269-4727-9be2-8c3a10f19b9d"
 REQUESTS = "roleAssignmentScheduleRequests"
@@ -106,13 +112,11 @@ def test_a_requester_whose_account_is_linked_to_the_same_user_is_the_technician(
         tx.execute(sa.text("UPDATE links SET account = 'requester'"))
     ticket = practice.new_ticket()
     practice.assign(ticket)
-    from workers.elevations import decide
 
     run = Run(desk.deployment, cause="test", clock=desk.now)
     read = run.ticket("practice", ticket)
     desk.deliver(ticket)
     known = desk.only(ticket)
-    from dataclasses import replace
 
     decision = decide(run, replace(known, tid=link.tid, oid=link.oid), read)
 
@@ -149,7 +153,6 @@ def test_a_ticket_that_changes_between_pick_and_activation_stops_it(
 
 def resume(desk: Desk, ticket: str) -> None:
     """What the callback does for what waits for a sign-in."""
-    from integration.elevation import move
 
     with desk.deployment.records.write() as tx:
         elevations.save_elevation(tx, move(desk.only(ticket), State.REQUESTED, due_at=desk.now()))
@@ -283,7 +286,6 @@ def test_a_helpdesk_that_is_down_delays_comments_and_nothing_else(desk: Desk, pr
     assert practice.notes(ticket) == []
 
     clear = f"{practice.facts['practice_url']}/_practice/faults"
-    import requests
 
     requests.delete(clear, timeout=10).raise_for_status()
     wait_for(desk, timedelta(hours=2))
@@ -460,7 +462,6 @@ def test_a_role_made_active_by_hand_is_used_and_never_given_back(desk: Desk, pra
 
 
 def by_hand(desk: Desk, practice: Practice) -> None:
-    from integration.targets import Target, TargetKind
 
     person = practice.people["technician"]
     desk.deployment.tenant.activate(
@@ -541,10 +542,6 @@ def test_a_ticket_that_is_reopened_and_picked_again_starts_again(desk: Desk, pra
 
 
 def test_every_step_once_more_changes_nothing(desk: Desk, practice: Practice) -> None:
-    from integration.records.tables import comments as said
-    from integration.records.tables import deliveries
-    from integration.records.tables import elevations as held
-    from workers.run import Due, What
 
     ticket = picked(desk, practice)
     desk.advance(timedelta(minutes=6))
@@ -610,3 +607,31 @@ def test_a_ticket_that_joins_in_the_first_minutes_lets_the_one_before_it_end(des
     end_now(desk, second)
     desk.sweep()
     assert practice.active_roles() == []
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "says"),
+    [
+        (400, "RoleAssignmentRequestPolicyValidationFailed", 'failed: ["TicketingRule"]', "a ticket number is missing"),
+        (400, "RoleAssignmentRequestPolicyValidationFailed", 'failed: ["ExpirationRule"]', "longer than the policy"),
+        (400, "AadPremiumLicenseRequired", "CANARY", "lacks the Entra ID P2"),
+        (403, "Authorization_RequestDenied", "CANARY", "Microsoft Entra refused this"),
+        (400, "SomethingNew", "CANARY <b>", "Microsoft Entra refused this (SomethingNew)"),
+        (400, "not a code\u202e", "CANARY", "Microsoft Entra refused this (unreadable)"),
+    ],
+)
+def test_a_refusal_of_the_tenant_ends_in_a_sentence_on_the_ticket(
+    desk: Desk, practice: Practice, status: int, code: str, message: str, says: str
+) -> None:
+    """Threat 31: the tenant's own words are not echoed either."""
+    body = json.dumps({"error": {"code": code, "message": message}})
+    fault(practice, "status", method="POST", path=REQUESTS, status=status, body=body)
+
+    ticket = picked(desk, practice)
+    wait_for(desk, timedelta(minutes=2))
+
+    assert desk.only(ticket).state is State.FAILED
+    (note,) = practice.notes(ticket)
+    assert says in note
+    assert "CANARY" not in note
+    assert practice.activation_requests() == []

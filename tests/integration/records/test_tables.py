@@ -26,22 +26,22 @@ def records(database_url: str) -> Iterator[Records]:
     made.dispose()
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE journal SET kind = 'pick.refused'",
-        "UPDATE journal SET seq = seq + 1 WHERE seq = 1",
-        "DELETE FROM journal",
-        "DELETE FROM journal WHERE seq = 1",
-    ],
+CHANGES = (
+    "UPDATE journal SET kind = 'pick.refused'",
+    "UPDATE journal SET seq = seq + 1 WHERE seq = 1",
+    "DELETE FROM journal",
+    "DELETE FROM journal WHERE seq = 1",
 )
-def test_the_journal_table_refuses_to_be_changed(records: Records, statement: str) -> None:
+
+
+def test_the_journal_table_refuses_to_be_changed(records: Records) -> None:
     """Threat 43: not even with a plain database connection."""
     with records.write() as tx:
         journal.append(tx, Kind.PICK_PLANNED, now=NOON, cause="test")
 
-    with pytest.raises(sa.exc.DatabaseError, match="append-only"), records.write() as tx:
-        tx.exec_driver_sql(statement)
+    for statement in CHANGES:
+        with pytest.raises(sa.exc.DatabaseError, match="append-only"), records.write() as tx:
+            tx.exec_driver_sql(statement)
 
     with records.read() as connection:
         assert connection.exec_driver_sql("SELECT kind, seq FROM journal").one() == ("pick.planned", 1)

@@ -87,6 +87,7 @@ kind = "generic"
 url = "{facts["helpdesk_url"]}"
 token = "{facts["helpdesk_token"]}"
 service_account = "{facts["helpdesk_service_account"]}"
+check_url = "/api/me"
 secrets = {{ first = "{facts["webhook_secret"]}" }}
 """
     return text.lstrip()

@@ -1,6 +1,7 @@
 """The technician's pages: one ticket's elevation before and after the button, and all elevations of one's own."""
 
 import hashlib
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -26,6 +27,7 @@ from workers.elevations import decide
 from workers.ending import let_go
 from workers.run import Due, Run, What
 
+log = logging.getLogger(__name__)
 blueprint = Blueprint("elevate", __name__)
 CHOICES = (timedelta(minutes=15), timedelta(minutes=30), timedelta(hours=1), timedelta(hours=2), timedelta(hours=4))
 STAGES = ("Asked", "Validated", "Active")
@@ -305,6 +307,10 @@ def _status(it: Elevation) -> dict[str, object]:
 @signed_in
 def end(viewer: Viewer, elevation_id: str) -> Response:
     it = _own(viewer, elevation_id)
-    for due in let_go(Run(_deployment(), cause="click"), it.id, EndReason.END_NOW):
-        wake(due)
+    try:
+        for due in let_go(Run(_deployment(), cause="click"), it.id, EndReason.END_NOW):
+            wake(due)
+    except Overtaken:
+        # A worker was at it in this very moment, again and again: the page shows what became of it.
+        log.info("end_now_overtaken", extra={"elevation": it.id})
     return redirect(url_for("elevate.live", elevation_id=it.id), code=303)

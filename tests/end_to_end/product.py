@@ -14,7 +14,7 @@ import redis
 import requests
 import sqlalchemy as sa
 
-from cli import demo
+from cli import stage
 from integration.deployment import Deployment
 from integration.elevation import LEASE
 from integration.records.tables import activations, comments, deliveries, elevations, token_caches
@@ -25,7 +25,7 @@ START = 45.0  # seconds a loaded machine may take to start everything
 
 def settings_file(practice: Practice, directory: Path, database_url: str | None = None, port: int = 8080) -> Path:
     """settings.toml on embedded defaults, and the key ring."""
-    text = demo.settings_for(practice.facts, directory, port)
+    text = stage.settings_for(practice.facts, directory, port)
     if database_url is not None:
         text = text.replace(f"sqlite:///{directory}/elevate.sqlite", database_url)
     settings_for(practice, "sqlite://", directory)  # makes the key ring
@@ -109,7 +109,7 @@ def _parent(pid: int) -> int | None:
 @contextmanager
 def running(practice: Practice, directory: Path, database_url: str | None = None) -> Iterator[Product]:
     """`init` and `run`, with the helpdesk's events pointed at it; stopped at the end whatever happened."""
-    port = demo._free_port()
+    port = stage._free_port()
     settings = settings_file(practice, directory, database_url, port)
     url = database_url or f"sqlite:///{directory}/elevate.sqlite"
     environment = {**os.environ, "TICKET_ELEVATE_SETTINGS": str(settings)}

@@ -16,7 +16,7 @@ from typing import Any
 
 import requests
 
-from cli.demo import settings_for
+from cli.stage import settings_for
 from integration.elevation import OPEN
 from tests.conftest import ROOT, Practice, until
 from tests.end_to_end.request_tracker import RtInstance, install_packages

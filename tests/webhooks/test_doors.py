@@ -1,6 +1,7 @@
 """Who may do what on which page, and what every answer carries: generated from the app's own routes."""
 
 import json
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 
@@ -198,9 +199,12 @@ def test_looking_at_a_ticket_links_no_account(browser: Open, deployment: Deploym
     ticket = practice.new_ticket()
     practice.assign(ticket)
     technician = browser("technician")
-    assert technician.get(f"/elevate/practice/{ticket}").status_code == 200
+    page = technician.get(f"/elevate/practice/{ticket}")
+    assert page.status_code == 200
     assert rows(deployment)["links"] == []
-    assert technician.press(f"/elevate/practice/{ticket}").status_code == 303
+    shown = re.search(r'name="shown" value="([0-9a-f]{64})"', page.text)
+    assert shown is not None
+    assert technician.press(f"/elevate/practice/{ticket}", shown=shown[1]).status_code == 303
     assert len(rows(deployment)["links"]) == 1
 
 
@@ -299,3 +303,34 @@ def test_hostile_text_adds_no_element_to_any_page(
     plain = pages("x")
     for payload in PAYLOADS:
         assert pages(payload) == plain, payload
+
+
+def test_a_ticket_that_changed_since_the_page_was_drawn_is_shown_again(browser: Open, practice: Practice) -> None:
+    """Nobody gets a role that they did not see: the form carries back what was shown."""
+    ticket = practice.new_ticket()
+    practice.assign(ticket)
+    technician = browser("technician")
+    page = technician.get(f"/elevate/practice/{ticket}")
+    shown = re.search(r'name="shown" value="([0-9a-f]{64})"', page.text)
+    assert shown is not None
+    practice.desk("PATCH", f"/api/tickets/{ticket}", {"category": "MFA reset"})
+
+    answer = technician.press(f"/elevate/practice/{ticket}", shown=shown[1])
+
+    assert answer.status_code == 409
+    assert "Something changed since you opened this page" in answer.text
+    assert practice.activation_requests() == []
+
+
+def test_two_clicks_start_one_elevation(browser: Open, deployment: Deployment, practice: Practice) -> None:
+    ticket = practice.new_ticket()
+    practice.assign(ticket)
+    technician = browser("technician")
+    page = technician.get(f"/elevate/practice/{ticket}")
+    shown = re.search(r'name="shown" value="([0-9a-f]{64})"', page.text)
+    assert shown is not None
+
+    for _ in range(2):
+        assert technician.press(f"/elevate/practice/{ticket}", shown=shown[1]).status_code == 303
+
+    assert len(rows(deployment)["elevations"]) == 1

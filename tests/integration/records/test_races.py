@@ -36,7 +36,7 @@ def records(database_url: str) -> Iterator[Records]:
 
 def elevation(number: str = "E1", **more: Any) -> Elevation:
     given = {"state": State.REQUESTED, "version": 1, "due_at": NOON, "created_at": NOON, **more}
-    return Elevation(id=number, connection="practice", ticket="4821", account="technician", pick=number, **given)
+    return Elevation(id=number, connection="practice", ticket=number, account="technician", pick=number, **given)
 
 
 def activation(number: str = "A1", **more: Any) -> Activation:
@@ -142,7 +142,7 @@ def test_a_pick_has_one_elevation(records: Records) -> None:
 
     def pick(number: int) -> str:
         with records.write() as tx:
-            elevations.open_elevation(tx, replace(elevation(f"E{number}"), pick="h7"))
+            elevations.open_elevation(tx, replace(elevation(f"E{number}"), ticket="4821", pick="h7"))
         return f"E{number}"
 
     assert sum(isinstance(it, str) for it in at_once(6, pick)) == 1

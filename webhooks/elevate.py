@@ -23,6 +23,7 @@ from webhooks.people import Viewer, signed_in
 from webhooks.problems import page as problem_page
 from webhooks.sign_in import link_account, not_of_user
 from workers.app import wake
+from workers.deliveries import CLICK
 from workers.elevations import decide
 from workers.ending import let_go
 from workers.run import Due, Run, What
@@ -85,6 +86,8 @@ def _look(viewer: Viewer, connection: str, number: str, *, link: bool) -> Asked 
     if held and held[0].state is not State.OFFERED:
         return redirect(url_for("elevate.live", elevation_id=held[0].id), code=303)
     offer = held[0] if held else _new(viewer, ticket, now, again=used is not None)
+    if used is None and ticket.change:
+        offer = replace(offer, pick=ticket.change[:128])
     offer = replace(offer, tid=viewer.tid, oid=viewer.oid, technician=viewer.name)
     try:
         return Asked(ticket, offer, decide(run, offer, ticket))
@@ -138,7 +141,7 @@ def _new(viewer: Viewer, ticket: Ticket, now: datetime, *, again: bool) -> Eleva
         ticket=ticket.number,
         account=ticket.assignee.account,
         address=ticket.assignee.address,
-        pick=f"click:{ULID()}" if again or not ticket.change else ticket.change[:128],
+        pick=f"{CLICK}{ULID()}" if again or not ticket.change else ticket.change[:128],
         state=State.REQUESTED,
         version=1,
         due_at=now,

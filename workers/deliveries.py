@@ -21,6 +21,8 @@ from workers.ending import let_go
 from workers.run import Due, Run, What
 
 log = logging.getLogger(__name__)
+UNSTARTED = frozenset({State.OFFERED, State.REQUESTED, State.SIGN_IN_NEEDED})
+CLICK = "click:"  # how the pick of a click is named when its assignment was used up before
 
 
 def step(run: Run, delivery_id: str) -> Iterable[Due]:
@@ -80,7 +82,8 @@ def consider(run: Run, ticket: Ticket) -> Iterator[Due]:
             yield from let_go(run, it.id, reason)
     if ticket.status is Status.SOLVED or ticket.assignee is None or ticket.change is None:
         return
-    if any(it.account == ticket.assignee.account for it in held):
+    going_on = (it for it in held if it.state is not State.ENDING and reason_to_end(ticket, it) is None)
+    if any(it.account == ticket.assignee.account for it in going_on):
         return
     found = run.deployment.rules.match(ticket)
     if isinstance(found, Refusal) and found.code is RefusalCode.NO_RULE:
@@ -93,6 +96,9 @@ def reason_to_end(ticket: Ticket, it: Elevation) -> EndReason | None:
     if ticket.status is Status.SOLVED:
         return EndReason.SOLVED
     if ticket.assignee is None or ticket.assignee.account != it.account:
+        return EndReason.HANDED_OVER
+    if it.state in UNSTARTED and not it.pick.startswith(CLICK) and it.pick != (ticket.change or "")[:128]:
+        # Assigned away and back, perhaps by somebody else: the act that this one rests on was undone.
         return EndReason.HANDED_OVER
     return None
 

@@ -120,7 +120,7 @@ def test_a_requester_finds_no_button_on_the_ticket_and_nothing_behind_the_link(
     ("who", "category", "by", "words"),
     [
         ("ineligible", "Password reset", "requester", "eligible"),
-        ("ineligible", "Password reset", "ineligible", "You filed this ticket yourself"),
+        ("ineligible", "Password reset", "ineligible", "You are a requester of ticket"),
         ("ineligible", "Office plants", "requester", "[Nn]o rule"),
     ],
 )

@@ -119,6 +119,35 @@ def test_a_ticket_assigned_by_somebody_else_only_gets_the_link(desk: Desk, pract
     assert "assigned by somebody else" in practice.notes(ticket)[0]
 
 
+def test_a_ticket_taken_back_within_the_tenants_minimum_is_a_new_pick(desk: Desk, practice: Practice) -> None:
+    desk.link()
+    ticket = practice.new_ticket()
+    for account in ("technician", "technician2", "technician"):
+        practice.assign(ticket, account)
+        desk.deliver(ticket)
+
+    first, _, again = desk.elevations(ticket)
+    assert (first.state, again.state) == (State.ENDING, State.ACTIVE)
+    desk.advance(timedelta(minutes=6))
+    desk.sweep()
+    assert practice.active_roles() == [PASSWORD_ADMINISTRATOR]
+    assert len(practice.activation_requests()) == 1
+
+
+def test_an_offer_gives_way_to_the_technicians_own_pick(desk: Desk, practice: Practice) -> None:
+    """Threat 7: and the other way round, what somebody else assigned again does not start."""
+    desk.link()
+    ticket = practice.new_ticket()
+    practice.assign(ticket, "technician", by="technician2")
+    desk.deliver(ticket)
+    practice.assign(ticket, "technician2")
+    practice.assign(ticket, "technician")
+    desk.deliver(ticket)
+
+    offer, pick = desk.elevations(ticket)
+    assert (offer.state, pick.state) == (State.CANCELLED, State.ACTIVE)
+
+
 def test_nobody_elevates_for_their_own_ticket(desk: Desk, practice: Practice) -> None:
     """Threat 9."""
     desk.link()

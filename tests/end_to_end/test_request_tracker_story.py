@@ -96,9 +96,9 @@ def test_a_ticket_that_somebody_else_hands_out_gets_only_a_link_and_the_button_o
     assert page.ok
     assert "Password Administrator" in page.text
     assert f"{stage.rt.url}/Ticket/Display.html?id={number}" in page.text
-    csrf = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
-    assert csrf
-    pressed = browser.post(buttons[0], data={"csrf_token": csrf[1]}, headers={"Referer": buttons[0]}, timeout=PATIENCE)
+    form = dict(re.findall(r'name="(csrf_token|shown)" value="([^"]+)"', page.text))
+    assert set(form) == {"csrf_token", "shown"}
+    pressed = browser.post(buttons[0], data=form, headers={"Referer": buttons[0]}, timeout=PATIENCE)
     assert pressed.ok
     stage.note(number, "Password Administrator is active until")
     stage.wait_for({"Password Administrator"})

@@ -155,6 +155,8 @@ def _redeem(app: Any, flow: Mapping[str, Any], args: Mapping[str, str]) -> dict[
         raise EntraUnavailable("Microsoft Entra did not complete the sign-in. Please start again.") from None
     except (ValueError, RuntimeError):  # state (or a cut-off answer); nonce or max_age
         raise SignInFailed(_AGAIN) from None
+    except (LookupError, TypeError, AttributeError):  # MSAL takes an ID token apart before anybody has checked it
+        raise SignInFailed(_AGAIN) from None
     if not isinstance(answer, dict):
         raise SignInFailed(_AGAIN)
     return answer

@@ -7,6 +7,7 @@ It imports nothing of the product, so that a mistake there cannot hide itself he
 import hashlib
 import json
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -189,6 +190,8 @@ class Run:
     state: Json
     minimum: timedelta
     allowance: timedelta
+    asked: list[Post]  # what the tenant was asked to activate
+    given: list[Post]  # what it was asked to end
 
     def intents(self) -> list[Entry]:
         return [it for it in self.entries if it.kind == "activation.intended"]
@@ -222,7 +225,8 @@ def complaints(
 ) -> list[str]:
     """What is wrong with a run; nothing when all rules hold."""
     raw = [json.loads(line) for line in journal]
-    run = Run(read(journal), raw, log, state, minimum, allowance)
+    asked, given = posts(log, "selfActivate"), posts(log, "selfDeactivate")
+    run = Run(read(journal), raw, log, state, minimum, allowance, asked, given)
     rules: list[Callable[[Run], Iterator[str]]] = [_chain, _folds, _one_open, _asked, _given_back, _once, _notes, _over]
     return [complaint for rule in rules for complaint in rule(run)]
 
@@ -256,7 +260,7 @@ def _one_open(run: Run) -> Iterator[str]:
             if other and ACTIVATION.get(folded.activations[other]):
                 yield f"2: entry {it.seq} opens {it.activation} while {other} is open"
             open_ones[key] = it.activation
-    accepted = [it for it in posts(run.log, "selfActivate") if it.accepted]
+    accepted = [it for it in run.asked if it.accepted]
     for key in {(it.person, it.role) for it in accepted}:
         mine = [it for it in accepted if (it.person, it.role) == key]
         for one, following in pairwise(mine):
@@ -269,7 +273,7 @@ def _gone(run: Run, post: Post) -> datetime:
     ended = post.answered + post.duration
     back = [
         it.arrived
-        for it in posts(run.log, "selfDeactivate")
+        for it in run.given
         if it.accepted and (it.person, it.role) == (post.person, post.role) and it.arrived > post.arrived
     ]
     return min([ended, *back])
@@ -277,7 +281,7 @@ def _gone(run: Run, post: Post) -> datetime:
 
 def _asked(run: Run) -> Iterator[str]:
     """1, 3, 4 and 6: each request to activate has its intent, its person, its pick and its bounds."""
-    for post in posts(run.log, "selfActivate"):
+    for post in run.asked:
         intent = run.intent_of(post)
         if intent is None or intent.elevation is None:
             yield f"1: the tenant was asked for {post.role} on ticket {post.ticket} without a recorded intent"
@@ -315,9 +319,11 @@ def _assignments(ticket: Json) -> list[Json]:
 
 def _given_back(run: Run) -> Iterator[str]:
     """5: nobody holds it, the tenant's minimum is over, and it was ours to give back."""
-    asked = [it for it in posts(run.log, "selfActivate") if it.accepted]
-    for post in posts(run.log, "selfDeactivate"):
-        folded = fold([it for it in run.entries if it.at <= post.arrived + TICK])
+    asked = [it for it in run.asked if it.accepted]
+    folded, rest = Folded(), deque(run.entries)
+    for post in sorted(run.given, key=lambda it: it.arrived):
+        while rest and rest[0].at <= post.arrived + TICK:
+            folded.take(rest.popleft())
         giving = [key for key, state in folded.activations.items() if state in ("giving_back", "given_back")]
         ours = [it for it in run.intents() if it.activation in giving and post.role in str(it.facts["target"])]
         ours = [it for it in ours if it.private.get("actor", post.person) == post.person]
@@ -367,7 +373,7 @@ def _notes(run: Run) -> Iterator[str]:
 def _over(run: Run) -> Iterator[str]:
     """12: when no ticket needs it any more the tenant shows the role gone, in time."""
     now = _time(run.state["now"])
-    for post in posts(run.log, "selfActivate"):
+    for post in run.asked:
         intent = run.intent_of(post)
         if not post.accepted or intent is None:
             continue

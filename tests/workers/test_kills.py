@@ -16,12 +16,17 @@ from integration import verify
 from integration.elevation import EndReason, State
 from integration.records import comments, journal
 from integration.records.store import Records
+from integration.records.tables import tenant_answers
 from tests.conftest import Desk, Practice
 from workers.ending import let_go
 from workers.run import Run
 
-CALLS = ("activate", "active", "give_back", "write_note", "commit")
-MOST = 40
+TENANT = ("activate", "active", "give_back", "eligibilities", "policy", "find_own_request", "request")
+HELPDESK = ("ticket", "write_note", "has_note")
+CALLS = ("activate", "active", "give_back", "eligibilities", "policy", "ticket", "write_note", "read", "commit")
+# What is only called after a death: the first dies with its work done, then the one that looks for it dies too.
+PAIRS = (("activate", "find_own_request"), ("write_note", "has_note"), ("give_back", "active"))
+MOST = 60
 
 
 @pytest.fixture
@@ -34,20 +39,27 @@ class Killed(BaseException):
 
 
 class Gallows:
-    """Stands around the doors of a deployment and kills at one call of one kind."""
+    """Stands around the doors of a deployment and kills at one call of one kind, then at one of the next kind."""
 
     def __init__(self, desk: Desk) -> None:
         self.call, self.at, self.after, self.seen = "", 0, False, 0
+        self.following: list[tuple[str, int, bool]] = []
         deployment = desk.deployment
-        self._surround(deployment.tenant, ("activate", "active", "give_back"))
-        self._surround(deployment.helpdesks["practice"], ("write_note",))
+        self._surround(deployment.tenant, TENANT)
+        self._surround(deployment.helpdesks["practice"], HELPDESK)
         deployment.__dict__["records"] = Watched(deployment.records, self)
 
-    def arm(self, call: str, at: int, *, after: bool) -> None:
-        self.call, self.at, self.after, self.seen = call, at, after, 0
+    def arm(self, *deaths: tuple[str, int, bool]) -> None:
+        """Each is a call, which one of its kind, and whether it dies after its work."""
+        self.following = list(deaths)
+        self.next()
+
+    def next(self) -> None:
+        self.call, self.at, self.after = self.following.pop(0) if self.following else ("", 0, False)
+        self.seen = 0
 
     def disarm(self) -> None:
-        self.call = ""
+        self.arm()
 
     def around(self, call: str, work: Callable[[], Any]) -> Any:
         if call != self.call:
@@ -76,6 +88,19 @@ class Watched:
         return getattr(self._records, name)
 
     @contextmanager
+    def read(self) -> Any:
+        gallows, fatal = self._gallows, False
+        if gallows.call == "read":
+            gallows.seen += 1
+            fatal = gallows.seen == gallows.at
+        if fatal and not gallows.after:
+            raise Killed
+        with self._records.read() as connection:
+            yield connection
+        if fatal:
+            raise Killed
+
+    @contextmanager
     def write(self) -> Any:
         gallows = self._gallows
         mine = gallows.call == "commit"
@@ -97,7 +122,7 @@ def life(desk: Desk, practice: Practice, dies: Callable[[Callable[[], None]], No
 
     def deliver(number: str) -> None:
         for _ in range(2):  # the helpdesk repeats what was not answered
-            dies(lambda: desk.deliver(ticket, delivery_id=number))
+            dies(lambda: desk.deliver(ticket, delivery_id=f"{number}_{ticket}"))
 
     deliver("msg_pick")
     after_the_lease(desk, dies)
@@ -127,11 +152,41 @@ def after_the_lease(desk: Desk, dies: Callable[[Callable[[], None]], None]) -> N
 def test_a_worker_that_dies_at_a_call_leaves_nothing_undone_and_nothing_done_twice(
     desk: Desk, practice: Practice, call: str, after: bool
 ) -> None:
+    assert die_at_each(desk, practice, lambda at: [(call, at, after)]) > 1, f"{call} was never called"
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_a_worker_that_dies_again_while_it_looks_for_what_the_dead_one_did_does_no_harm_either(
+    desk: Desk, practice: Practice, first: str, second: str, after: bool
+) -> None:
+    deaths = die_at_each(desk, practice, lambda at: [(first, 1, True), (second, at, after)], least=2)
+    assert deaths > 1, f"{second} was never called after {first}"
+
+
+@pytest.mark.kills
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_worker_that_dies_at_two_commits_of_a_life_does_no_harm(desk: Desk, practice: Practice, after: bool) -> None:
+    """Every twelfth commit of a life for the first death, each one after it for the second."""
+    lives = [
+        die_at_each(desk, practice, lambda at, n=n: [("commit", n, after), ("commit", at, not after)], least=2)
+        for n in range(1 + 5 * after, MOST, 12)
+    ]
+    assert lives[0] > 20
+    assert lives[-1] == 1, "the commits do not end"
+
+
+def die_at_each(
+    desk: Desk, practice: Practice, plan: Callable[[int], list[tuple[str, int, bool]]], *, least: int = 1
+) -> int:
+    """One life for each place to die at, until fewer than `least` deaths happen in one; how many lives that were."""
     desk.link()
     gallows = Gallows(desk)
-    first_run = True
     for at in range(1, MOST):
-        gallows.arm(call, at, after=after)
+        with desk.deployment.records.write() as tx:  # each life asks the tenant what it knows
+            tx.execute(tenant_answers.delete())
+        gallows.arm(*plan(at))
         died = []
 
         def dies(work: Callable[[], None], died: list[bool] = died) -> None:
@@ -139,24 +194,24 @@ def test_a_worker_that_dies_at_a_call_leaves_nothing_undone_and_nothing_done_twi
                 work()
             except Killed:
                 died.append(True)
-                gallows.disarm()
+                gallows.next()
 
         before = len(practice.activation_requests())
         ticket = life(desk, practice, dies)
         gallows.disarm()
         check(desk, practice, ticket, asked=len(practice.activation_requests()) - before)
-        if not died:
+        if len(died) < least:
             break
-        first_run = False
     else:
         pytest.fail("the calls do not end")
-    assert not first_run, f"{call} was never called"
     with desk.deployment.records.read() as connection:
         report = verify.verify(list(journal.export(connection)))
     assert report.ok, verify.render(report)
+    return at
 
 
 def check(desk: Desk, practice: Practice, ticket: str, *, asked: int) -> None:
+    assert desk.elevations(ticket), "the pick was lost"
     assert asked <= 1, "the tenant was asked twice"
     assert practice.active_roles() == [], "a role was left behind"
     notes = practice.notes(ticket)

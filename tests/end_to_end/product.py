@@ -1,13 +1,14 @@
 """The product as processes: `ticket-elevate run` under its supervisor, watched from outside through /proc."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import redis
@@ -17,15 +18,22 @@ import sqlalchemy as sa
 from cli import stage
 from integration.deployment import Deployment
 from integration.elevation import LEASE
+from integration.records import journal
 from integration.records.tables import activations, comments, deliveries, elevations, token_caches
+from tests import history
 from tests.conftest import ROOT, Desk, Practice, settings_for, until
 
 START = 45.0  # seconds a loaded machine may take to start everything
 
 
-def settings_file(practice: Practice, directory: Path, database_url: str | None = None, port: int = 8080) -> Path:
-    """settings.toml on embedded defaults, and the key ring."""
+def settings_file(
+    practice: Practice, directory: Path, database_url: str | None = None, port: int = 8080, **changes: str
+) -> Path:
+    """settings.toml on embedded defaults, with `changes` (a value as TOML), and the key ring."""
     text = stage.settings_for(practice.facts, directory, port)
+    for name, value in changes.items():
+        text = re.sub(f"(?m)^{name} = .*\n", "", text)
+        text = f"{name} = {value}\n{text}"
     if database_url is not None:
         text = text.replace(f"sqlite:///{directory}/elevate.sqlite", database_url)
     settings_for(practice, "sqlite://", directory)  # makes the key ring
@@ -106,11 +114,22 @@ def _parent(pid: int) -> int | None:
         return None
 
 
+def judge(product: Product, practice: Practice) -> None:
+    """Hold what the tenant and the helpdesk recorded, and our journal, against the invariants."""
+    with product.desk.deployment.records.read() as connection:
+        lines = list(journal.export(connection))
+    minimum = timedelta(seconds=practice.state()["settings"]["active_minimum"])
+    assert history.complaints(lines, practice.log(), practice.state(), minimum=minimum) == []
+
+
 @contextmanager
-def running(practice: Practice, directory: Path, database_url: str | None = None) -> Iterator[Product]:
-    """`init` and `run`, with the helpdesk's events pointed at it; stopped at the end whatever happened."""
+def running(practice: Practice, directory: Path, database_url: str | None = None, **changes: str) -> Iterator[Product]:
+    """`init` and `run`, with the helpdesk's events pointed at it; stopped at the end whatever happened.
+
+    A story that ends well is judged by what the others recorded of it.
+    """
     port = stage._free_port()
-    settings = settings_file(practice, directory, database_url, port)
+    settings = settings_file(practice, directory, database_url, port, **changes)
     url = database_url or f"sqlite:///{directory}/elevate.sqlite"
     environment = {**os.environ, "TICKET_ELEVATE_SETTINGS": str(settings)}
     command = [sys.executable, "-m", "cli"]
@@ -125,6 +144,7 @@ def running(practice: Practice, directory: Path, database_url: str | None = None
         until(product.ready, "Ticket Elevate answers", patience=START)
         until(product.pool, "the worker takes tasks", patience=START)
         yield product
+        judge(product, practice)
     finally:
         _stop(product)
         practice.control("/webhooks", {"url": ""})

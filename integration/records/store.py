@@ -24,7 +24,9 @@ class Records:
             Path(database).parent.mkdir(parents=True, exist_ok=True)
             self._lock_path = Path(database + ".lock")
         self.engine = sa.create_engine(
-            url, **({"connect_args": {"timeout": 10}} if self.sqlite else {"pool_pre_ping": True})
+            url,
+            hide_parameters=True,  # an error of the database ends in a log; what was to be written must not
+            **({"connect_args": {"timeout": 10}} if self.sqlite else {"pool_pre_ping": True}),
         )
         if self.sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)

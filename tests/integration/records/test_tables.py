@@ -140,3 +140,10 @@ def test_a_suspended_link_stays_to_be_seen(records: Records) -> None:
         found = people.link_of(tx, "practice", "one")
     assert found is not None
     assert found.suspended_at == NOON
+
+
+def test_an_error_of_the_database_does_not_say_what_was_to_be_written(records: Records) -> None:
+    """Threat 24: such an error is logged with its text, by whoever meets it."""
+    with pytest.raises(sa.exc.DBAPIError) as failed, records.read() as connection:
+        connection.execute(sa.text("SELECT 1 FROM nowhere WHERE x = :x"), {"x": "canary-secret"})
+    assert "canary-secret" not in str(failed.value)

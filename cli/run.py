@@ -1,6 +1,7 @@
 """`ticket-elevate init` and `run`: everything on one machine, supervised, stopped cleanly by SIGTERM."""
 
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def run() -> None:
     environment[SETTINGS_VARIABLE] = str(Path(os.environ.get(SETTINGS_VARIABLE, "settings.toml")).resolve())
     if not found.redis_url:
         environment["TICKET_ELEVATE_REDIS_URL"] = f"redis+socket://{directory}/redis.sock"
+    # A core file would hold keys and tokens; what we start inherits the limit.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # The supervisor takes this process over: a signal to us is a signal to it.
     command = [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", str(config)]
     os.execve(sys.executable, command, environment)  # noqa: S606
@@ -55,7 +58,8 @@ def programs(found: Settings, directory: Path) -> dict[str, str]:
     celery = f"{python} -m celery -A workers.main"
     commands = {
         "web": f"{python} -m gunicorn --bind {found.bind} --workers {found.web_processes} --worker-class gthread "
-        f"--threads 8 --limit-request-line 4094 --limit-request-fields 50 'webhooks.app:create_app()'",
+        "--threads 8 --limit-request-line 4094 --limit-request-fields 50 --no-control-socket "
+        "'webhooks.app:create_app()'",
         "worker": f"{celery} worker --concurrency {found.worker_processes} --loglevel {found.log_level} "
         "--without-gossip --without-mingle",
         "beat": f"{celery} beat --schedule {directory}/beat --loglevel {found.log_level}",

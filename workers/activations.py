@@ -133,23 +133,22 @@ def _hindered(run: Run, it: Activation) -> list[Due] | None:
         return _not_needed(run, it)
     if run.now - it.created_at <= TICKET_FRESHNESS:
         return None
-    due: list[Due] = []
-    for elevation in held:
-        due += _reconsider(run, elevation)
-    if due:  # their holders changed: what is left of them is seen at the next look
-        return [*due, *_look_again(run, it)]
+    reasons = [(elevation, _reason(run, elevation)) for elevation in held]
+    leaving = [(elevation, reason) for elevation, reason in reasons if reason is not None]
+    if leaving:
+        told = [due for elevation, reason in leaving for due in let_go(run, elevation.id, reason)]
+        return [*told, *_look_again(run, it)]  # who is left of them is seen then
     return _too_late(run, it) if run.now - it.created_at > ACT_FRESHNESS else None
 
 
-def _reconsider(run: Run, it: Elevation) -> list[Due]:
+def _reason(run: Run, it: Elevation) -> EndReason | None:
     """The pick is a while ago: is the ticket still what it was? A helpdesk that is away delays no activation."""
     try:
-        reason = reason_to_end(run.ticket(it.connection, it.ticket), it)
+        return reason_to_end(run.ticket(it.connection, it.ticket), it)
     except TicketGone:
-        reason = EndReason.TICKET_GONE
+        return EndReason.TICKET_GONE
     except HelpdeskError:
-        reason = None
-    return list(let_go(run, it.id, reason)) if reason is not None else []
+        return None
 
 
 def _not_needed(run: Run, it: Activation) -> list[Due]:

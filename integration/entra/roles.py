@@ -200,8 +200,9 @@ class Roles:
         return _request(best[1], changes=False) if best else None
 
     def active(self, token: str, target: Target, *, schedule_id: str | None = None) -> Active | None:
-        """The instance of `target` that is there now: that of `schedule_id` rather than an older one that is still shown,
-        and one that was activated rather than a standing one.
+        """The instance of `target` that is there now.
+
+        That of `schedule_id` rather than an older one that is still shown, one that was activated rather than a standing one.
         """
         rows = [
             Active(

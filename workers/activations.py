@@ -133,23 +133,22 @@ def _hindered(run: Run, it: Activation) -> list[Due] | None:
         return _not_needed(run, it)
     if run.now - it.created_at <= TICKET_FRESHNESS:
         return None
-    due: list[Due] = []
-    for elevation in held:
-        due += _reconsider(run, elevation)
-    if due:  # their holders changed: what is left of them is seen at the next look
-        return [*due, *_look_again(run, it)]
+    reasons = [(elevation, _reason(run, elevation)) for elevation in held]
+    leaving = [(elevation, reason) for elevation, reason in reasons if reason is not None]
+    if leaving:
+        told = [due for elevation, reason in leaving for due in let_go(run, elevation.id, reason)]
+        return [*told, *_look_again(run, it)]  # who is left of them is seen then
     return _too_late(run, it) if run.now - it.created_at > ACT_FRESHNESS else None
 
 
-def _reconsider(run: Run, it: Elevation) -> list[Due]:
+def _reason(run: Run, it: Elevation) -> EndReason | None:
     """The pick is a while ago: is the ticket still what it was? A helpdesk that is away delays no activation."""
     try:
-        reason = reason_to_end(run.ticket(it.connection, it.ticket), it)
+        return reason_to_end(run.ticket(it.connection, it.ticket), it)
     except TicketGone:
-        reason = EndReason.TICKET_GONE
+        return EndReason.TICKET_GONE
     except HelpdeskError:
-        reason = None
-    return list(let_go(run, it.id, reason)) if reason is not None else []
+        return None
 
 
 def _not_needed(run: Run, it: Activation) -> list[Due]:
@@ -207,7 +206,7 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
 def _adopt(run: Run, it: Activation, target: Target, error: RoleAssignmentExists) -> Iterable[Due]:
     """The role is active already: by an answer of ours that got lost, or by the technician's own hand."""
     request = _own_request(run, it, target, since=run.now - PATIENCE)
-    active = run.deployment.tenant.active(it.tid, it.oid, run.now, target)
+    active = _shown(run, it, target)
     if active is None:
         # It was active a moment ago and is not shown any more, or not yet: Entra needs a while to agree with itself.
         if run.now - it.created_at > AGREEMENT:
@@ -221,7 +220,7 @@ def _adopt(run: Run, it: Activation, target: Target, error: RoleAssignmentExists
 def _see_asked(run: Run, it: Activation, request: Request, target: Target) -> Iterable[Due]:
     """The first look right after asking. However it comes out, what was asked is written down."""
     try:
-        active = run.deployment.tenant.active(it.tid, it.oid, run.now, target)
+        active = _shown(run, it, target)
     except EntraError:
         active = None
     if active is not None and _is_it(it, active):
@@ -237,13 +236,17 @@ def _record_asked(changed: Change, it: Activation, request: Request) -> None:
     changed.record(Kind.ACTIVATION_ASKED, activation=it.id, facts=facts)
 
 
+def _shown(run: Run, it: Activation, target: Target) -> Active | None:
+    return run.deployment.tenant.active(it.tid, it.oid, run.now, target, schedule_id=it.schedule_id)
+
+
 def _is_it(it: Activation, active: Active) -> bool:
     """Whether this is what we asked for, and not what was there before and is still shown for a while."""
     return not it.schedule_id or not active.schedule_id or it.schedule_id == active.schedule_id
 
 
 def _see(run: Run, it: Activation, target: Target) -> Iterable[Due]:
-    active = run.deployment.tenant.active(it.tid, it.oid, run.now, target)
+    active = _shown(run, it, target)
     if active is not None and _is_it(it, active):
         return _seen(run, it, active)
     if it.attempts > 1 and it.request_id is not None:
@@ -386,7 +389,7 @@ def still_there(run: Run, it: Activation) -> list[Due]:
 
 def _is_there(run: Run, it: Activation) -> bool:
     """Whether this very activation is still there; one that the technician made after it is none of ours."""
-    there = run.deployment.tenant.active(it.tid, it.oid, run.now, Target.from_key(it.target))
+    there = _shown(run, it, Target.from_key(it.target))
     return there is not None and _is_it(it, there)
 
 

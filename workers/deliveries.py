@@ -79,7 +79,8 @@ def _postpone(run: Run, delivery: Delivery, error: HelpdeskError) -> list[Due]:
     wait = backoff(delivery.attempts) if error.try_again else timedelta(hours=1)
     if isinstance(error, HelpdeskUnavailable) and error.after is not None:
         asked = timedelta(seconds=max(error.after, 0.2))
-        wait = asked if delivery.attempts <= QUICK_LOOKS else max(asked, backoff(delivery.attempts - QUICK_LOOKS))
+        slower = backoff(delivery.attempts - QUICK_LOOKS, most=60)
+        wait = asked if delivery.attempts <= QUICK_LOOKS else max(asked, slower)
     with run.deployment.records.write() as tx:
         deliveries.postpone(tx, delivery, now=run.now, by=wait, outcome=str(error))
     return []

@@ -134,7 +134,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database of each kind. Tests that need only one ask for `sqlite_url`."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/elevate.sqlite"
-    server = sa.make_url(request.getfixturevalue("postgres_url")).set(drivername="postgresql+psycopg")
+    return str(request.getfixturevalue("postgres_database"))
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> str:
+    """An empty PostgreSQL database."""
+    server = sa.make_url(postgres_url).set(drivername="postgresql+psycopg")
     name = f"t{time.time_ns()}"
     engine = sa.create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:

@@ -19,9 +19,9 @@ Json = dict[str, Any]
 ELEVATION = {
     None: {"offered", "requested", "refused"},
     "offered": {"requested", "sign_in_needed", "cancelled"},
-    "requested": {"sign_in_needed", "waiting", "active", "refused", "failed", "cancelled"},
+    "requested": {"offered", "sign_in_needed", "waiting", "active", "refused", "failed", "cancelled"},
     "sign_in_needed": {"requested", "refused", "cancelled"},
-    "waiting": {"active", "sign_in_needed", "ending", "failed", "cancelled"},
+    "waiting": {"active", "offered", "sign_in_needed", "ending", "failed", "cancelled"},
     "active": {"ending", "ended"},
     "ending": {"ended"},
 }
@@ -80,7 +80,7 @@ class Folded:
         to = it.facts.get("to") or BY_KIND.get(it.kind)
         if it.elevation and to:
             self._move(self.elevations, ELEVATION, it.elevation, str(to), it)
-            if to == "sign_in_needed":
+            if to in ("sign_in_needed", "offered"):
                 self.on.pop(it.elevation, None)
             elif it.activation:
                 self.on[it.elevation] = it.activation

@@ -16,6 +16,7 @@ from tests.conftest import Desk, Practice
 ANY_TIME = timedelta(days=2)
 # Two moves of an activation are not written down yet (test_folding.py): seen when nobody holds it any more, and left.
 UNWRITTEN = re.compile("^10: .* which is asked, (giving_back|expired)$")
+BY_THE_JOURNAL_ALONE = ("8:", "9:", "10:")
 UNWRITTEN_STATES = {("active", "asked"), ("left", "active")}
 
 
@@ -27,7 +28,15 @@ def judged(request: pytest.FixtureRequest) -> Iterator[None]:
     desk, practice = request.getfixturevalue("desk"), request.getfixturevalue("practice")
     yield
     assert unlike_the_tables(desk) == []
-    assert [it for it in complaints(desk, practice) if not UNWRITTEN.search(it)] == []
+    found = [it for it in complaints(desk, practice) if not UNWRITTEN.search(it)]
+    if "clocks_apart" in request.fixturenames:
+        found = [it for it in found if it.startswith(BY_THE_JOURNAL_ALONE)]
+    assert found == []
+
+
+@pytest.fixture
+def clocks_apart() -> None:
+    """The tenant's clock is not ours: the judge cannot hold one's times against the other's."""
 
 
 def complaints(desk: Desk, practice: Practice) -> list[str]:

@@ -3,7 +3,6 @@
 SQLite only: what depends on the database has its tests in test_races.py and in tests/integration/records.
 """
 
-import itertools
 import json
 import time
 from dataclasses import replace
@@ -74,22 +73,6 @@ def saying(practice: Practice, ticket: str, words: str) -> int:
 
 
 # Who may, and for what
-
-
-@pytest.mark.parametrize("order", list(itertools.permutations(range(4)))[::4])
-def test_deliveries_in_any_order_end_in_the_same_state(desk: Desk, practice: Practice, order: tuple[int, ...]) -> None:
-    """Threat 4. Taken, dropped, taken again, solved: the ticket as it stands counts, not the story of the payloads."""
-    desk.link()
-    ticket = practice.new_ticket()
-    practice.assign(ticket)
-    practice.desk("POST", f"/api/tickets/{ticket}/assign", {"assignee": None})
-    practice.assign(ticket)
-    for number in order:
-        desk.deliver(ticket, delivery_id=f"msg_{number}")
-
-    assert desk.only(ticket).state is State.ACTIVE
-    assert len(practice.activation_requests()) == 1
-    assert len(practice.notes(ticket)) == 1
 
 
 def test_a_requester_with_the_technicians_address_in_capitals_is_the_technician(desk: Desk, practice: Practice) -> None:

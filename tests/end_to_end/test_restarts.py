@@ -100,6 +100,8 @@ def test_a_redis_that_is_flushed_and_killed_while_the_tenant_is_asked_loses_noth
 ) -> None:
     with running(practice, place) as product:
         product.desk.link()
+        product.redis().lpush("celery", b"not even a message")  # ends the worker (threat 28); it is started again
+        until(lambda: product.redis().llen("celery") == 0, "the poison is taken", patience=START)
         first, second = practice.new_ticket(), practice.new_ticket()
         held_call(practice, side="graph", method="POST", path=REQUESTS, seconds=3)
         practice.assign(first)

@@ -148,6 +148,37 @@ def test_foreign_serialisers_are_refused_and_the_worker_lives(queue: Queue, prac
     assert not touched.exists()
 
 
+def test_giant_deep_and_circular_messages_do_not_bring_the_worker_down(queue: Queue, practice: Practice) -> None:
+    """Threat 28."""
+    deep = {"task": "advance", "args": ["elevation", "x"], "kwargs": {}, "options": {}, "subtask_type": None}
+    for _ in range(200):
+        deep = {"task": "celery.chord", "args": [], "kwargs": {"header": [], "body": deep}, "options": {}}
+    circle: dict[str, Any] = {"chain": [], "callbacks": [], "errbacks": [], "chord": None}
+    circle["chain"] = [{"task": "advance", "args": ["elevation", "x"], "options": {"chain": [{"task": "sweep"}] * 50}}]
+    queue.push(b'[["elevation", "' + b"x" * 50_000_000 + b'"], {}, {}]', "application/json", "advance")
+    queue.push(b'[["elevation", ' + b"[" * 100_000 + b"]" * 100_000 + b"], {}, {}]", "application/json", "advance")
+    queue.push(b'[["elevation", {"a":' * 50_000 + b"1", "application/json", "advance")
+    queue.task("advance", "elevation", "x", **circle)
+    queue.task("celery.chord", [deep["kwargs"]["body"]], {"task": "celery.chord"})
+    queue.task("celery.chord_unlock", "group", {"task": "advance", "args": ["elevation", "x"]}, interval=0)
+    queue.drained()
+
+    queue.works(practice.new_ticket())
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="kombu reads a message inside the worker's own loop, and workers/app.py lets it: what is no message of its "
+    "form ends the worker's main process. The supervisor starts it again, and each such message costs one start",
+)
+def test_what_is_no_message_at_all_does_not_bring_the_worker_down(queue: Queue, practice: Practice) -> None:
+    """Threat 28."""
+    queue.works(practice.new_ticket())
+    for poison in (b"not even a message", b"null", b"[" * 100_000, b"1" * 5000, b"\xff\xfe"):
+        queue.redis.lpush("celery", poison)
+        until(lambda: queue.redis.llen("celery") == 0, f"{poison[:20]!r} is read", patience=10)
+
+
 def test_forged_tasks_change_nothing_that_the_sweep_would_not(queue: Queue, practice: Practice) -> None:
     """Threat 26."""
     desk = queue.desk

@@ -80,9 +80,6 @@ def _log_calls(app: Flask) -> None:
 def _dress(app: Flask, deployment: Deployment) -> None:
     """What every page knows, and the headers that every answer carries."""
     https = deployment.settings.public_url.startswith("https://")
-    authority = "/".join(deployment.settings.entra.authority.split("/")[:3])
-    if deployment.settings.practice:
-        authority += " http://localhost:*"  # the practice tenant's sign-in page is plain http: no browser knows its CA
 
     @app.context_processor
     def everywhere() -> dict[str, object]:
@@ -104,8 +101,7 @@ def _dress(app: Flask, deployment: Deployment) -> None:
         nonce = getattr(g, "nonce", "none")
         response.headers["Content-Security-Policy"] = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "
-            f"font-src 'self'; connect-src 'self'; form-action 'self' {authority}; base-uri 'none'; "
-            "frame-ancestors 'none'"
+            "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         )
         response.headers.setdefault("Referrer-Policy", "same-origin")
         response.headers["X-Content-Type-Options"] = "nosniff"

@@ -40,6 +40,9 @@ def _deployment() -> Deployment:
 
 @blueprint.post("/sign-in")
 def start() -> AnyResponse:
+    """Begin a sign-in. The page that goes on to Microsoft is ours, not a redirect: browsers hold every redirect that
+    follows a form against our form-action, and Microsoft may send people on to an identity provider we do not know of.
+    """
     deployment = _deployment()
     url, flow = deployment.tenant.start_sign_in(deployment.settings.redirect_uri)
     state, browser, now = str(flow["state"]), secrets.token_urlsafe(32), datetime.now(UTC)
@@ -54,7 +57,8 @@ def start() -> AnyResponse:
                 id=digest(state), sealed=sealed, browser=digest(browser), back_to=back_to, expires_at=now + FLOW_LIFE
             )
         )
-    response = redirect(url, code=303)
+    response = make_response(render_template("to_microsoft.html", url=url))
+    response.headers["Referrer-Policy"] = "no-referrer"
     secure = deployment.settings.public_url.startswith("https://")
     response.set_cookie(
         FLOW_COOKIE,

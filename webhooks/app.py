@@ -12,7 +12,20 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from integration import settings
 from integration.deployment import Deployment
-from webhooks import deliveries, elevate, guards, health, logs, metrics, problems, review, sign_in
+from webhooks import (
+    deliveries,
+    elevate,
+    guards,
+    health,
+    linking,
+    live,
+    logs,
+    metrics,
+    mine,
+    problems,
+    review,
+    sign_in,
+)
 from webhooks.people import viewer
 from webhooks.sessions import RowSessions
 from workers.app import configure
@@ -46,7 +59,7 @@ def create_app(deployment: Deployment | None = None) -> Flask:
     csrf = CSRFProtect(app)
     csrf.exempt(deliveries.blueprint)
     deliveries.install(app, deployment)
-    for blueprint in (elevate, health, metrics, review, sign_in):
+    for blueprint in (elevate, health, linking, live, metrics, mine, review, sign_in):
         app.register_blueprint(blueprint.blueprint)
     guards.limit_sign_in(app, deployment)
     problems.install(app)

@@ -7,12 +7,13 @@ import hmac
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
-from flask import Blueprint, Response, abort, current_app, request
+from flask import Blueprint, Response, abort, request
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from integration.deployment import Deployment
 from integration.elevation import State
 from integration.records.tables import activations, comments, deliveries, elevations
+from webhooks import current
 
 blueprint = Blueprint("metrics", __name__)
 DUE = {"deliveries": deliveries, "elevations": elevations, "activations": activations, "comments": comments}
@@ -20,7 +21,7 @@ DUE = {"deliveries": deliveries, "elevations": elevations, "activations": activa
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    deployment: Deployment = current_app.config["DEPLOYMENT"]
+    deployment = current.deployment()
     token = deployment.settings.metrics_token
     given = request.headers.get("Authorization", "").encode()
     if token is None or not hmac.compare_digest(given, b"Bearer " + token.get_secret_value().encode()):

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
-from flask import Blueprint, Response, abort, current_app, render_template, request
+from flask import Blueprint, Response, abort, render_template, request
 
-from integration.deployment import Deployment
 from integration.elevation import LABELS, State
 from integration.records import comments, elevations, journal
 from integration.records.tables import elevations as table
 from integration.rules import analysis_from_json
+from webhooks import current
 from webhooks.people import Viewer, reviewer
 
 blueprint = Blueprint("review", __name__, url_prefix="/review")
@@ -36,11 +36,6 @@ COLUMNS = (
     "outcome",
     "id",
 )
-
-
-def _deployment() -> Deployment:
-    deployment: Deployment = current_app.config["DEPLOYMENT"]
-    return deployment
 
 
 @dataclass(frozen=True)
@@ -93,7 +88,7 @@ def overview(viewer: Viewer) -> str:
     asked = Filter.asked()
     number = min(max(1, request.args.get("page", 1, type=int)), 100_000)  # what a database can count to
     query = sa.select(table).where(*asked.conditions()).order_by(table.c.created_at.desc())
-    with _deployment().records.read() as connection:
+    with current.deployment().records.read() as connection:
         rows = list(connection.execute(query.limit(PAGE + 1).offset((number - 1) * PAGE)))
     shown = {k: v for k, v in asked.__dict__.items() if v and k != "problem"}
     return render_template(
@@ -111,18 +106,14 @@ def overview(viewer: Viewer) -> str:
 @blueprint.get("/<elevation_id>")
 @reviewer
 def detail(viewer: Viewer, elevation_id: str) -> str:
-    with _deployment().records.read() as connection:
+    with current.deployment().records.read() as connection:
         it = elevations.elevation(connection, elevation_id)
         if it is None:
             abort(404)
         entries = journal.of_elevation(connection, it.id, it.activation)
         said = comments.of_elevation(connection, it.id)
     analysis = analysis_from_json(it.analysis) if it.analysis else ()
-    url = (
-        _deployment().helpdesks[it.connection].ticket_url(it.ticket)
-        if it.connection in _deployment().helpdesks
-        else None
-    )
+    url = current.ticket_url(it.connection, it.ticket)
     return render_template(
         "review_detail.html", it=it, entries=entries, said=said, analysis=analysis, labels=LABELS, ticket_url=url
     )
@@ -132,7 +123,7 @@ def detail(viewer: Viewer, elevation_id: str) -> str:
 @reviewer
 def export(viewer: Viewer) -> Response:
     conditions = Filter.asked().conditions()
-    records = _deployment().records
+    records = current.deployment().records
 
     def lines() -> Iterator[str]:
         yield _line(COLUMNS)

@@ -63,7 +63,7 @@ def not_theirs() -> Response:
     return page(
         403,
         "This is not a ticket of yours",
-        "Ticket Elevate cannot see that you are the technician of such a ticket.",
+        "Ticket Elevate knows of no ticket with this number that is assigned to you.",
         next_step="If you work on it, assign it to yourself in the helpdesk. If it is assigned to you already, your "
         "address in the helpdesk must become one that your Microsoft account has.",
     )

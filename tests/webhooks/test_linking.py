@@ -233,6 +233,21 @@ def test_a_suspended_link_gives_way_to_a_technician_who_is_signed_in_already(
     assert linked(deployment) == {"technician": practice.people["technician2"]["oid"]}
 
 
+def test_a_stranger_who_signs_in_for_an_elevation_with_an_owner_learns_no_more_than_from_a_wrong_link(
+    browser: Open, desk: Desk, practice: Practice, deployment: Deployment
+) -> None:
+    """Threat 20."""
+    desk.link()
+    practice.control("/people/technician", {"helpdesk_mail": "somebody.else@practice.example"})
+    it = waiting(desk, practice)
+    before = rows(deployment, but=frozenset({"token_caches", "tenant_answers"}))
+    for path in (f"/elevations/{it.id}", "/elevations/01M86JXAYCC19MB5T8HMDN68SC"):
+        stranger = browser()
+        assert stranger.sign_in("technician2", back_to=path).headers["Location"] == path
+        assert stranger.get(path).status_code == 404
+    assert rows(deployment, but=frozenset({"token_caches", "tenant_answers"})) == before
+
+
 @pytest.mark.parametrize("round_", range(5))
 def test_two_people_who_link_one_account_at_the_same_moment_do_not_replace_each_other(
     round_: int, both: Deployment

@@ -21,8 +21,8 @@ from webhooks import current, linking
 from webhooks.claims import Claim, claim
 from webhooks.people import Viewer, signed_in
 from workers.app import wake
+from workers.deciding import decide
 from workers.deliveries import CLICK
-from workers.elevations import decide
 from workers.run import Due, What
 
 blueprint = Blueprint("elevate", __name__)
@@ -85,6 +85,8 @@ def _new(viewer: Viewer, found: Claim, now: datetime, *, again: bool) -> Elevati
         tid=viewer.tid,
         oid=viewer.oid,
         technician=viewer.name,
+        acted_at=now,
+        clicked=True,
     )
 
 
@@ -152,7 +154,8 @@ def _commit(deployment: Deployment, viewer: Viewer, offer: Elevation, now: datet
     """Write down that this technician asked for it. Raises IntegrityError or Overtaken when somebody was first."""
     with deployment.records.write() as tx:
         if offer.state is State.OFFERED:
-            elevations.save_elevation(tx, move(offer, State.REQUESTED, due_at=now))
+            clicked = replace(offer, acted_at=now, clicked=True)
+            elevations.save_elevation(tx, move(clicked, State.REQUESTED, due_at=now))
         else:
             elevations.open_elevation(tx, offer)
         journal.append(

@@ -88,7 +88,7 @@ def resume(links: Iterable[Link], now: datetime) -> None:
         with records.read() as connection:
             parked = elevations.parked_for(connection, link.connection, link.account)
         for it in parked:
-            known = replace(it, tid=link.tid, oid=link.oid, technician=link.technician)
+            known = replace(it, tid=link.tid, oid=link.oid, technician=link.technician, acted_at=now)
             private = {"actor": link.oid}
             try:
                 with records.write() as tx:

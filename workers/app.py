@@ -11,6 +11,7 @@ from celery.signals import worker_process_init
 
 from integration import settings
 from integration.deployment import Deployment
+from integration.records.deliveries import claim_next
 from workers import activations, comments, deliveries, elevations, schedule
 from workers.run import Due, Run, Step, What, go
 
@@ -61,7 +62,7 @@ def _after_fork(**_: Any) -> None:
 
 @app.task(name="advance")  # type: ignore[untyped-decorator]
 def advance(what: str, row_id: str) -> None:
-    go(Run(deployment(), cause="queue"), Due(What(what), row_id), STEPS)
+    go(Run(deployment(), cause="sweep"), Due(What(what), row_id), STEPS)
 
 
 @app.task(name="sweep")  # type: ignore[untyped-decorator]
@@ -84,9 +85,12 @@ def waiting() -> int:
 def work_deliveries() -> None:
     """Work the deliveries that are due, oldest first; what another worker took meanwhile is passed over."""
     stop = datetime.now(UTC) + SHARE  # the sweep goes on with the rest
-    only = {What.DELIVERY: schedule.TABLES[What.DELIVERY]}
-    while (now := datetime.now(UTC)) < stop and (found := schedule.due(deployment(), now=now, tables=only, at_most=1)):
-        go(Run(deployment(), cause="queue"), found[0], STEPS)
+    while datetime.now(UTC) < stop:
+        with deployment().records.write() as tx:
+            taken = claim_next(tx, now=datetime.now(UTC))
+        if taken is None:
+            return
+        go(Run(deployment(), cause="sweep"), Due(What.DELIVERY, taken.id, taken), STEPS)
 
 
 def wake_deliveries() -> None:

@@ -41,10 +41,15 @@ _KIND_OF = {status: kind for kind, names in _KINDS.items() for status in names.s
 
 @dataclass(frozen=True)
 class Request:
-    """Our request in the tenant. `status` is the tenant's own string; new ones appear, `kind` is UNKNOWN then."""
+    """Our request in the tenant. `status` is the tenant's own string; new ones appear, `kind` is UNKNOWN then.
+
+    `schedule_id`: the schedule that it makes, by which its instance is known. Source: targetScheduleId,
+    learn.microsoft.com/graph/api/resources/unifiedroleassignmentschedulerequest.
+    """
 
     id: str
     status: str
+    schedule_id: str
 
     @property
     def kind(self) -> RequestKind:
@@ -95,7 +100,6 @@ class Roles:
     def me(self, token: str) -> Me:
         # otherMails is left out on purpose: people may set it themselves, and who sets it to a colleague's address
         # would be taken for the colleague at the helpdesk.
-        # otherMails is left out on purpose: people may set it themselves, and would be taken for somebody else.
         user = self._graph.call("GET", "/me", token, params={"$select": "id,userPrincipalName,mail"})
         mail = user.get("mail")
         return Me(_text(user, "id"), _text(user, "userPrincipalName"), mail if isinstance(mail, str) else None)
@@ -237,7 +241,7 @@ def _body(action: str, principal: str, target: Target) -> dict[str, Any]:
 def _request(row: Mapping[str, Any], *, changes: bool) -> Request:
     if not _text(row, "id"):
         raise EntraUnavailable("Microsoft Entra's answer could not be read.", outcome_unknown=changes)
-    return Request(_text(row, "id"), _text(row, "status"))
+    return Request(_text(row, "id"), _text(row, "status"), _text(row, "targetScheduleId") or _text(row, "id"))
 
 
 def _policy(assignment: Mapping[str, Any]) -> Policy:

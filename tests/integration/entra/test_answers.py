@@ -144,9 +144,9 @@ def test_refused_refreshes_say_who_must_act(answer: dict[str, object], kind: typ
 
 
 def test_an_unknown_status_is_tolerated() -> None:
-    assert Request("1", "Provisioned").kind is RequestKind.ACTIVE
-    assert Request("1", "Revoked").kind is RequestKind.ENDED_OK
-    assert Request("1", "SomethingNew").kind is RequestKind.UNKNOWN
+    assert Request("1", "Provisioned", "1").kind is RequestKind.ACTIVE
+    assert Request("1", "Revoked", "1").kind is RequestKind.ENDED_OK
+    assert Request("1", "SomethingNew", "1").kind is RequestKind.UNKNOWN
 
 
 @pytest.mark.parametrize("digits", ["", ".1", ".11", ".1034871", ".123456789"])

@@ -5,7 +5,7 @@ import io
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from flask import Blueprint, Response, abort, render_template, request
@@ -75,8 +75,9 @@ class Filter:
 
 
 def _day(text: str) -> datetime | None:
+    """When that day begins at the desk, whose clock the pages show."""
     try:
-        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=current.deployment().settings.zone)
     except ValueError:
         return None
     return day if 1900 < day.year < 9999 else None

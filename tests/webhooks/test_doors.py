@@ -350,3 +350,23 @@ def test_two_clicks_start_one_elevation(browser: Open, deployment: Deployment, p
         assert technician.press(f"/elevate/practice/{ticket}", shown=shown[1]).status_code == 303
 
     assert len(rows(deployment)["elevations"]) == 1
+
+
+def test_a_day_of_the_review_is_a_day_at_the_desk(
+    elevated: str, deployment: Deployment, practice: Practice, tmp_path: object
+) -> None:
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    from integration.records.tables import elevations
+
+    url, directory = deployment.settings.database_url, Path(str(tmp_path))
+    app = create_app(Deployment(settings_for(practice, url, directory, time_zone="Pacific/Auckland")))
+    auditor = Browser(app.test_client(), practice)
+    auditor.sign_in("auditor")
+    with deployment.records.write() as tx:
+        # Half past midnight of 25 November there.
+        tx.execute(elevations.update().values(created_at=datetime(2026, 11, 24, 11, 30, tzinfo=UTC)))
+    for since, until, seen in (("2026-11-25", "2026-11-25", True), ("2026-11-24", "2026-11-24", False)):
+        page = auditor.get("/review", query_string={"since": since, "until": until})
+        assert (f"/review/{elevated}" in page.text) is seen, since

@@ -417,7 +417,7 @@ def test_the_button_says_that_it_links_and_a_link_that_went_meanwhile_is_not_mad
     ticket = practice.new_ticket()
     practice.assign(ticket)
     me = browser("technician")
-    assert "Elevate also links your account there" in me.get(f"/elevate/practice/{ticket}").text
+    assert "Elevate also links your account in practice" in me.get(f"/elevate/practice/{ticket}").text
     desk.link()
     page = me.get(f"/elevate/practice/{ticket}").text
     assert "Elevate also links" not in page

@@ -155,4 +155,4 @@ def end(viewer: Viewer) -> Response:
         if link is None or (link.tid, link.oid) != (viewer.tid, viewer.oid):
             abort(404)
         people.end_link(tx, link, now=now, cause="click", why="unlinked", actor=viewer.oid)
-    return redirect(url_for("mine.overview"), code=303)
+    return redirect(url_for("mine.show"), code=303)

@@ -1,11 +1,9 @@
 """What is the viewer's own: their elevations, their linked helpdesk accounts, and the sign-in that is kept for them."""
 
-import sqlalchemy as sa
 from flask import Blueprint, render_template
 
 from integration.elevation import LABELS, OPEN
-from integration.records import people
-from integration.records.tables import elevations as table
+from integration.records import overview, people
 from webhooks import current
 from webhooks.people import Viewer, signed_in
 
@@ -15,11 +13,10 @@ MOST = 100
 
 @blueprint.get("/")
 @signed_in
-def overview(viewer: Viewer) -> str:
-    query = sa.select(table).where(table.c.tid == viewer.tid, table.c.oid == viewer.oid)
+def show(viewer: Viewer) -> str:
     records = current.deployment().records
     with records.read() as connection:
-        rows = list(connection.execute(query.order_by(table.c.created_at.desc()).limit(MOST)))
+        rows = overview.of_technician(connection, viewer.tid, viewer.oid, limit=MOST)
         links = people.links_of_user(connection, viewer.tid, viewer.oid)
     return render_template(
         "mine.html",

@@ -4,35 +4,27 @@ A visitor who has not signed in has no row, so that whoever only looks at pages 
 holds the random number that the sign-in form must match, signed by us.
 """
 
-import hashlib
 import json
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import sqlalchemy as sa
 from flask import Flask, Request, Response
 from flask.sessions import SessionInterface, SessionMixin
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.datastructures import CallbackDict
 
 from integration.deployment import Deployment
-from integration.records.tables import web_sessions
+from integration.records import sessions
+from integration.records.sessions import Alive
 from integration.settings import Settings
 
 FORM_TOKEN = "csrf_token"  # noqa: S105  # the name under which Flask-WTF keeps it
 SEEN_EVERY = timedelta(minutes=1)  # how exactly idleness is measured; each page need not cost a write
 
 
-def purge(tx: sa.Connection, settings: Settings, now: datetime) -> None:
-    """Delete the rows of sessions that have ended: nobody can open them any more."""
-    idle = web_sessions.c.seen_at < now - timedelta(minutes=settings.session_idle_minutes)
-    old = web_sessions.c.started_at < now - timedelta(hours=settings.session_hours)
-    tx.execute(web_sessions.delete().where(sa.or_(idle, old)))
-
-
-def digest(cookie: str) -> str:
-    return hashlib.sha256(cookie.encode()).hexdigest()
+def alive(settings: Settings, now: datetime) -> Alive:
+    return Alive(now - timedelta(minutes=settings.session_idle_minutes), now - timedelta(hours=settings.session_hours))
 
 
 class RowSession(CallbackDict[str, Any], SessionMixin):
@@ -49,8 +41,7 @@ class RowSession(CallbackDict[str, Any], SessionMixin):
 class RowSessions(SessionInterface):
     def __init__(self, deployment: Deployment) -> None:
         self._records = deployment.records
-        self._idle = timedelta(minutes=deployment.settings.session_idle_minutes)
-        self._longest = timedelta(hours=deployment.settings.session_hours)
+        self._settings = deployment.settings
         self._secure = deployment.settings.public_url.startswith("https://")
         self._visitors = URLSafeSerializer(deployment.sealer.derive("visitors"))
 
@@ -72,17 +63,13 @@ class RowSessions(SessionInterface):
 
     def _stored(self, cookie: str) -> RowSession:
         now = datetime.now(UTC)
-        alive = sa.and_(
-            web_sessions.c.id == digest(cookie),
-            web_sessions.c.seen_at > now - self._idle,
-            web_sessions.c.started_at > now - self._longest,
-        )
         with self._records.read() as connection:
-            row = connection.execute(sa.select(web_sessions).where(alive)).first()
-        if row is None:
+            found = sessions.session(connection, cookie, alive(self._settings, now))
+        if found is None:
             return RowSession({}, None)
-        session = RowSession(json.loads(row.data), cookie)
-        session.modified = now - row.seen_at > SEEN_EVERY
+        data, seen_at = found
+        session = RowSession(json.loads(data), cookie)
+        session.modified = now - seen_at > SEEN_EVERY
         return session
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
@@ -101,27 +88,19 @@ class RowSessions(SessionInterface):
         if session.cookie is None:
             return
         with self._records.write() as tx:
-            tx.execute(web_sessions.delete().where(web_sessions.c.id == digest(session.cookie)))
+            sessions.end_session(tx, session.cookie)
         response.delete_cookie(self.cookie_name, secure=self._secure, httponly=True, samesite="Lax", path="/")
 
     def _keep(self, session: RowSession, response: Response) -> None:
-        now = datetime.now(UTC)
-        values = {
-            "data": json.dumps(dict(session)),
-            "tid": session["tid"],
-            "oid": session["oid"],
-            "seen_at": now,
-        }
-        old = session.cookie
+        now, data, old = datetime.now(UTC), json.dumps(dict(session)), session.cookie
         with self._records.write() as tx:
             if old is not None and not session.renew:
-                # Never an insert: who was signed out meanwhile, in another tab or by an administrator, stays it.
-                tx.execute(web_sessions.update().where(web_sessions.c.id == digest(old)).values(values))
+                sessions.update_session(tx, old, data, now=now)
                 return
             if old is not None:
-                tx.execute(web_sessions.delete().where(web_sessions.c.id == digest(old)))
+                sessions.end_session(tx, old)
             fresh = secrets.token_urlsafe(32)  # no dot in it: that is how a visitor's cookie is told apart
-            tx.execute(web_sessions.insert().values(id=digest(fresh), started_at=now, **values))
+            sessions.start_session(tx, fresh, data, tid=session["tid"], oid=session["oid"], now=now)
         self._set(response, fresh)
 
     def _set(self, response: Response, cookie: str) -> None:

@@ -14,13 +14,12 @@ from integration.deployment import Deployment
 from integration.elevation import Elevation, State
 from integration.entra.errors import EntraError, Unsealable
 from integration.entra.sign_in import SignedIn
-from integration.records import elevations, people
-from integration.records.tables import sign_in_flows
+from integration.records import elevations, people, sessions
 from webhooks import current, linking
 from webhooks.claims import is_address_of, not_theirs
 from webhooks.people import Viewer, viewer
 from webhooks.problems import page as problem_page
-from webhooks.sessions import RowSession, digest, purge
+from webhooks.sessions import RowSession, alive
 
 blueprint = Blueprint("sign_in", __name__)
 FLOW_LIFE = timedelta(minutes=10)
@@ -43,17 +42,12 @@ def start() -> AnyResponse:
     # Where it is sent it counts (_remember); that Microsoft asks anew does not depend on it.
     flow.pop("max_age", None)
     state, browser, now = str(flow["state"]), secrets.token_urlsafe(32), datetime.now(UTC)
-    sealed = deployment.sealer.seal(json.dumps(flow).encode(), tid="flow", oid=digest(state), version=1)
+    sealed = deployment.sealer.seal(json.dumps(flow).encode(), tid="flow", oid=sessions.digest(state), version=1)
     wanted = request.form.get("back_to", "")
     back_to = wanted if OUR_PAGES.fullmatch(wanted) else "/"
     with deployment.records.write() as tx:
-        tx.execute(sign_in_flows.delete().where(sign_in_flows.c.expires_at < now))
-        purge(tx, deployment.settings, now)
-        tx.execute(
-            sign_in_flows.insert().values(
-                id=digest(state), sealed=sealed, browser=digest(browser), back_to=back_to, expires_at=now + FLOW_LIFE
-            )
-        )
+        sessions.purge(tx, alive(deployment.settings, now), now=now)
+        sessions.start_flow(tx, state, browser, sealed=sealed, back_to=back_to, expires_at=now + FLOW_LIFE)
     response = make_response(render_template("to_microsoft.html", url=url))
     response.headers["Referrer-Policy"] = "no-referrer"
     secure = deployment.settings.public_url.startswith("https://")
@@ -107,20 +101,15 @@ def sign_out() -> AnyResponse:
 def _take_flow(deployment: Deployment, state: str) -> tuple[Mapping[str, object], str] | None:
     """The flow of this state and this browser. It is deleted before it is redeemed: a code can be tried once."""
     browser = request.cookies.get(FLOW_COOKIE, "")
-    mine = sa.and_(
-        sign_in_flows.c.id == digest(state),
-        sign_in_flows.c.browser == digest(browser),
-        sign_in_flows.c.expires_at > datetime.now(UTC),
-    )
     with deployment.records.write() as tx:
-        row = tx.execute(sign_in_flows.delete().where(mine).returning(*sign_in_flows.c)).first()
-    if row is None:
+        flow = sessions.take_flow(tx, state, browser, now=datetime.now(UTC))
+    if flow is None:
         return None
     try:
-        opened = deployment.sealer.open(row.sealed, tid="flow", oid=row.id, version=1)
+        opened = deployment.sealer.open(flow.sealed, tid="flow", oid=flow.id, version=1)
     except Unsealable:
         return None  # the key was changed while they were at Microsoft: as good as no flow
-    return json.loads(opened), row.back_to
+    return json.loads(opened), flow.back_to
 
 
 def _remember(who: SignedIn) -> None:

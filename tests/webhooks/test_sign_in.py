@@ -168,7 +168,7 @@ def test_a_page_that_was_loading_while_its_session_was_ended_does_not_bring_it_b
 ) -> None:
     """Threat 12: signed out in another tab, or by an administrator, in the middle of a call."""
     it = browser("technician")
-    loading = app.view_functions["mine.overview"]
+    loading = app.view_functions["mine.show"]
 
     def ended_meanwhile() -> str:
         with deployment.records.write() as tx:
@@ -176,9 +176,9 @@ def test_a_page_that_was_loading_while_its_session_was_ended_does_not_bring_it_b
         page: str = loading()
         return page
 
-    app.view_functions["mine.overview"] = ended_meanwhile
+    app.view_functions["mine.show"] = ended_meanwhile
     assert it.get("/").status_code == 200
-    app.view_functions["mine.overview"] = loading
+    app.view_functions["mine.show"] = loading
     assert it.get("/").status_code == 401
 
 

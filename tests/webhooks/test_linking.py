@@ -165,6 +165,28 @@ def test_a_live_link_is_not_replaced_on_an_old_sign_in(
     assert linked(deployment) == {"technician": practice.people["technician2"]["oid"]}
 
 
+def test_a_sign_in_by_somebody_else_on_the_way_to_the_button_moves_no_link(
+    browser: Open, desk: Desk, practice: Practice, deployment: Deployment
+) -> None:
+    """Threat 19: whoever answers gets their own session and their own row, and the ticket is not theirs."""
+    it, _ = taken_over(desk, practice, IN_THE_WAY[0])
+    place = f"/link/practice/{it.ticket}"
+    browser_of_both = browser("technician2")
+    seen = agreed(browser_of_both.get(place).text)
+    with deployment.records.read() as connection:
+        before = list(connection.execute(sa.select(token_caches).order_by(token_caches.c.oid)))
+    links = rows(deployment)["links"]
+    microsoft = onward(browser_of_both.press("/sign-in", page=place, back_to=place, fresh="1"))
+    browser_of_both.get(browser_of_both.at_microsoft(microsoft, "auditor"))
+    assert browser_of_both.get(place).status_code == 403
+    assert browser_of_both.press(place, agreed=seen).status_code == 403
+    assert rows(deployment)["links"] == links
+    others = token_caches.c.oid != practice.people["auditor"]["oid"]
+    with deployment.records.read() as connection:
+        after = list(connection.execute(sa.select(token_caches).where(others).order_by(token_caches.c.oid)))
+    assert after == before
+
+
 def test_a_sign_in_that_microsoft_remembers_from_the_morning_is_an_old_one(
     browser: Open, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,8 +25,19 @@ class Link:
     suspended_at: datetime | None
 
 
+_LINK = sa.select(links).where(
+    links.c.connection == sa.bindparam("desk"), links.c.account == sa.bindparam("of_account")
+)
+_ANSWER = sa.select(tenant_answers.c.answer).where(
+    tenant_answers.c.key == sa.bindparam("name"), tenant_answers.c.read_at > sa.bindparam("newer_than")
+)
+_CACHE = sa.select(token_caches).where(
+    token_caches.c.tid == sa.bindparam("of_tid"), token_caches.c.oid == sa.bindparam("of_oid")
+)
+
+
 def link_of(connection: sa.Connection, desk: str, account: str) -> Link | None:
-    row = connection.execute(sa.select(links).where(links.c.connection == desk, links.c.account == account)).first()
+    row = connection.execute(_LINK, {"desk": desk, "of_account": account}).first()
     return None if row is None else Link(**row._mapping)
 
 
@@ -74,8 +85,7 @@ def suspend_link(tx: sa.Connection, link: Link, *, now: datetime) -> None:
 
 
 def answer(connection: sa.Connection, key: str, *, newer_than: datetime) -> str | None:
-    query = sa.select(tenant_answers.c.answer).where(tenant_answers.c.key == key, tenant_answers.c.read_at > newer_than)
-    return connection.execute(query).scalar()
+    return connection.execute(_ANSWER, {"name": key, "newer_than": newer_than}).scalar()
 
 
 def keep_answer(tx: sa.Connection, key: str, text: str, *, now: datetime) -> None:
@@ -99,7 +109,7 @@ class TokenRows:
 
     def read(self, tid: str, oid: str) -> TokenRow | None:
         with self._records.read() as connection:
-            row = connection.execute(sa.select(token_caches).where(_of(tid, oid))).first()
+            row = connection.execute(_CACHE, {"of_tid": tid, "of_oid": oid}).first()
         return None if row is None else TokenRow(row.sealed, row.version, row.home_account_id)
 
     def lease(self, tid: str, oid: str, *, holder: str, until: datetime, now: datetime) -> bool:

@@ -206,7 +206,7 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
 def _adopt(run: Run, it: Activation, target: Target, error: RoleAssignmentExists) -> Iterable[Due]:
     """The role is active already: by an answer of ours that got lost, or by the technician's own hand."""
     request = _own_request(run, it, target, since=run.now - PATIENCE)
-    active = run.deployment.tenant.active(it.tid, it.oid, run.now, target)
+    active = _shown(run, it, target)
     if active is None:
         # It was active a moment ago and is not shown any more, or not yet: Entra needs a while to agree with itself.
         if run.now - it.created_at > AGREEMENT:
@@ -220,7 +220,7 @@ def _adopt(run: Run, it: Activation, target: Target, error: RoleAssignmentExists
 def _see_asked(run: Run, it: Activation, request: Request, target: Target) -> Iterable[Due]:
     """The first look right after asking. However it comes out, what was asked is written down."""
     try:
-        active = run.deployment.tenant.active(it.tid, it.oid, run.now, target)
+        active = _shown(run, it, target)
     except EntraError:
         active = None
     if active is not None and _is_it(it, active):
@@ -236,13 +236,17 @@ def _record_asked(changed: Change, it: Activation, request: Request) -> None:
     changed.record(Kind.ACTIVATION_ASKED, activation=it.id, facts=facts)
 
 
+def _shown(run: Run, it: Activation, target: Target) -> Active | None:
+    return run.deployment.tenant.active(it.tid, it.oid, run.now, target, schedule_id=it.schedule_id)
+
+
 def _is_it(it: Activation, active: Active) -> bool:
     """Whether this is what we asked for, and not what was there before and is still shown for a while."""
     return not it.schedule_id or not active.schedule_id or it.schedule_id == active.schedule_id
 
 
 def _see(run: Run, it: Activation, target: Target) -> Iterable[Due]:
-    active = run.deployment.tenant.active(it.tid, it.oid, run.now, target)
+    active = _shown(run, it, target)
     if active is not None and _is_it(it, active):
         return _seen(run, it, active)
     if it.attempts > 1 and it.request_id is not None:
@@ -385,7 +389,7 @@ def still_there(run: Run, it: Activation) -> list[Due]:
 
 def _is_there(run: Run, it: Activation) -> bool:
     """Whether this very activation is still there; one that the technician made after it is none of ours."""
-    there = run.deployment.tenant.active(it.tid, it.oid, run.now, Target.from_key(it.target))
+    there = _shown(run, it, Target.from_key(it.target))
     return there is not None and _is_it(it, there)
 
 

@@ -199,8 +199,11 @@ class Roles:
                 best = created, row
         return _request(best[1], changes=False) if best else None
 
-    def active(self, token: str, target: Target) -> Active | None:
-        """The instance of `target` that is there now; one that was activated rather than a standing one."""
+    def active(self, token: str, target: Target, *, schedule_id: str | None = None) -> Active | None:
+        """The instance of `target` that is there now.
+
+        That of `schedule_id` rather than an older one that is still shown, one that was activated rather than a standing one.
+        """
         rows = [
             Active(
                 schedule_id=_text(row, "roleAssignmentScheduleId"),
@@ -211,7 +214,7 @@ class Roles:
             for row in self._graph.items(f"{_BASE}/roleAssignmentScheduleInstances{_MINE}", token)
             if _is_for(row, target)
         ]
-        return next((row for row in rows if row.activated), rows[0] if rows else None)
+        return max(rows, key=lambda row: (row.schedule_id == schedule_id, row.activated), default=None)
 
 
 def _text(row: Mapping[str, Any], key: str) -> str:

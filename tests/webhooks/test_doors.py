@@ -321,6 +321,36 @@ def test_hostile_text_adds_no_element_to_any_page(
         assert pages(payload) == plain, payload
 
 
+def test_hostile_text_in_a_link_adds_no_element_to_any_page(
+    browser: Open, deployment: Deployment, practice: Practice
+) -> None:
+    """Threat 30: names and addresses of links come from the helpdesk and the directory."""
+    from datetime import UTC, datetime
+
+    from integration.records import people
+    from integration.records.people import Link
+    from integration.records.tables import links
+
+    technician, other = browser("technician"), browser("technician2")
+    ticket = practice.new_ticket()
+    practice.assign(ticket)
+    tid, oid = practice.facts["tenant_id"], practice.people["technician2"]["oid"]
+    with deployment.records.write() as tx:
+        people.make_link(tx, Link("practice", "technician", tid, oid, "x", "x", datetime.now(UTC), None))
+
+    def pages(text: str) -> list[list[tuple[str, tuple[str, ...]]]]:
+        with deployment.records.write() as tx:
+            tx.execute(links.update().values(technician=text, address=text))
+        shown = (technician.get(f"/link/practice/{ticket}"), other.get("/"))
+        assert "This link ends" in shown[0].text
+        assert "Unlink" in shown[1].text
+        return [elements(page.text) for page in shown]
+
+    plain = pages("x")
+    for payload in PAYLOADS:
+        assert pages(payload) == plain, payload
+
+
 def test_a_ticket_that_changed_since_the_page_was_drawn_is_shown_again(browser: Open, practice: Practice) -> None:
     """Nobody gets a role that they did not see: the form carries back what was shown."""
     ticket = practice.new_ticket()

@@ -94,8 +94,13 @@ def callback() -> AnyResponse:
 
 @blueprint.post("/sign-out")
 def sign_out() -> AnyResponse:
+    """End our session. That with Microsoft is another one, and on a shared desk it has to end as well."""
     session.clear()
-    return make_response(render_template("signed_out.html"))
+    try:
+        microsoft = current.deployment().tenant.sign_out_url()
+    except EntraError:
+        microsoft = None
+    return make_response(render_template("signed_out.html", microsoft=microsoft))
 
 
 def _take_flow(deployment: Deployment, state: str) -> tuple[Mapping[str, object], str] | None:

@@ -134,7 +134,9 @@ def test_a_cookie_is_worth_nothing_after_sign_out(browser: Open, app: Flask, pra
     it = browser("technician")
     stolen = it.cookie
     assert stolen is not None
-    assert it.press("/sign-out").status_code == 200
+    left = it.press("/sign-out")
+    assert left.status_code == 200
+    assert '/oauth2/v2.0/logout">sign out there too' in left.text
     thief = Browser(app.test_client(), practice)
     thief.client.set_cookie("te", stolen)
     assert thief.get("/").status_code == 401

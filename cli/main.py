@@ -9,6 +9,7 @@ from cli.doctor import doctor
 from cli.export import export
 from cli.journal import journal
 from cli.keys import keys
+from cli.links import links
 from cli.rules import rules
 from cli.run import init, run
 from integration.settings import SettingsInvalid
@@ -20,7 +21,7 @@ def commands() -> None:
     """The smallest Entra role for the ticket a technician just picked."""
 
 
-for command in (run, init, demo, doctor, keys, rules, journal, export):
+for command in (run, init, demo, doctor, keys, links, rules, journal, export):
     commands.add_command(command)
 
 

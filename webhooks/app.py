@@ -4,6 +4,7 @@ import logging
 import secrets
 import sys
 import time
+from datetime import datetime
 
 from flask import Flask, Response, g, request
 from flask_bootstrap import Bootstrap5
@@ -12,7 +13,20 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from integration import settings
 from integration.deployment import Deployment
-from webhooks import deliveries, elevate, guards, health, logs, metrics, problems, review, sign_in
+from webhooks import (
+    deliveries,
+    elevate,
+    guards,
+    health,
+    linking,
+    live,
+    logs,
+    metrics,
+    mine,
+    problems,
+    review,
+    sign_in,
+)
 from webhooks.people import viewer
 from webhooks.sessions import RowSessions
 from workers.app import configure
@@ -46,7 +60,7 @@ def create_app(deployment: Deployment | None = None) -> Flask:
     csrf = CSRFProtect(app)
     csrf.exempt(deliveries.blueprint)
     deliveries.install(app, deployment)
-    for blueprint in (elevate, health, metrics, review, sign_in):
+    for blueprint in (elevate, health, linking, live, metrics, mine, review, sign_in):
         app.register_blueprint(blueprint.blueprint)
     guards.limit_sign_in(app, deployment)
     problems.install(app)
@@ -80,9 +94,6 @@ def _log_calls(app: Flask) -> None:
 def _dress(app: Flask, deployment: Deployment) -> None:
     """What every page knows, and the headers that every answer carries."""
     https = deployment.settings.public_url.startswith("https://")
-    authority = "/".join(deployment.settings.entra.authority.split("/")[:3])
-    if deployment.settings.practice:
-        authority += " http://localhost:*"  # the practice tenant's sign-in page is plain http: no browser knows its CA
 
     @app.context_processor
     def everywhere() -> dict[str, object]:
@@ -96,16 +107,23 @@ def _dress(app: Flask, deployment: Deployment) -> None:
         }
 
     @app.template_filter("when")
-    def when(at: object) -> str:
-        return f"{at.astimezone(deployment.settings.zone):%Y-%m-%d %H:%M:%S %Z}" if at else ""  # type: ignore[attr-defined]
+    def when(at: datetime | None) -> str:
+        return f"{at.astimezone(deployment.settings.zone):%Y-%m-%d %H:%M:%S %Z}" if at else ""
+
+    @app.template_filter("same_day")
+    def same_day(at: datetime | None, as_: datetime) -> str:
+        """The time alone where it is of the day that the row already names."""
+        if at is None:
+            return ""
+        here, there = (moment.astimezone(deployment.settings.zone) for moment in (at, as_))
+        return f"{here:%H:%M:%S}" if here.date() == there.date() else when(at)
 
     @app.after_request
     def headers(response: Response) -> Response:
         nonce = getattr(g, "nonce", "none")
         response.headers["Content-Security-Policy"] = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "
-            f"font-src 'self'; connect-src 'self'; form-action 'self' {authority}; base-uri 'none'; "
-            "frame-ancestors 'none'"
+            "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         )
         response.headers.setdefault("Referrer-Policy", "same-origin")
         response.headers["X-Content-Type-Options"] = "nosniff"

@@ -1,8 +1,9 @@
 """/healthz: this process answers. /readyz: so does its database."""
 
 import sqlalchemy as sa
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 
+from webhooks import current
 from webhooks.problems import problem
 
 blueprint = Blueprint("health", __name__)
@@ -16,7 +17,7 @@ def alive() -> Response:
 @blueprint.get("/readyz")
 def ready() -> Response:
     try:
-        with current_app.config["DEPLOYMENT"].records.read() as connection:
+        with current.deployment().records.read() as connection:
             connection.execute(sa.select(1))
     except sa.exc.SQLAlchemyError:
         return problem(503, "The database does not answer.")

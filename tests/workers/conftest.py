@@ -31,7 +31,14 @@ def judged(request: pytest.FixtureRequest) -> Iterator[None]:
     found = [it for it in complaints(desk, practice) if not UNWRITTEN.search(it)]
     if "clocks_apart" in request.fixturenames:
         found = [it for it in found if it.startswith(BY_THE_JOURNAL_ALONE)]
+    if "at_the_portal" in request.fixturenames:
+        found = [it for it in found if not it.startswith("5:")]
     assert found == []
+
+
+@pytest.fixture
+def at_the_portal() -> None:
+    """The technician gave a role back by hand, with the same app and so with a request like ours."""
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from integration import rules
 from integration.deployment import Deployment
 from integration.elevation import Activation, ActivationState, EndReason, State, move
-from integration.records import comments, deliveries, elevations
+from integration.journal import Kind
+from integration.records import comments, deliveries, elevations, journal
 from integration.records.tables import activations
 from integration.targets import Target, TargetKind
 from integration.tickets import HelpdeskUnavailable, TicketEvent
@@ -64,6 +65,8 @@ def press(desk: Desk, ticket: str) -> None:
     clicked = replace(it, acted_at=desk.now(), clicked=True)
     with desk.deployment.records.write() as tx:
         elevations.save_elevation(tx, move(clicked, State.REQUESTED, due_at=desk.now()))
+        facts = {"ticket": f"{it.connection}/{it.ticket}"}
+        journal.append(tx, Kind.PICK_PLANNED, now=desk.now(), cause="click", elevation=it.id, facts=facts)
     desk.sweep()
 
 
@@ -71,6 +74,7 @@ def said(practice: Practice, ticket: str, words: str) -> int:
     return sum(words in note for note in practice.notes(ticket))
 
 
+@pytest.mark.usefixtures("at_the_portal")
 def test_a_role_that_was_ended_in_the_portal_is_not_joined_but_asked_for_again(desk: Desk, practice: Practice) -> None:
     desk.link()
     first = pick(desk, practice)
@@ -117,6 +121,7 @@ def test_a_rule_that_asks_for_a_click_since_the_pick_gets_one(desk: Desk, practi
     waiting = replace(desk.only(ticket), acted_at=desk.now())
     with desk.deployment.records.write() as tx:
         elevations.save_elevation(tx, move(waiting, State.REQUESTED, due_at=desk.now()))
+        journal.append(tx, Kind.SIGNIN_DONE, now=desk.now(), cause="click", elevation=waiting.id)
     desk.sweep()
 
     assert desk.only(ticket).state is State.OFFERED
@@ -270,6 +275,7 @@ def test_a_second_sign_in_that_is_needed_is_said_again(desk: Desk, practice: Pra
     waiting = replace(desk.only(ticket), acted_at=desk.now())
     with desk.deployment.records.write() as tx:
         elevations.save_elevation(tx, move(waiting, State.REQUESTED, due_at=desk.now()))
+        journal.append(tx, Kind.SIGNIN_DONE, now=desk.now(), cause="click", elevation=waiting.id)
     desk.sweep()
 
     assert desk.only(ticket).state is State.SIGN_IN_NEEDED

@@ -49,14 +49,18 @@ KINDS = frozenset(
         "session.signed_out",
         "privacy.erased",
         "log.continued",
+        "log.accepted",
         "checkpoint.signed",
     }
 )
+# What gives somebody something: after a break it may not stand before the entry in which somebody accepts the break.
+STARTS = frozenset({"pick.planned", "pick.offered", "activation.intended", "activation.joined", "link.made"})
 _KEYS = {"v", "log", "seq", "at", "kind", "elevation", "activation", "cause", "facts", "private", "prev"}
 _LARGEST = 2**53 - 1
 _LOG = re.compile(r"te-[0-9a-f]{16}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_CAUSE = re.compile(r"delivery:[!-~]{1,128}|click|sweep|tenant|admin|cli")
 _ANCHOR = re.compile(r"([1-9][0-9]{0,15}):([0-9a-f]{32,64})")
 _WITNESS = re.compile(r"\bJournal\s+([1-9][0-9]{0,15})" + r"\s+([0-9a-f]{8})" * 4 + r"\b")
 _NOTE = re.compile(
@@ -91,6 +95,7 @@ class Report:
     last_seq: int = 0
     gaps: list[tuple[int, int]] = field(default_factory=list)
     breaks: list[Problem] = field(default_factory=list)
+    anchored_lines: int = 0  # how many of the first entries the newest anchor met vouches for
     anchors_met: list[tuple[int, str]] = field(default_factory=list)
     anchors_missed: list[tuple[int, str]] = field(default_factory=list)
     anchors_beyond: list[tuple[int, str]] = field(default_factory=list)
@@ -185,12 +190,13 @@ class _Chain:
     def __init__(self, report: Report, keep: set[int]) -> None:
         self.report = report
         self.keep = keep
-        self.kept: dict[int, set[str]] = {}
+        self.kept: dict[int, dict[str, int]] = {}  # of each number, the hashes it has and on which line
         self.logs: list[str] = []
         self.last = 0  # the last entry that can be believed
         self.skipped = 0  # lines after it that cannot
         self.heads: set[str] | None = None  # what `prev` of the next may be; None: nothing to compare with
         self.at = ""
+        self.held = False  # in a log that goes on from a broken one, before somebody accepted that
 
     def take(self, line: bytes) -> None:
         self.report.entries += 1
@@ -208,7 +214,7 @@ class _Chain:
         self._place(entry, expected)
         self.last, self.skipped, self.heads, self.at = entry["seq"], 0, {computed}, entry["at"]
         if self.last in self.keep:
-            self.kept.setdefault(self.last, set()).add(computed)
+            self.kept.setdefault(self.last, {})[computed] = self.report.entries
         self.report.first_at = self.report.first_at or self.at
         self.report.last_at = self.at
         _open(self.report, entry, private)
@@ -218,7 +224,10 @@ class _Chain:
         if not self.logs or log != self.logs[-1]:
             if self.logs:
                 self._continue(entry)
-                expected, self.last, self.skipped = 1, 0, 0
+                expected, self.last, self.skipped, self.at = 1, 0, 0, ""
+            elif seq == 1 and entry["kind"] == "log.continued":
+                self._break(1, "It goes on from a log that this export does not have.")
+            self.held = seq == 1 and entry["kind"] == "log.continued"
             self.logs.append(log)
             if not self.skipped:
                 self.heads = {genesis(log)}
@@ -237,6 +246,11 @@ class _Chain:
             self._break(seq, "Its time is before the time of the entry before it.")
         if entry["kind"] not in KINDS:
             self._break(seq, "Its kind is not one that this verifier knows.")
+        if not _CAUSE.fullmatch(entry["cause"]):
+            self._break(seq, "Its cause is not one that this verifier knows.")
+        self.held = self.held and entry["kind"] != "log.accepted"
+        if self.held and entry["kind"] in STARTS:
+            self._break(seq, "It starts something although nobody had accepted yet that the log before was broken.")
 
     def _continue(self, entry: dict[str, Any]) -> None:
         """Another log's first entry: it must say which log it goes on from."""
@@ -244,7 +258,9 @@ class _Chain:
         named = entry["kind"] == "log.continued" and facts.get("old_log") == self.logs[-1] and entry["seq"] == 1
         if not named:
             self._break(entry["seq"], "It belongs to another log, and does not say that it goes on from this one.")
-        elif facts.get("old_seq") != self.last + self.skipped or facts.get("old_hash") not in (self.heads or set()):
+        elif facts.get("old_seq") != self.last + self.skipped or (
+            self.heads is not None and facts.get("old_hash") not in self.heads
+        ):
             self._break(1, "It goes on from another end of the log before it than the one that stands here.")
 
     def _break(self, seq: int, text: str) -> None:
@@ -336,8 +352,9 @@ def _meet(report: Report, chain: _Chain, seq: int, head: str) -> None:
     if seq > chain.last + chain.skipped and seq not in chain.kept:
         report.anchors_beyond.append((seq, head))
         return
-    met = any(digest.startswith(head) for digest in chain.kept.get(seq, ()))
+    met = [line for digest, line in chain.kept.get(seq, {}).items() if digest.startswith(head)]
     (report.anchors_met if met else report.anchors_missed).append((seq, head))
+    report.anchored_lines = max([report.anchored_lines, *met])
 
 
 @dataclass(frozen=True)
@@ -427,7 +444,10 @@ def _say_what_was_not_checked(report: Report, anchored: bool) -> None:
     newest = max((seq for seq, _ in report.anchors_met), default=0)
     if not anchored:
         say("Whether the whole was rewritten, or its end cut off: no anchor, comment or checkpoint was given.")
-    elif newest < report.last_seq:
+    elif len(report.logs) > 1 and report.anchored_lines < report.entries:
+        left = report.entries - report.anchored_lines
+        say(f"The last {left} entries against a rewrite: they are newer than the newest anchor met.")
+    elif len(report.logs) == 1 and newest < report.last_seq:
         say(f"Entries {newest + 1} to {report.last_seq} against a rewrite: they are newer than the newest anchor met.")
     if report.private_closed:
         say(f"{report.private_closed} private values that were erased or withheld.")

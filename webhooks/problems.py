@@ -8,6 +8,8 @@ from flask_wtf.csrf import CSRFError
 from ulid import ULID
 from werkzeug.exceptions import HTTPException
 
+from integration.journal import StartsStopped
+
 log = logging.getLogger(__name__)
 MACHINES = ("/webhooks/", "/healthz", "/readyz", "/metrics")
 
@@ -57,6 +59,12 @@ def install(app: Flask) -> None:
             "The page you pressed a button on was opened before you signed in, or too long ago. Nothing was changed.",
             next_step="Go back, reload the page and press the button again.",
         )
+
+    @app.errorhandler(StartsStopped)
+    def nothing_starts(error: StartsStopped) -> Response:
+        if request.path.startswith(MACHINES):
+            return problem(503, str(error))
+        return page(503, "No role can be started now", str(error))
 
     @app.errorhandler(HTTPException)
     def known(error: HTTPException) -> Response:

@@ -61,7 +61,7 @@ def _after_fork(**_: Any) -> None:
 
 @app.task(name="advance")  # type: ignore[untyped-decorator]
 def advance(what: str, row_id: str) -> None:
-    go(Run(deployment(), cause="queue"), Due(What(what), row_id), STEPS)
+    go(Run(deployment(), cause="sweep"), Due(What(what), row_id), STEPS)
 
 
 @app.task(name="sweep")  # type: ignore[untyped-decorator]
@@ -86,7 +86,7 @@ def work_deliveries() -> None:
     stop = datetime.now(UTC) + SHARE  # the sweep goes on with the rest
     only = {What.DELIVERY: schedule.TABLES[What.DELIVERY]}
     while (now := datetime.now(UTC)) < stop and (found := schedule.due(deployment(), now=now, tables=only, at_most=1)):
-        go(Run(deployment(), cause="queue"), found[0], STEPS)
+        go(Run(deployment(), cause="sweep"), found[0], STEPS)
 
 
 def wake_deliveries() -> None:

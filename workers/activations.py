@@ -34,7 +34,7 @@ from integration.entra.errors import (
     TooEarlyToGiveBack,
 )
 from integration.entra.roles import Active, Request, RequestKind
-from integration.journal import Kind
+from integration.journal import Kind, StartsStopped
 from integration.records import comments, elevations, journal, people
 from integration.records.elevations import Overtaken
 from integration.targets import Target
@@ -106,8 +106,11 @@ def _ask(run: Run, it: Activation) -> Iterable[Due]:
     if request is None:
         with run.deployment.records.read() as connection:
             needed = bool(elevations.holders(connection, it.id))
+            recorded = journal.standing(connection) is journal.Standing.WHOLE
         if not needed:
-            return _not_needed(run, it)
+            return _never_asked(run, it, "Nobody needed it any more before it was asked for.", code="not_needed")
+        if not recorded:
+            return _never_asked(run, it, str(StartsStopped()), code="journal_broken")
         if it.due_at is None or it.due_at - run.now < ROOM:
             # Our lease is nearly over: whoever takes the row next would not see what we are about to ask.
             raise EntraUnavailable("There was no time left to ask.")
@@ -121,11 +124,11 @@ def _ask(run: Run, it: Activation) -> Iterable[Due]:
     return _asked(run, it, request)
 
 
-def _not_needed(run: Run, it: Activation) -> list[Due]:
-    """Everybody let go before the tenant was asked. It may have been asked in a try whose answer never came."""
+def _never_asked(run: Run, it: Activation, why: str, *, code: str) -> list[Due]:
+    """It may not be asked for any more. It may have been asked in a try whose answer never came."""
     if 1 < it.attempts < SURELY_ASKED:
         return _later(run, it, _pause(it))
-    return fail(run, it, "Nobody needed it any more before it was asked for.", code="not_needed")
+    return fail(run, it, why, code=code)
 
 
 def _own_request(run: Run, it: Activation, target: Target, *, since: datetime) -> Request | None:

@@ -11,7 +11,7 @@ from ulid import ULID
 from integration import comments as words
 from integration.comments import Step
 from integration.elevation import PATIENCE, PICK_FRESHNESS, Elevation, EndReason, State, backoff
-from integration.journal import Kind
+from integration.journal import Kind, StartsStopped
 from integration.records import comments, deliveries, elevations, journal, people
 from integration.records.deliveries import Delivery
 from integration.records.elevations import Overtaken
@@ -126,6 +126,9 @@ def _open(run: Run, ticket: Ticket, found: Rule | Refusal) -> list[Due]:
     except sa.exc.IntegrityError:
         log.info("pick_seen_before", extra={"ticket": ticket.number})
         return []
+    except StartsStopped as error:
+        refusal = Refusal(rule=it.rule, code=RefusalCode.JOURNAL_BROKEN, reason=str(error), analysis=())
+        return _open(run, ticket, refusal)
 
 
 def _first_state(run: Run, ticket: Ticket, rule: Rule) -> State:

@@ -22,7 +22,7 @@ from integration.elevation import (
     move,
 )
 from integration.entra.errors import EntraError, EntraUnavailable, SignInNeeded
-from integration.journal import Kind
+from integration.journal import Kind, StartsStopped
 from integration.records import elevations, journal, people
 from integration.records.elevations import Overtaken
 from integration.rules import Plan, Refusal, RefusalCode, analysis_to_json
@@ -51,6 +51,8 @@ def step(run: Run, elevation_id: str) -> Iterable[Due]:
     except Overtaken:
         log.info("elevation_overtaken", extra={"elevation": it.id})
         return []
+    except StartsStopped as error:
+        return _end_badly(run, it, State.FAILED, str(error), code=RefusalCode.JOURNAL_BROKEN)
 
 
 def _start(run: Run, it: Elevation) -> Iterable[Due]:

@@ -196,6 +196,7 @@ class _Chain:
         self.skipped = 0  # lines after it that cannot
         self.heads: set[str] | None = None  # what `prev` of the next may be; None: nothing to compare with
         self.at = ""
+        self.notes: list[str] = []  # of each checkpoint that the journal says was signed, the hash of its file
         self.held = False  # in a log that goes on from a broken one, before somebody accepted that
 
     def take(self, line: bytes) -> None:
@@ -217,6 +218,8 @@ class _Chain:
             self.kept.setdefault(self.last, {})[computed] = self.report.entries
         self.report.first_at = self.report.first_at or self.at
         self.report.last_at = self.at
+        if entry["kind"] == "checkpoint.signed" and isinstance(entry["facts"].get("digest"), str):
+            self.notes.append(entry["facts"]["digest"])
         _open(self.report, entry, private)
 
     def _place(self, entry: dict[str, Any], expected: int) -> None:
@@ -380,7 +383,16 @@ def _read_note(raw: bytes) -> _Note:
     return _Note(log, int(seq), head, previous, text, signatures, hashlib.sha256(raw).hexdigest())
 
 
+def read_checkpoint(raw: bytes) -> tuple[str, int, str]:
+    """The log, number and hash that a checkpoint names, its signature unchecked. Raises Unreadable."""
+    note = _read_note(raw)
+    return note.log, note.seq, note.hash
+
+
 def _check_notes(report: Report, chain: _Chain, notes: list[_Note], key: bytes | None) -> None:
+    missing = len(set(chain.notes) - {n.digest for n in notes})
+    if missing:
+        report.not_checked.append(f"{missing} checkpoints that the journal names and that were not given.")
     before: _Note | None = None
     for n in notes:
         if chain.logs and n.log not in chain.logs:
@@ -489,6 +501,7 @@ def verify_files(
     *,
     anchors: Sequence[str] = (),
     checkpoints: Sequence[str] = (),
+    checkpoint_dir: str | None = None,
     comments: Sequence[str] = (),
     public_key: str | None = None,
 ) -> Report:
@@ -498,6 +511,8 @@ def verify_files(
         known += read_comments(Path(name).read_text("utf-8", "replace"))
     notes = [Path(name).read_bytes() for name in checkpoints]
     key = None if public_key is None else read_key(Path(public_key).read_bytes())
+    if checkpoint_dir is not None:
+        notes += [found.read_bytes() for found in sorted(Path(checkpoint_dir).glob("[0-9]*.txt"))]
     with Path(export).open("rb") as lines:
         return verify(lines, known, notes, key)
 
@@ -533,12 +548,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("export")
     parser.add_argument("--anchor", action="append", default=[], metavar="SEQ:HEAD")
     parser.add_argument("--checkpoint", action="append", default=[], metavar="FILE")
+    parser.add_argument("--checkpoints", metavar="DIR")
     parser.add_argument("--comments", action="append", default=[], metavar="FILE")
     parser.add_argument("--public-key", metavar="FILE")
     a = parser.parse_args(argv)
     try:
         report = verify_files(
-            a.export, anchors=a.anchor, checkpoints=a.checkpoint, comments=a.comments, public_key=a.public_key
+            a.export,
+            anchors=a.anchor,
+            checkpoints=a.checkpoint,
+            checkpoint_dir=a.checkpoints,
+            comments=a.comments,
+            public_key=a.public_key,
         )
     except (Unreadable, OSError) as e:
         sys.stderr.write(f"{e}\n")

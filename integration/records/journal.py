@@ -50,7 +50,7 @@ def append(
 
     Where the last entry was changed, what gives a role back or says that one is gone goes on in a new log.
     """
-    end = _end(tx)
+    end = lock_end(tx)
     if kind in chain.STARTS and end.standing is not Standing.WHOLE:
         log.critical("journal_broken", extra={"place": end.place})
         raise chain.StartsStopped
@@ -73,7 +73,7 @@ def append(
 
 
 @dataclass(frozen=True)
-class _End:
+class End:
     """Where the next entry goes. `tail` is None where the last one was changed, `row` where there is none."""
 
     standing: Standing
@@ -82,7 +82,7 @@ class _End:
     row: sa.Row[Any] | None
 
 
-def _end(tx: sa.Connection) -> _End:
+def lock_end(tx: sa.Connection) -> End:
     """The journal's end, and nobody else's until `tx` ends."""
     if tx.dialect.name == "postgresql":
         # Its own statement, under READ COMMITTED: the tail below is then read after the lock was got.
@@ -90,19 +90,19 @@ def _end(tx: sa.Connection) -> _End:
     return _look(tx)
 
 
-def _look(connection: sa.Connection) -> _End:
+def _look(connection: sa.Connection) -> End:
     columns = [journal.c[name] for name in ("place", "log", "seq", "entry", "hash", "held")]
     row = connection.execute(sa.select(*columns).order_by(journal.c.place.desc()).limit(1)).first()
     if row is None:
-        return _End(Standing.WHOLE, 0, chain.empty(chain.new_log()), None)
+        return End(Standing.WHOLE, 0, chain.empty(chain.new_log()), None)
     try:
         tail = chain.tail_of(str(row.entry), str(row.hash))
     except chain.TailBroken:
-        return _End(Standing.BROKEN, row.place, None, row)
-    return _End(Standing.HELD if row.held else Standing.WHOLE, row.place, tail, row)
+        return End(Standing.BROKEN, row.place, None, row)
+    return End(Standing.HELD if row.held else Standing.WHOLE, row.place, tail, row)
 
 
-def _continue(tx: sa.Connection, end: _End, *, now: datetime, cause: str) -> _End:
+def _continue(tx: sa.Connection, end: End, *, now: datetime, cause: str) -> End:
     """Begin a new log, whose first entry names the one that was changed as it stands."""
     assert end.row is not None
     log.critical("journal_continued", extra={"place": end.place})
@@ -110,7 +110,7 @@ def _continue(tx: sa.Connection, end: _End, *, now: datetime, cause: str) -> _En
     begin = chain.empty(chain.new_log())
     made = chain.append(begin, at=now, kind=Kind.LOG_CONTINUED, cause=cause, facts=facts)
     _insert(tx, made, place=end.place + 1, kind=Kind.LOG_CONTINUED, held=True)
-    return _End(Standing.HELD, end.place + 1, made.tail, None)
+    return End(Standing.HELD, end.place + 1, made.tail, None)
 
 
 def _insert(
@@ -149,7 +149,7 @@ def standing(connection: sa.Connection) -> Standing:
 
 def accept_break(tx: sa.Connection, *, now: datetime, reason: str, actor: str) -> Written | None:
     """Let elevations start again after a break; `actor` is who says so, for `reason`. None where nothing is broken."""
-    if _end(tx).standing is Standing.WHOLE:
+    if lock_end(tx).standing is Standing.WHOLE:
         return None
     private = {"reason": reason, "actor": actor}
     return append(tx, Kind.LOG_ACCEPTED, now=now, cause="cli", private=private)

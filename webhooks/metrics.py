@@ -4,6 +4,7 @@ The numbers are read from the database, so that each of several web processes sa
 """
 
 import hmac
+import math
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from integration.deployment import Deployment
 from integration.elevation import State
+from integration.records import checkpoints, heartbeats, journal
 from integration.records.tables import activations, comments, deliveries, elevations
 
 blueprint = Blueprint("metrics", __name__)
@@ -32,6 +34,10 @@ def _numbers(deployment: Deployment, now: datetime) -> bytes:
     registry = CollectorRegistry()
     states = Gauge("ticket_elevate_elevations", "Elevations, by state", ["state"], registry=registry)
     late = Gauge("ticket_elevate_late", "Rows whose time to be worked on has passed", ["kind"], registry=registry)
+    journal_whole = Gauge("ticket_elevate_journal_whole", "0: broken, no role is activated", registry=registry)
+    checkpoint_age = Gauge("ticket_elevate_checkpoint_age_seconds", "Since the last was signed", registry=registry)
+    unstored = Gauge("ticket_elevate_checkpoints_unstored", "Signed, and not in checkpoint_dir", registry=registry)
+    sweep_age = Gauge("ticket_elevate_sweep_age_seconds", "Since the last sweep was done", registry=registry)
     with deployment.records.read() as connection:
         counted = sa.select(elevations.c.state, sa.func.count()).group_by(elevations.c.state)
         found = {str(state): int(number) for state, number in connection.execute(counted)}
@@ -40,4 +46,16 @@ def _numbers(deployment: Deployment, now: datetime) -> bytes:
         for kind, table in DUE.items():
             waiting = sa.select(sa.func.count()).select_from(table).where(table.c.due_at < now)
             late.labels(kind=kind).set(connection.execute(waiting).scalar_one())
+        whole = journal.standing(connection) is journal.Standing.WHOLE
+        sign = checkpoints.last(connection)
+        unstored.set(checkpoints.unstored(connection))
+        swept = heartbeats.last(connection, heartbeats.SWEEP)
+    journal_whole.set(whole)
+    checkpoint_age.set(_age(sign.signed_at if sign else None, now))
+    sweep_age.set(_age(swept, now))
     return generate_latest(registry)
+
+
+def _age(at: datetime | None, now: datetime) -> float:
+    """Seconds since `at`; NaN when it never was, which no comparison holds for: alarm on its absence."""
+    return max((now - at).total_seconds(), 0.0) if at else math.nan

@@ -5,8 +5,8 @@ from typing import TextIO
 
 import click
 
-from integration import checkpoints, settings
-from integration.deployment import Deployment
+from cli.deployment import opened
+from integration import checkpoints
 from integration.journal import JournalError
 from integration.records import journal
 
@@ -17,14 +17,14 @@ from integration.records import journal
 )
 def export(output: TextIO) -> None:
     """Sign a checkpoint, then write the whole journal, one entry a line."""
-    deployment = Deployment(settings.load())
     now = datetime.now(UTC)
-    try:
-        checkpoints.sign(deployment, now=now, cause="cli")
-        checkpoints.copy(deployment, now=now)
-    except JournalError as error:
-        # A journal that is broken must be exported all the more.
-        click.echo(f"The checkpoint of this export is missing: {error}", err=True)
-    with deployment.records.read() as connection:
-        for line in journal.export(connection):
-            output.write(line + "\n")
+    with opened() as deployment:
+        try:
+            checkpoints.sign(deployment, now=now, cause="cli")
+            checkpoints.copy(deployment, now=now)
+        except JournalError as error:
+            # A journal that is broken must be exported all the more.
+            click.echo(f"The checkpoint of this export is missing: {error}", err=True)
+        with deployment.records.read() as connection:
+            for line in journal.export(connection):
+                output.write(line + "\n")

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import click
 
-from integration import checkpoints, settings
+from cli.deployment import opened
+from integration import checkpoints
 from integration import verify as verifier
-from integration.deployment import Deployment
 from integration.journal import JournalError
+from integration.records import erasure
 from integration.records import journal as rows
 
 
@@ -54,16 +55,16 @@ def verify(
 @journal.command()
 def checkpoint() -> None:
     """Sign a checkpoint now, whenever the last one was."""
-    deployment = Deployment(settings.load())
     now = datetime.now(UTC)
-    try:
-        made = checkpoints.sign(deployment, now=now, cause="cli")
-        if made is None:
-            raise click.ClickException("The journal has no entry yet.")
-        checkpoints.copy(deployment, now=now)
-    except JournalError as error:
-        raise click.ClickException(str(error)) from None
-    click.echo(f"{deployment.settings.checkpoint_dir / made.file_name} covers the journal up to its end.")
+    with opened() as deployment:
+        try:
+            made = checkpoints.sign(deployment, now=now, cause="cli")
+            if made is None:
+                raise click.ClickException("The journal has no entry yet.")
+            checkpoints.copy(deployment, now=now)
+        except JournalError as error:
+            raise click.ClickException(str(error)) from None
+        click.echo(f"{deployment.settings.checkpoint_dir / made.file_name} covers the journal up to its end.")
 
 
 @journal.command()
@@ -73,8 +74,36 @@ def accept_break(reason: str, yes: bool) -> None:
     """Let elevations start again after the journal's last entry was changed. Export and verify it first."""
     if not yes:
         click.confirm("Have you exported the journal and kept the export apart?", abort=True)
-    with Deployment(settings.load()).records.write() as tx:
+    with opened() as deployment, deployment.records.write() as tx:
         written = rows.accept_break(tx, now=datetime.now(UTC), reason=reason, actor=getpass.getuser())
     if written is None:
         raise click.ClickException("The journal is whole; there is nothing to accept.")
     click.echo(f"Elevations start again. {written.witness}")
+
+
+@journal.command()
+@click.option("--elevation", metavar="ID", help="Who held this elevation.")
+@click.option("--technician", metavar="OID", help="Everything that this Entra user (object id) did.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def erase(elevation: str | None, technician: str | None, yes: bool) -> None:
+    """Erase a person from the records of what has ended. The journal verifies as before."""
+    if (elevation is None) == (technician is None):
+        raise click.UsageError("Say --elevation or --technician.")
+    if not yes:
+        click.confirm("Names, accounts and justifications are gone for ever then. Go on?", abort=True)
+    now = datetime.now(UTC)
+    try:
+        with opened() as deployment, deployment.records.write() as tx:
+            if elevation is not None:
+                done = erasure.of_elevation(tx, elevation, now=now)
+            else:
+                done = erasure.of_technician(tx, technician or "", now=now)
+    except erasure.StillOpen as error:
+        raise click.ClickException(str(error)) from None
+    if not done.elevations and not done.values:
+        raise click.ClickException("Nothing is kept about that.")
+    click.echo(f"Erased {done.values} values of the journal, and who held {done.elevations} elevations.")
+    click.echo(
+        "Not erased: comments on tickets, the tenant's log, copies and backups of the database, and exports of the "
+        "journal. The technician's link and sign-in stay."
+    )

@@ -1,7 +1,7 @@
 """Checkpoints in a running deployment, on both databases.
 
 Contract: where the journal stands is signed once a day, also when idle, and copied to where insiders cannot reach. A
-key or a store that is away is reported and hinders nothing; a checkpoint that was hidden or a journal that was cut shows.
+key or a store that is away is reported and hinders nothing; a checkpoint that was hidden, or a cut, shows.
 """
 
 import logging

@@ -36,12 +36,15 @@ def clock(at: datetime, zone: ZoneInfo) -> str:
     return f"{local:%H:%M} ({local.tzname()})"
 
 
-def offered(link: str, *, by_other: bool) -> str:
-    why = (
-        "This ticket was assigned by somebody else, so nothing was activated."
-        if by_other
-        else "Nothing is activated before the assigned technician starts it."
-    )
+class Offer(StrEnum):
+    """Why a ticket shows the link instead of starting by itself."""
+
+    BY_OTHER = "This ticket was assigned by somebody else, so nothing was activated."
+    ON_CLICK = "Nothing is activated before the assigned technician starts it."
+    TOO_LATE = "Helpdesk or Entra could not be reached for a while, so nothing was activated."
+
+
+def offered(link: str, why: Offer) -> str:
     return f"{why} To get the role this ticket needs, its technician opens {link}"
 
 

@@ -41,10 +41,20 @@ S = TypeVar("S", State, ActivationState)
 MOVES: Mapping[State, frozenset[State]] = {
     State.OFFERED: frozenset({State.REQUESTED, State.SIGN_IN_NEEDED, State.CANCELLED}),
     State.REQUESTED: frozenset(
-        {State.SIGN_IN_NEEDED, State.WAITING, State.ACTIVE, State.REFUSED, State.FAILED, State.CANCELLED}
+        {
+            State.OFFERED,
+            State.SIGN_IN_NEEDED,
+            State.WAITING,
+            State.ACTIVE,
+            State.REFUSED,
+            State.FAILED,
+            State.CANCELLED,
+        }
     ),
     State.SIGN_IN_NEEDED: frozenset({State.REQUESTED, State.REFUSED, State.CANCELLED}),
-    State.WAITING: frozenset({State.ACTIVE, State.SIGN_IN_NEEDED, State.ENDING, State.FAILED, State.CANCELLED}),
+    State.WAITING: frozenset(
+        {State.ACTIVE, State.OFFERED, State.SIGN_IN_NEEDED, State.ENDING, State.FAILED, State.CANCELLED}
+    ),
     State.ACTIVE: frozenset({State.ENDING, State.ENDED}),
     State.ENDING: frozenset({State.ENDED}),
     State.ENDED: frozenset(),
@@ -105,8 +115,10 @@ END_WORDS: Mapping[EndReason, str] = {
 
 # How long a parked elevation waits for a person before it is cancelled.
 PATIENCE = timedelta(hours=24)
-# A pick that we hear of later than this only offers the link: the technician may long be doing something else.
-PICK_FRESHNESS = timedelta(minutes=15)
+# An act of the technician's that is older than this only offers the link: they may long be doing something else.
+ACT_FRESHNESS = timedelta(minutes=15)
+# An activation with less time left is not joined: nobody could ask for one that short.
+LEAST_LEFT = timedelta(minutes=5)
 # What was read of a ticket may be acted on for this long without reading it again.
 TICKET_FRESHNESS = timedelta(seconds=30)
 # A claimed row is looked at again after this long, so that a killed worker is a retry by itself.
@@ -128,6 +140,9 @@ class Elevation:
     version: int
     due_at: datetime | None
     created_at: datetime
+    # The technician's own act that it rests on: when they last picked, clicked or signed in; if they clicked.
+    acted_at: datetime | None = None
+    clicked: bool = False
     attempts: int = 0
     address: str | None = None
     tid: str | None = None

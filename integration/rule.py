@@ -64,6 +64,10 @@ class Rule:
     help: str = ""
     line: int = 0  # where it stands in the file
 
+    def start_for(self, ticket: Ticket) -> Start:
+        """A ticket that names no requester needs a click: its technician may have filed it themselves."""
+        return self.start if ticket.requesters else Start.ON_CLICK
+
 
 def folded(text: str) -> str:
     """`text` as it is compared: what can be seen of it, without regard to letter case."""

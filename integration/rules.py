@@ -128,7 +128,16 @@ class Rules:
         analysis.append(how)
         name = clean(chosen.name) or chosen.target.id
         justification = justify(rule, ticket)
-        return Plan(rule.name, rule.start, chosen.target, name, granted, justification, ticket.number, tuple(analysis))
+        return Plan(
+            rule.name,
+            rule.start_for(ticket),
+            chosen.target,
+            name,
+            granted,
+            justification,
+            ticket.number,
+            tuple(analysis),
+        )
 
     def _find(self, ticket: Ticket) -> RuleMatch | Refusal:
         looked: list[Condition] = []

@@ -11,6 +11,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from sandbox import activation, audit, views
 from sandbox.clock import Clock, parse, plain
+from sandbox.credentials import Credentials
 from sandbox.desk import Desk
 from sandbox.people import Eligibility, Person
 from sandbox.refusals import GraphError
@@ -33,9 +34,18 @@ SETTINGS = (
 
 
 class Control:
-    def __init__(self, clock: Clock, traffic: Traffic, tenant: Tenant, keys: Keys, desk: Desk, sender: Sender) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        traffic: Traffic,
+        tenant: Tenant,
+        keys: Keys,
+        desk: Desk,
+        sender: Sender,
+        credentials: Credentials,
+    ) -> None:
         self.clock, self.traffic, self.tenant, self.keys = clock, traffic, tenant, keys
-        self.desk, self.sender = desk, sender
+        self.desk, self.sender, self.credentials = desk, sender, credentials
 
     def blueprint(self) -> Blueprint:
         part = Blueprint("practice", __name__, url_prefix="/_practice")
@@ -49,6 +59,7 @@ class Control:
             "/requests/<number>": self.decide,
             "/audit": self.add_audit,
             "/keys": self.roll_keys,
+            "/federation": self.federate,
             "/webhooks": self.change_webhooks,
             "/webhooks/repeat": self.repeat_webhook,
             "/elevate-url": self.change_elevate_url,
@@ -156,6 +167,10 @@ class Control:
     def roll_keys(self) -> Response:
         self.keys.roll()
         return jsonify(kid=self.keys.kid)
+
+    def federate(self) -> Response:
+        """What the platform would put into the application's assertion file."""
+        return jsonify(assertion=self.credentials.federated())
 
     def change_webhooks(self) -> Response:
         body = _body()

@@ -11,6 +11,7 @@ from flask import Flask
 
 from sandbox.clock import Clock
 from sandbox.control import Control
+from sandbox.credentials import Credentials
 from sandbox.desk import SERVICE, Desk
 from sandbox.desk_api import DeskApi
 from sandbox.desk_pages import DeskPages
@@ -39,6 +40,7 @@ class Practice:
         self.desk = Desk(self.tenant, self.clock, self.sender.send)
         self.desk.elevate_url = args.elevate_url
         self.certificates = Certificates(args.dir)
+        self.credentials = Credentials(args.dir)
         self.login, self.graph, self.arm = (Server(self.certificates) for _ in range(3))
         self.pages, self.helpdesk = Server(), Server()
         self.tenant.authority = f"{self.login.url}/{self.tenant.tenant_id}"
@@ -49,10 +51,10 @@ class Practice:
 
     def start(self) -> None:
         sign_in = SignIn(self.tenant, self.keys)
-        control = Control(self.clock, self.traffic, self.tenant, self.keys, self.desk, self.sender)
+        control = Control(self.clock, self.traffic, self.tenant, self.keys, self.desk, self.sender, self.credentials)
         login, pages, helpdesk = Flask("sandbox"), Flask("sandbox"), Flask("sandbox")
         login.register_blueprint(sign_in.blueprint())
-        login.register_blueprint(TokenEndpoint(self.tenant, self.keys).blueprint())
+        login.register_blueprint(TokenEndpoint(self.tenant, self.keys, self.credentials).blueprint())
         pages.register_blueprint(sign_in.blueprint())
         pages.register_blueprint(control.blueprint())
         helpdesk.secret_key = secrets.token_bytes(32)
@@ -99,6 +101,7 @@ class Practice:
             "ca_bundle": str(self.certificates.bundle.resolve()),
             "client_id": self.tenant.client_id,
             "client_secret": self.tenant.client_secret,
+            "client_certificate": str(self.credentials.path.resolve()),
             "helpdesk_url": self.helpdesk.url,
             "helpdesk_token": self.desk.service_token,
             "helpdesk_service_account": SERVICE.id,

@@ -13,6 +13,7 @@ import jwt
 from flask import Blueprint, Response, jsonify, request
 
 from sandbox import tokens
+from sandbox.credentials import Credentials
 from sandbox.oauth import Refused, check_consent, read_claims, refusal_body
 from sandbox.tenant import Grant, Tenant
 
@@ -20,8 +21,8 @@ from sandbox.tenant import Grant, Tenant
 class TokenEndpoint:
     """POST /oauth2/v2.0/token over one tenant."""
 
-    def __init__(self, tenant: Tenant, keys: tokens.Keys) -> None:
-        self.tenant, self.keys = tenant, keys
+    def __init__(self, tenant: Tenant, keys: tokens.Keys, credentials: Credentials) -> None:
+        self.tenant, self.keys, self.credentials = tenant, keys, credentials
 
     def blueprint(self) -> Blueprint:
         part = Blueprint("tokens", __name__, url_prefix=f"/{self.tenant.tenant_id}")
@@ -63,19 +64,11 @@ class TokenEndpoint:
             raise Refused("invalid_client", 7000215, "Invalid client secret provided.")
 
     def _check_assertion(self, form: Mapping[str, str]) -> None:
-        """Issuer, subject, audience and time of the assertion. No certificate is registered, so no signature."""
         try:
-            jwt.decode(
+            self.credentials.check(
                 form["client_assertion"],
-                options={
-                    "verify_signature": False,
-                    "verify_exp": True,
-                    "verify_aud": True,
-                    "verify_iss": True,
-                    "require": ["exp", "aud", "iss", "sub"],
-                },
-                audience=f"{self.tenant.authority}/oauth2/v2.0/token",
-                issuer=self.tenant.client_id,
+                client_id=self.tenant.client_id,
+                token_endpoint=f"{self.tenant.authority}/oauth2/v2.0/token",
             )
         except jwt.InvalidTokenError as wrong:
             raise Refused("invalid_client", 700027, f"Client assertion failed validation: {wrong}.") from None

@@ -5,7 +5,6 @@ the caller nothing. Deliveries that arrive together share the messages; the swee
 import threading
 from collections.abc import Callable
 
-MOST_MESSAGES = 4  # for one ring: enough to set several workers to work on a burst
 PAUSE = 0.05  # seconds between two rings; the first one after a quiet time goes out at once
 
 
@@ -34,7 +33,7 @@ class Bell:
             with self._changed:
                 while not self._rings:
                     self._changed.wait()
-                count, self._rings = self._rings, 0
-            for _ in range(min(count, MOST_MESSAGES)):
-                self._publish()
+                self._rings = 0
+            # One message: it keeps a worker at it while anything is due, and the next ring sets the next one to work.
+            self._publish()
             quiet.wait(PAUSE)

@@ -23,8 +23,8 @@ from webhooks.people import Viewer, signed_in
 from webhooks.problems import page as problem_page
 from webhooks.sign_in import link_account, not_of_user
 from workers.app import wake
+from workers.deciding import decide
 from workers.deliveries import CLICK
-from workers.elevations import decide
 from workers.ending import let_go
 from workers.run import Due, Run, What
 
@@ -149,6 +149,8 @@ def _new(viewer: Viewer, ticket: Ticket, now: datetime, *, again: bool) -> Eleva
         tid=viewer.tid,
         oid=viewer.oid,
         technician=viewer.name,
+        acted_at=now,
+        clicked=True,
     )
 
 
@@ -211,7 +213,8 @@ def _commit(deployment: Deployment, viewer: Viewer, offer: Elevation, now: datet
     """Write down that this technician asked for it. Raises IntegrityError or Overtaken when somebody was first."""
     with deployment.records.write() as tx:
         if offer.state is State.OFFERED:
-            elevations.save_elevation(tx, move(offer, State.REQUESTED, due_at=now))
+            clicked = replace(offer, acted_at=now, clicked=True)
+            elevations.save_elevation(tx, move(clicked, State.REQUESTED, due_at=now))
         else:
             elevations.open_elevation(tx, offer)
         journal.append(

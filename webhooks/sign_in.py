@@ -206,7 +206,7 @@ def not_of_user(
 def _resume(tx: sa.Connection, link: Link, now: datetime) -> list[Due]:
     due = []
     for parked in elevations.parked_for(tx, link.connection, link.account):
-        known = replace(parked, tid=link.tid, oid=link.oid, technician=link.technician)
+        known = replace(parked, tid=link.tid, oid=link.oid, technician=link.technician, acted_at=now)
         elevations.save_elevation(tx, move(known, State.REQUESTED, due_at=now))
         journal.append(tx, Kind.SIGNIN_DONE, now=now, cause="click", elevation=parked.id, private={"actor": link.oid})
         due.append(Due(What.ELEVATION, parked.id))

@@ -4,23 +4,22 @@ The tenant is asked outside any transaction. After an unknown outcome the step f
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import sqlalchemy as sa
-
 from integration import comments as words
-from integration.comments import Step
+from integration.comments import Offer, Step
 from integration.elevation import (
+    ACT_FRESHNESS,
     PATIENCE,
+    TICKET_FRESHNESS,
     Activation,
     ActivationState,
     Elevation,
     EndReason,
     State,
     backoff,
-    give_back_at,
     move_activation,
 )
 from integration.entra.errors import (
@@ -38,8 +37,11 @@ from integration.journal import Kind, StartsStopped
 from integration.records import comments, elevations, journal, people
 from integration.records.elevations import Overtaken
 from integration.targets import Target
+from integration.tickets import HelpdeskError, TicketGone
+from workers.change import Change, change
+from workers.deliveries import reason_to_end
+from workers.ending import give_back_unheld, let_go
 from workers.run import Due, Run, What
-from workers.saying import settle
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN = timedelta(seconds=0.5)  # first look for an instance that Entra has not shown yet; doubled each time
@@ -47,12 +49,15 @@ SLOWEST_LOOK = 15.0
 SLOWEST_GIVE_BACK = 60.0  # a role that nobody holds must not stay for long after the tenant answers again
 SURELY_ASKED = 8  # tries after which a request with a lost answer would show: the last pause was over a minute
 ROOM = timedelta(seconds=15)  # of the lease, for the tenant to answer our request in
+AGREEMENT = timedelta(minutes=5)  # within which Entra shows what it says is there
 CLOCK_SKEW = timedelta(minutes=5)  # how far the tenant's clock may be from ours when we look for our own request
 
 
-def step(run: Run, activation_id: str) -> Iterable[Due]:
-    with run.deployment.records.write() as tx:
-        it = elevations.claim_activation(tx, activation_id, now=run.now)
+def step(run: Run, due: Due) -> Iterable[Due]:
+    it = due.in_hand(Activation, run.now)
+    if it is None:
+        with run.deployment.records.write() as tx:
+            it = elevations.claim_activation(tx, due.id, now=run.now)
     if it is None:
         return []
     steps = {
@@ -104,13 +109,9 @@ def _ask(run: Run, it: Activation) -> Iterable[Due]:
     # After an unknown outcome the request may stand there already.
     request = _own_request(run, it, target, since=it.created_at - CLOCK_SKEW) if it.attempts > 1 else None
     if request is None:
-        with run.deployment.records.read() as connection:
-            needed = bool(elevations.holders(connection, it.id))
-            recorded = journal.standing(connection) is journal.Standing.WHOLE
-        if not needed:
-            return _never_asked(run, it, "Nobody needed it any more before it was asked for.", code="not_needed")
-        if not recorded:
-            return _never_asked(run, it, str(StartsStopped()), code="journal_broken")
+        hindered = _hindered(run, it)
+        if hindered is not None:
+            return hindered
         if it.due_at is None or it.due_at - run.now < ROOM:
             # Our lease is nearly over: whoever takes the row next would not see what we are about to ask.
             raise EntraUnavailable("There was no time left to ask.")
@@ -118,10 +119,39 @@ def _ask(run: Run, it: Activation) -> Iterable[Due]:
         if not isinstance(outcome, Request):
             return outcome
         request = outcome
+    asked = replace(it, request_id=request.id, schedule_id=request.schedule_id)
     if request.kind is RequestKind.ENDED_BAD:
-        failed = replace(it, request_id=request.id)
-        return fail(run, failed, f"Entra answered {request.status}.", code=request.status)
-    return _asked(run, it, request)
+        return fail(run, asked, f"Entra answered {request.status}.", code=request.status)
+    return _see_asked(run, asked, request, target)
+
+
+def _hindered(run: Run, it: Activation) -> list[Due] | None:
+    """What to do instead of asking: nobody needs it any more, nothing may start, it was too long ago. None: ask."""
+    with run.deployment.records.read() as connection:
+        held = elevations.holders(connection, it.id)
+        recorded = journal.standing(connection) is journal.Standing.WHOLE
+    if not held:
+        return _never_asked(run, it, "Nobody needed it any more before it was asked for.", code="not_needed")
+    if not recorded:
+        return _never_asked(run, it, str(StartsStopped()), code="journal_broken")
+    if run.now - it.created_at <= TICKET_FRESHNESS:
+        return None
+    reasons = [(elevation, _reason(run, elevation)) for elevation in held]
+    leaving = [(elevation, reason) for elevation, reason in reasons if reason is not None]
+    if leaving:
+        told = [due for elevation, reason in leaving for due in let_go(run, elevation.id, reason)]
+        return [*told, *_look_again(run, it)]  # who is left of them is seen then
+    return _too_late(run, it) if run.now - it.created_at > ACT_FRESHNESS else None
+
+
+def _reason(run: Run, it: Elevation) -> EndReason | None:
+    """The pick is a while ago: is the ticket still what it was? A helpdesk that is away delays no activation."""
+    try:
+        return reason_to_end(run.ticket(it.connection, it.ticket), it)
+    except TicketGone:
+        return EndReason.TICKET_GONE
+    except HelpdeskError:
+        return None
 
 
 def _never_asked(run: Run, it: Activation, why: str, *, code: str) -> list[Due]:
@@ -161,15 +191,14 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
             ticket_number=it.ticket_number,
             ticket_system=run.deployment.settings.ticket_system,
         )
-    except RoleAssignmentExists:
-        return _adopt(run, it, target)
+    except RoleAssignmentExists as error:
+        return _adopt(run, it, target, error)
     except PendingRequestExists as error:
         request = _own_request(run, it, target, since=run.now - PATIENCE)
         return request if request is not None else fail(run, it, str(error), code=error.code)
     except EntraRefused as error:
         with run.deployment.records.write() as tx:
-            people.forget_answer(tx, f"eligibilities:{it.tid}:{it.oid}")
-            people.forget_answer(tx, f"policy:{it.target}")
+            people.forget_answers(tx, it.tid, it.oid)
         return fail(run, it, str(error), code=error.code)
     except (SignInNeeded, EntraUnavailable):
         raise
@@ -177,34 +206,51 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
         return fail(run, it, str(error), code="setup")
 
 
-def _adopt(run: Run, it: Activation, target: Target) -> Iterable[Due]:
+def _adopt(run: Run, it: Activation, target: Target, error: RoleAssignmentExists) -> Iterable[Due]:
     """The role is active already: by an answer of ours that got lost, or by the technician's own hand."""
     request = _own_request(run, it, target, since=run.now - PATIENCE)
-    active = run.deployment.tenant.active(it.tid, it.oid, run.now, target)
+    active = _shown(run, it, target)
     if active is None:
-        return _later(run, it, timedelta(seconds=2))
-    ours = request is not None and request.id == active.schedule_id
+        # It was active a moment ago and is not shown any more, or not yet: Entra needs a while to agree with itself.
+        if run.now - it.created_at > AGREEMENT:
+            return fail(run, it, str(error), code=error.code)
+        return _later(run, it, backoff(it.attempts, first=2, most=60))
+    ours = request is not None and active.schedule_id == request.schedule_id
     known = replace(it, request_id=request.id if ours and request else None, by_hand=not ours)
-    return _seen(run, known, active)
+    return _seen(run, known, active, asked=request if ours else None)
 
 
-def _asked(run: Run, it: Activation, request: Request) -> list[Due]:
-    with run.deployment.records.write() as tx:
-        elevations.save_activation(tx, replace(it, request_id=request.id, attempts=0, due_at=run.now))
-        journal.append(
-            tx,
-            Kind.ACTIVATION_ASKED,
-            now=run.now,
-            cause=run.cause,
-            activation=it.id,
-            facts={"request": request.id, "status": request.status},
-        )
-    return [Due(What.ACTIVATION, it.id)]
+def _see_asked(run: Run, it: Activation, request: Request, target: Target) -> Iterable[Due]:
+    """The first look right after asking. However it comes out, what was asked is written down."""
+    try:
+        active = _shown(run, it, target)
+    except EntraError:
+        active = None
+    if active is not None and _is_it(it, active):
+        return _seen(run, it, active, asked=request)
+    with change(run) as changed:
+        elevations.save_activation(changed.tx, replace(it, attempts=1, due_at=run.now + LOOK_AGAIN))
+        _record_asked(changed, it, request)
+    return []
+
+
+def _record_asked(changed: Change, it: Activation, request: Request) -> None:
+    facts = {"request": request.id, "status": request.status}
+    changed.record(Kind.ACTIVATION_ASKED, activation=it.id, facts=facts)
+
+
+def _shown(run: Run, it: Activation, target: Target) -> Active | None:
+    return run.deployment.tenant.active(it.tid, it.oid, run.now, target, schedule_id=it.schedule_id)
+
+
+def _is_it(it: Activation, active: Active) -> bool:
+    """Whether this is what we asked for, and not what was there before and is still shown for a while."""
+    return not it.schedule_id or not active.schedule_id or it.schedule_id == active.schedule_id
 
 
 def _see(run: Run, it: Activation, target: Target) -> Iterable[Due]:
-    active = run.deployment.tenant.active(it.tid, it.oid, run.now, target)
-    if active is not None:
+    active = _shown(run, it, target)
+    if active is not None and _is_it(it, active):
         return _seen(run, it, active)
     if it.attempts > 1 and it.request_id is not None:
         request = run.deployment.tenant.request(it.tid, it.oid, run.now, it.request_id)
@@ -225,104 +271,129 @@ def _surely_over(it: Activation, now: datetime) -> bool:
     return it.started_at is not None and now > it.started_at + timedelta(seconds=it.duration_seconds) + CLOCK_SKEW
 
 
-def _seen(run: Run, it: Activation, active: Active) -> list[Due]:
-    due: list[Due] = []
-    with run.deployment.records.write() as tx:
-        seen = replace(it, schedule_id=active.schedule_id, started_at=active.start or run.now, ends_at=active.end)
-        elevations.lock_activation(tx, it.id)  # whoever joins does so before this, or joins an active one
-        held = elevations.holders(tx, it.id)
-        next_look = run.now if not held else (active.end or run.now + PATIENCE)
-        seen = elevations.save_activation(tx, move_activation(seen, ActivationState.ACTIVE, due_at=next_look))
+def _seen(run: Run, it: Activation, active: Active, *, asked: Request | None = None) -> list[Due]:
+    """It is there. `asked`: our request, where it is not written down yet."""
+    seen = replace(it, schedule_id=active.schedule_id, started_at=active.start or run.now, ends_at=active.end)
+    end = active.end or run.now + PATIENCE
+    with change(run) as changed:
+        elevations.lock_activation(changed.tx, it.id)  # whoever joins does so before this, or joins an active one
+        held = elevations.holders(changed.tx, it.id)
+        seen = elevations.save_activation(changed.tx, move_activation(seen, ActivationState.ACTIVE, due_at=end))
+        if asked is not None:
+            _record_asked(changed, it, asked)
         for elevation in held:
-            on = replace(elevation, active_at=run.now, until=active.end)
-            text = words.active(on, seen, run.deployment.settings.zone)
-            facts = {
-                "target": it.target,
-                "until": active.end.isoformat() if active.end else None,
-                "by_hand": it.by_hand,
-            }
-            backstop = (active.end or run.now) + PATIENCE
-            due += settle(
-                run,
-                tx,
-                on,
-                State.ACTIVE,
-                kind=Kind.ACTIVATION_SEEN,
-                due_at=backstop,
-                step=Step.ACTIVE,
-                text=text,
-                facts=facts,
-            )[1]
-    return due if held else [Due(What.ACTIVATION, it.id), *due]
+            _tell_active(changed, elevation, seen)
+        if not held:
+            give_back_unheld(changed, seen)
+    return changed.due
+
+
+def _tell_active(changed: Change, it: Elevation, activation: Activation) -> None:
+    run, end = changed.run, activation.ends_at
+    on = replace(it, active_at=run.now, until=end)
+    changed.settle(
+        on,
+        State.ACTIVE,
+        due_at=(end or run.now) + PATIENCE,  # a backstop: the activation itself is looked at when it ends
+        text=words.active(on, activation, run.deployment.settings.zone),
+        facts={
+            "target": activation.target,
+            "until": end.isoformat() if end else None,
+            "by_hand": activation.by_hand,
+        },
+    )
 
 
 def fail(run: Run, it: Activation, sentence: str, *, code: str) -> list[Due]:
     """The tenant did not give it: every elevation that waits for it ends, with the tenant's reason on its ticket."""
-    due: list[Due] = []
-    with run.deployment.records.write() as tx:
-        failed = replace(it, outcome=sentence[:600], ended_at=run.now)
-        elevations.save_activation(tx, move_activation(failed, ActivationState.FAILED, due_at=None))
-        journal.append(tx, Kind.ACTIVATION_FAILED, now=run.now, cause=run.cause, activation=it.id, facts={"code": code})
-        for elevation in elevations.on_activation(tx, it.id):
+
+    def end(changed: Change, elevation: Elevation) -> None:
+        failed = replace(elevation, outcome=sentence[:600])
+        changed.settle(failed, State.FAILED, text=words.refused(sentence), facts={"code": code})
+
+    return _drop(run, it, sentence, end, code=code)
+
+
+def _too_late(run: Run, it: Activation) -> list[Due]:
+    """Entra was away for so long that its technician may be doing something else: not without another click."""
+
+    def offer(changed: Change, elevation: Elevation) -> None:
+        text = words.offered(run.deployment.link(elevation.id), Offer.TOO_LATE)
+        parked = replace(elevation, activation=None)
+        changed.settle(parked, State.OFFERED, due_at=run.now + PATIENCE, text=text)
+
+    return _drop(run, it, Offer.TOO_LATE, offer, code="too_late")
+
+
+def _sign_in_needed(run: Run, it: Activation, error: SignInNeeded) -> list[Due]:
+    """Asking: the elevations wait for their technician. Giving back: say that the role ends by itself."""
+    if it.state is not ActivationState.ASKED:
+        return _stuck(run, it)
+
+    def park(changed: Change, elevation: Elevation) -> None:
+        text = words.sign_in(run.deployment.link(elevation.id))
+        parked = replace(elevation, activation=None)
+        changed.settle(parked, State.SIGN_IN_NEEDED, due_at=run.now + PATIENCE, text=text)
+
+    return _drop(run, it, str(error), park, code="sign_in_needed")
+
+
+def _drop(
+    run: Run, it: Activation, outcome: str, unless_leaving: Callable[[Change, Elevation], None], *, code: str
+) -> list[Due]:
+    """Nothing came of it. Who was letting go has ended; what becomes of the others `unless_leaving` says."""
+    with change(run) as changed:
+        failed = replace(it, outcome=outcome[:600], ended_at=run.now)
+        elevations.save_activation(changed.tx, move_activation(failed, ActivationState.FAILED, due_at=None))
+        changed.record(Kind.ACTIVATION_FAILED, activation=it.id, facts={"code": code})
+        for elevation in elevations.on_activation(changed.tx, it.id):
             if elevation.state is State.ENDING:
-                _, said = settle(run, tx, elevation, State.ENDED, kind=Kind.ELEVATION_ENDED, due_at=None)
+                changed.settle(elevation, State.ENDED)
             else:
-                _, said = settle(
-                    run,
-                    tx,
-                    replace(elevation, outcome=sentence[:600]),
-                    State.FAILED,
-                    kind=Kind.ELEVATION_FAILED,
-                    due_at=None,
-                    step=Step.FAILED,
-                    text=words.refused(sentence),
-                    facts={"code": code},
-                )
-            due += said
-    return due
+                unless_leaving(changed, elevation)
+    return changed.due
 
 
 def _watch(run: Run, it: Activation) -> Iterable[Due]:
     """Give it back when nobody holds it and the tenant lets us; see it expire when its time is up."""
     if it.ends_at is not None and run.now >= it.ends_at:
         return _expire(run, it)
-    with run.deployment.records.write() as tx:
-        elevations.lock_activation(tx, it.id)  # nobody joins between the look at the holders and the decision
-        held = elevations.holders(tx, it.id)
-        at = give_back_at(it, minimum=run.deployment.settings.give_back_minimum)
-        if held:
-            kept = elevations.save_activation(tx, replace(it, due_at=it.ends_at or run.now + PATIENCE, attempts=0))
-            return _keep(run, tx, kept)
-        if it.by_hand:
-            left = move_activation(replace(it, ended_at=run.now), ActivationState.LEFT, due_at=None)
-            elevations.save_activation(tx, left)
-            return []
-        if at > run.now:
-            elevations.save_activation(tx, replace(it, due_at=at, attempts=0))
-            return []
-        leaving = move_activation(it, ActivationState.GIVING_BACK, due_at=run.now)
-        elevations.save_activation(tx, leaving)
-        journal.append(
-            tx, Kind.GIVEBACK_INTENDED, now=run.now, cause=run.cause, activation=it.id, facts={"target": it.target}
-        )
-    return [Due(What.ACTIVATION, it.id)]
+    with change(run) as changed:
+        elevations.lock_activation(changed.tx, it.id)  # nobody joins between the look at the holders and the decision
+        if elevations.holders(changed.tx, it.id):
+            kept = replace(it, due_at=it.ends_at or run.now + PATIENCE, attempts=0)
+            _keep(changed, elevations.save_activation(changed.tx, kept))
+        else:
+            give_back_unheld(changed, it)
+    return changed.due
 
 
-def _keep(run: Run, tx: sa.Connection, it: Activation) -> list[Due]:
+def _keep(changed: Change, it: Activation) -> None:
     """Somebody joined after the last one had let go: who waits for the give-back has nothing to wait for any more."""
-    due: list[Due] = []
-    for leaving in elevations.on_activation(tx, it.id, (State.ENDING,)):
-        gone = replace(leaving, ended_at=run.now)
-        text = words.ended(gone, it, shared=True, zone=run.deployment.settings.zone)
-        kind, said = Kind.ELEVATION_ENDED, Step.ENDED
-        due += settle(run, tx, gone, State.ENDED, kind=kind, due_at=None, step=said, text=text)[1]
-    return due
+    for leaving in elevations.on_activation(changed.tx, it.id):
+        if leaving.state is State.ENDING:
+            gone = replace(leaving, ended_at=changed.run.now)
+            text = words.ended(gone, it, shared=True, zone=changed.run.deployment.settings.zone)
+            changed.settle(gone, State.ENDED, text=text)
+
+
+def still_there(run: Run, it: Activation) -> list[Due]:
+    """Before an active one is joined: the technician may have ended it in the portal. Then it is closed, and said so.
+
+    Raises EntraError.
+    """
+    if it.state is not ActivationState.ACTIVE or _is_there(run, it):
+        return []
+    try:
+        return close(run, it, ActivationState.EXPIRED, EndReason.OUTSIDE)
+    except Overtaken:
+        return []
 
 
 def _is_there(run: Run, it: Activation) -> bool:
     """Whether this very activation is still there; one that the technician made after it is none of ours."""
-    there = run.deployment.tenant.active(it.tid, it.oid, run.now, Target.from_key(it.target))
-    return there is not None and it.schedule_id in (None, "", there.schedule_id)
+    there = _shown(run, it, Target.from_key(it.target))
+    return there is not None and _is_it(it, there)
 
 
 def _expire(run: Run, it: Activation) -> Iterable[Due]:
@@ -350,71 +421,31 @@ def _give_back(run: Run, it: Activation) -> Iterable[Due]:
 
 def close(run: Run, it: Activation, to: ActivationState, unless_said: EndReason) -> list[Due]:
     """The role is gone: say so on every ticket that still held it or was letting go of it."""
-    due: list[Due] = []
     kind = Kind.GIVEBACK_DONE if to is ActivationState.GIVEN_BACK else Kind.ACTIVATION_EXPIRED
-    with run.deployment.records.write() as tx:
-        gone = elevations.save_activation(tx, replace(move_activation(it, to, due_at=None), ended_at=run.now))
-        journal.append(tx, kind, now=run.now, cause=run.cause, activation=it.id, facts={"target": it.target})
-        for elevation in elevations.on_activation(tx, it.id):
-            due += _end(run, tx, elevation, gone, unless_said, run.now)
-    return due
+    with change(run) as changed:
+        gone = replace(move_activation(it, to, due_at=None), ended_at=run.now)
+        gone = elevations.save_activation(changed.tx, gone)
+        changed.record(kind, activation=it.id, facts={"target": it.target})
+        for elevation in elevations.on_activation(changed.tx, it.id):
+            _end(changed, elevation, gone, unless_said)
+    return changed.due
 
 
-def _end(
-    run: Run, tx: sa.Connection, it: Elevation, activation: Activation, unless_said: EndReason, now: datetime
-) -> list[Due]:
-    it = replace(it, ended_at=now, end_reason=it.end_reason or unless_said)
+def _end(changed: Change, it: Elevation, activation: Activation, unless_said: EndReason) -> None:
+    run = changed.run
+    it = replace(it, ended_at=run.now, end_reason=it.end_reason or unless_said)
     text = words.ended(it, activation, shared=False, zone=run.deployment.settings.zone)
-    to = State.ENDED if it.state is not State.WAITING else State.FAILED
-    return settle(run, tx, it, to, kind=Kind.ELEVATION_ENDED, due_at=None, step=Step.ENDED, text=text)[1]
-
-
-def _sign_in_needed(run: Run, it: Activation, error: SignInNeeded) -> list[Due]:
-    """Asking: the elevations wait for their technician. Giving back: say that the role ends by itself."""
-    if it.state is not ActivationState.ASKED:
-        return _stuck(run, it)
-    due: list[Due] = []
-    with run.deployment.records.write() as tx:
-        failed = replace(it, outcome=str(error)[:600], ended_at=run.now)
-        elevations.save_activation(tx, move_activation(failed, ActivationState.FAILED, due_at=None))
-        journal.append(
-            tx, Kind.ACTIVATION_FAILED, now=run.now, cause=run.cause, activation=it.id, facts={"code": "sign_in_needed"}
-        )
-        for elevation in elevations.on_activation(tx, it.id):
-            if elevation.state is State.ENDING:
-                due += settle(run, tx, elevation, State.ENDED, kind=Kind.ELEVATION_ENDED, due_at=None)[1]
-                continue
-            text = words.sign_in(run.deployment.link(elevation.id))
-            due += settle(
-                run,
-                tx,
-                replace(elevation, activation=None),
-                State.SIGN_IN_NEEDED,
-                kind=Kind.SIGNIN_NEEDED,
-                due_at=run.now + PATIENCE,
-                step=Step.SIGN_IN,
-                text=text,
-            )[1]
-    return due
+    changed.settle(it, State.FAILED if it.state is State.WAITING else State.ENDED, text=text)
 
 
 def _stuck(run: Run, it: Activation) -> list[Due]:
     """We cannot give it back without the technician; it ends by itself. Look again when it does."""
-    due: list[Due] = []
-    later = it.ends_at if it.ends_at and it.ends_at > run.now else run.now + timedelta(minutes=5)
     if it.ends_at is not None and run.now >= it.ends_at:
         return close(run, it, ActivationState.EXPIRED, EndReason.TIME_UP)
-    with run.deployment.records.write() as tx:
-        elevations.save_activation(tx, replace(it, due_at=later))
-        for elevation in elevations.on_activation(tx, it.id, (State.ENDING,)):
-            due += _say_stuck(run, tx, it, elevation)
-    return due
-
-
-def _say_stuck(run: Run, tx: sa.Connection, it: Activation, elevation: Elevation) -> list[Due]:
-    written = journal.append(
-        tx, Kind.SIGNIN_NEEDED, now=run.now, cause=run.cause, elevation=elevation.id, activation=it.id
-    )
-    text = words.with_witness(words.stuck(it, run.deployment.settings.zone), elevation.id, Step.STUCK, written.witness)
-    row = comments.add(tx, elevation, Step.STUCK, text, now=run.now)
-    return [Due(What.COMMENT, row)] if row else []
+    with change(run) as changed:
+        elevations.save_activation(changed.tx, replace(it, due_at=it.ends_at or run.now + timedelta(minutes=5)))
+        for elevation in elevations.on_activation(changed.tx, it.id):
+            if elevation.state is State.ENDING and not comments.said(changed.tx, elevation.id, Step.STUCK):
+                text = words.stuck(it, run.deployment.settings.zone)
+                changed.record(Kind.SIGNIN_NEEDED, elevation=elevation, activation=it.id, step=Step.STUCK, text=text)
+    return changed.due

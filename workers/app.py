@@ -12,6 +12,7 @@ from celery.signals import after_task_publish, worker_process_init
 from integration import checkpoints, settings
 from integration.deployment import Deployment
 from integration.records import heartbeats
+from integration.records.deliveries import claim_next
 from workers import activations, comments, deliveries, elevations, health, schedule
 from workers.run import Due, Run, Step, What, go
 
@@ -107,9 +108,12 @@ def checkpoint() -> None:
 def work_deliveries() -> None:
     """Work the deliveries that are due, oldest first; what another worker took meanwhile is passed over."""
     stop = datetime.now(UTC) + SHARE  # the sweep goes on with the rest
-    only = {What.DELIVERY: schedule.TABLES[What.DELIVERY]}
-    while (now := datetime.now(UTC)) < stop and (found := schedule.due(deployment(), now=now, tables=only, at_most=1)):
-        go(Run(deployment(), cause="sweep"), found[0], STEPS)
+    while datetime.now(UTC) < stop:
+        with deployment().records.write() as tx:
+            taken = claim_next(tx, now=datetime.now(UTC))
+        if taken is None:
+            return
+        go(Run(deployment(), cause="sweep"), Due(What.DELIVERY, taken.id, taken), STEPS)
 
 
 def wake_deliveries() -> None:

@@ -13,9 +13,11 @@ from workers.run import Due, Run
 REFUSED_TRIES = 24  # an administrator has a day to mend our rights before a comment is given up
 
 
-def step(run: Run, comment_id: str) -> Iterable[Due]:
-    with run.deployment.records.write() as tx:
-        comment = comments.claim(tx, comment_id, now=run.now)
+def step(run: Run, due: Due) -> Iterable[Due]:
+    comment = due.in_hand(Comment, run.now)
+    if comment is None:
+        with run.deployment.records.write() as tx:
+            comment = comments.claim(tx, due.id, now=run.now)
     if comment is None:
         return []
     helpdesk = run.deployment.helpdesks[comment.connection]
@@ -36,7 +38,7 @@ def _later(run: Run, comment: Comment, error: HelpdeskError) -> None:
     hopeless = isinstance(error, HelpdeskRefused) and comment.attempts >= REFUSED_TRIES
     wait = backoff(comment.attempts) if error.try_again else timedelta(hours=1)
     if isinstance(error, HelpdeskUnavailable) and error.after is not None:
-        wait = timedelta(seconds=error.after)
+        wait = max(wait, timedelta(seconds=error.after))
     with run.deployment.records.write() as tx:
         if gone or hopeless:
             comments.settle(tx, comment, written_at=None, due_at=None, outcome=str(error))

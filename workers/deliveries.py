@@ -1,7 +1,7 @@
 """A stored delivery becomes elevations, offers, ends, or nothing. The payload is a hint; the ticket is read back."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,45 +9,72 @@ import sqlalchemy as sa
 from ulid import ULID
 
 from integration import comments as words
-from integration.comments import Step
-from integration.elevation import PATIENCE, PICK_FRESHNESS, Elevation, EndReason, State, backoff
+from integration.comments import Offer, Step
+from integration.elevation import ACT_FRESHNESS, PATIENCE, Elevation, EndReason, State, backoff
 from integration.journal import Kind, StartsStopped
-from integration.records import comments, deliveries, elevations, journal, people
+from integration.records import deliveries, elevations, people
 from integration.records.deliveries import Delivery
 from integration.records.elevations import Overtaken
 from integration.rules import Refusal, RefusalCode, Rule, Start, analysis_to_json
 from integration.tickets import HelpdeskError, HelpdeskUnavailable, Status, Ticket, TicketGone
-from workers.ending import let_go
+from workers.change import Change, change
+from workers.ending import let_go_of
 from workers.run import Due, Run, What
 
 log = logging.getLogger(__name__)
 UNSTARTED = frozenset({State.OFFERED, State.REQUESTED, State.SIGN_IN_NEEDED})
 CLICK = "click:"  # how the pick of a click is named when its assignment was used up before
+QUICK_LOOKS = 5  # for a state that the helpdesk is about to show, before we become slower
+REVISION_PATIENCE = timedelta(minutes=5)  # after which the ticket is taken as it stands
 
 
-def step(run: Run, delivery_id: str) -> Iterable[Due]:
-    with run.deployment.records.write() as tx:
-        delivery = deliveries.claim(tx, delivery_id, now=run.now)
+def step(run: Run, due: Due) -> Iterable[Due]:
+    delivery = due.in_hand(Delivery, run.now)
+    if delivery is None:
+        with run.deployment.records.write() as tx:
+            delivery = deliveries.claim(tx, due.id, now=run.now)
     if delivery is None:
         return []
     run.cause = f"delivery:{delivery.delivery_id}"
+    ticket: Ticket | None
     try:
-        ticket = run.ticket(delivery.connection, delivery.ticket, revision=delivery.revision)
+        ticket = run.ticket(delivery.connection, delivery.ticket, revision=_revision(run, delivery))
     except TicketGone:
-        return _finish(run, delivery, "the ticket is gone", list(_end_all(run, delivery, EndReason.TICKET_GONE)))
+        ticket = None
     except HelpdeskError as error:
         return _postpone(run, delivery, error)
     try:
-        return _finish(run, delivery, "done", list(consider(run, ticket)))
-    except Overtaken:
+        return _work_or_refuse(run, delivery, ticket)
+    except (Overtaken, sa.exc.IntegrityError):
+        # Somebody else picked, clicked or ended in this very moment: look at what is there now.
         log.info("delivery_overtaken", extra={"delivery": delivery.id})
         return _again(run, delivery)
 
 
-def _finish(run: Run, delivery: Delivery, outcome: str, due: list[Due]) -> list[Due]:
-    with run.deployment.records.write() as tx:
-        deliveries.finish(tx, delivery, outcome)
-    return due
+def _work_or_refuse(run: Run, delivery: Delivery, ticket: Ticket | None) -> list[Due]:
+    """While the journal is broken what ends still ends, and a pick is refused in words."""
+    try:
+        return _work(run, delivery, ticket)
+    except StartsStopped as error:
+        return _work(run, delivery, ticket, stopped=error)
+
+
+def _work(run: Run, delivery: Delivery, ticket: Ticket | None, stopped: StartsStopped | None = None) -> list[Due]:
+    """Everything that follows from the delivery, and that it was worked: in one transaction."""
+    with change(run) as changed:
+        if ticket is not None:
+            consider(changed, ticket, stopped)
+        else:
+            held = elevations.open_on_ticket(changed.tx, delivery.connection, delivery.ticket)
+            let_go_of(changed, [(it, EndReason.TICKET_GONE) for it in held])
+        if not deliveries.finish(changed.tx, delivery, "done" if ticket is not None else "the ticket is gone"):
+            raise Overtaken(delivery.id)
+    return changed.due
+
+
+def _revision(run: Run, delivery: Delivery) -> str | None:
+    """A state that never comes (the change was undone, the helpdesk was restored) must not be waited for for ever."""
+    return delivery.revision if run.now - delivery.received_at < REVISION_PATIENCE else None
 
 
 def _again(run: Run, delivery: Delivery) -> list[Due]:
@@ -59,36 +86,30 @@ def _again(run: Run, delivery: Delivery) -> list[Due]:
 def _postpone(run: Run, delivery: Delivery, error: HelpdeskError) -> list[Due]:
     wait = backoff(delivery.attempts) if error.try_again else timedelta(hours=1)
     if isinstance(error, HelpdeskUnavailable) and error.after is not None:
-        wait = timedelta(seconds=max(error.after, 0.2))
+        asked = timedelta(seconds=max(error.after, 0.2))
+        slower = backoff(delivery.attempts - QUICK_LOOKS, most=60)
+        wait = asked if delivery.attempts <= QUICK_LOOKS else max(asked, slower)
     with run.deployment.records.write() as tx:
         deliveries.postpone(tx, delivery, now=run.now, by=wait, outcome=str(error))
     return []
 
 
-def _end_all(run: Run, delivery: Delivery, reason: EndReason) -> Iterator[Due]:
-    with run.deployment.records.read() as connection:
-        held = elevations.open_on_ticket(connection, delivery.connection, delivery.ticket)
-    for it in held:
-        yield from let_go(run, it.id, reason)
-
-
-def consider(run: Run, ticket: Ticket) -> Iterator[Due]:
-    """What this ticket, as it stands now, ends and starts."""
-    with run.deployment.records.read() as connection:
-        held = elevations.open_on_ticket(connection, ticket.connection, ticket.number)
-    for it in held:
-        reason = reason_to_end(ticket, it)
-        if reason is not None:
-            yield from let_go(run, it.id, reason)
+def consider(changed: Change, ticket: Ticket, stopped: StartsStopped | None = None) -> None:
+    """What this ticket, as it stands now, ends and starts; with `stopped`, why it starts nothing."""
+    held = elevations.open_on_ticket(changed.tx, ticket.connection, ticket.number)
+    reasons = [(it, reason_to_end(ticket, it)) for it in held]
+    let_go_of(changed, [(it, reason) for it, reason in reasons if reason is not None])
     if ticket.status is Status.SOLVED or ticket.assignee is None or ticket.change is None:
         return
-    going_on = (it for it in held if it.state is not State.ENDING and reason_to_end(ticket, it) is None)
+    going_on = (it for it, reason in reasons if it.state is not State.ENDING and reason is None)
     if any(it.account == ticket.assignee.account for it in going_on):
         return
-    found = run.deployment.rules.match(ticket)
+    found = changed.run.deployment.rules.match(ticket)
     if isinstance(found, Refusal) and found.code is RefusalCode.NO_RULE:
         return
-    yield from _open(run, ticket, found)
+    if stopped is not None and not isinstance(found, Refusal):
+        found = Refusal(rule=found.name, code=RefusalCode.JOURNAL_BROKEN, reason=str(stopped), analysis=())
+    _open(changed, ticket, found)
 
 
 def reason_to_end(ticket: Ticket, it: Elevation) -> EndReason | None:
@@ -103,65 +124,59 @@ def reason_to_end(ticket: Ticket, it: Elevation) -> EndReason | None:
     return None
 
 
-def _open(run: Run, ticket: Ticket, found: Rule | Refusal) -> list[Due]:
-    """One elevation for this pick; nothing when the pick has one already."""
+def _open(changed: Change, ticket: Ticket, found: Rule | Refusal) -> None:
+    """One elevation for this pick; nothing when the pick has one already. Raises IntegrityError in a race for it."""
     assert ticket.assignee is not None
     assert ticket.change is not None
+    run, tx, pick = changed.run, changed.tx, ticket.change[:128]
+    if elevations.of_pick(tx, ticket.connection, ticket.number, ticket.assignee.account, pick) is not None:
+        log.info("pick_seen_before", extra={"ticket": ticket.number})
+        return
+    link = people.link_of(tx, ticket.connection, ticket.assignee.account)
     it = Elevation(
         id=str(ULID()),
         connection=ticket.connection,
         ticket=ticket.number,
         account=ticket.assignee.account,
         address=ticket.assignee.address,
-        pick=ticket.change[:128],
+        pick=pick,
         state=State.REFUSED if isinstance(found, Refusal) else _first_state(run, ticket, found),
         version=1,
         due_at=run.now,
         created_at=run.now,
+        acted_at=ticket.assigned_at,
         rule=found.rule if isinstance(found, Refusal) else found.name,
+        tid=link.tid if link else None,
+        oid=link.oid if link else None,
+        technician=link.technician if link else None,
     )
-    try:
-        with run.deployment.records.write() as tx:
-            return _record(run, tx, it, ticket, found)
-    except sa.exc.IntegrityError:
-        log.info("pick_seen_before", extra={"ticket": ticket.number})
-        return []
-    except StartsStopped as error:
-        refusal = Refusal(rule=it.rule, code=RefusalCode.JOURNAL_BROKEN, reason=str(error), analysis=())
-        return _open(run, ticket, refusal)
+    if isinstance(found, Refusal):
+        _refused(changed, it, found)
+    elif it.state is State.OFFERED:
+        why = Offer.BY_OTHER if ticket.assigned_by != it.account else Offer.ON_CLICK
+        it = replace(it, due_at=run.now + PATIENCE)
+        _record(changed, it, Kind.PICK_OFFERED, Step.OFFERED, words.offered(run.deployment.link(it.id), why))
+    else:
+        it = run.at_once(it)
+        _record(changed, it, Kind.PICK_PLANNED)
+        changed.due.append(run.due(What.ELEVATION, it))
 
 
 def _first_state(run: Run, ticket: Ticket, rule: Rule) -> State:
     """A fresh pick by the technician's own hand starts at once; anything else only offers the link."""
     own_act = ticket.assignee is not None and ticket.assigned_by == ticket.assignee.account
-    fresh = ticket.assigned_at is not None and run.now - ticket.assigned_at <= PICK_FRESHNESS
-    return State.REQUESTED if own_act and fresh and rule.start is Start.ON_PICK else State.OFFERED
+    fresh = ticket.assigned_at is not None and run.now - ticket.assigned_at <= ACT_FRESHNESS
+    return State.REQUESTED if own_act and fresh and rule.start_for(ticket) is Start.ON_PICK else State.OFFERED
 
 
-def _record(run: Run, tx: sa.Connection, it: Elevation, ticket: Ticket, found: Rule | Refusal) -> list[Due]:
-    link = people.link_of(tx, it.connection, it.account)
-    if link is not None:
-        it = replace(it, tid=link.tid, oid=link.oid, technician=link.technician)
-    text, kind, told = None, Kind.PICK_PLANNED, Step.OFFERED
-    if isinstance(found, Refusal):
-        it = replace(it, due_at=None, ended_at=run.now, outcome=found.reason, analysis=analysis_to_json(found.analysis))
-        text, kind, told = words.refused(found.reason), Kind.PICK_REFUSED, Step.REFUSED
-    elif it.state is State.OFFERED:
-        it = replace(it, due_at=run.now + PATIENCE)
-        by_other = ticket.assigned_by != it.account
-        text, kind = words.offered(run.deployment.link(it.id), by_other=by_other), Kind.PICK_OFFERED
-    elevations.open_elevation(tx, it)
-    facts = {"ticket": f"{it.connection}/{it.ticket}", "rule": it.rule, "rules_digest": run.deployment.rules.digest}
-    written = journal.append(
-        tx,
-        kind,
-        now=run.now,
-        cause=run.cause,
-        elevation=it.id,
-        facts=facts,
-        private={"actor": it.oid, "account": it.account},
-    )
-    if text is None:
-        return [Due(What.ELEVATION, it.id)]
-    comment = comments.add(tx, it, told, words.with_witness(text, it.id, told, written.witness), now=run.now)
-    return [Due(What.COMMENT, comment)] if comment else []
+def _refused(changed: Change, it: Elevation, refusal: Refusal) -> None:
+    analysis = analysis_to_json(refusal.analysis)
+    it = replace(it, due_at=None, ended_at=changed.run.now, outcome=refusal.reason, analysis=analysis)
+    _record(changed, it, Kind.PICK_REFUSED, Step.REFUSED, words.refused(refusal.reason))
+
+
+def _record(changed: Change, it: Elevation, kind: Kind, step: Step | None = None, text: str | None = None) -> None:
+    elevations.open_elevation(changed.tx, it)
+    digest = changed.run.deployment.rules.digest
+    facts = {"ticket": f"{it.connection}/{it.ticket}", "rule": it.rule, "rules_digest": digest}
+    changed.record(kind, elevation=it, facts=facts, private={"account": it.account}, step=step, text=text)

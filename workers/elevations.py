@@ -1,8 +1,7 @@
 """One elevation, one step further: plan it, hold an activation for it, or park it for its technician."""
 
-import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,8 +9,10 @@ import sqlalchemy as sa
 from ulid import ULID
 
 from integration import comments as words
-from integration.comments import Step
+from integration.comments import Offer
 from integration.elevation import (
+    ACT_FRESHNESS,
+    LEAST_LEFT,
     PATIENCE,
     Activation,
     ActivationState,
@@ -22,24 +23,27 @@ from integration.elevation import (
     move,
 )
 from integration.entra.errors import EntraError, EntraUnavailable, SignInNeeded
-from integration.journal import Kind, StartsStopped
-from integration.records import elevations, journal, people
+from integration.journal import Fact, Kind, StartsStopped
+from integration.records import elevations, people
 from integration.records.elevations import Overtaken
-from integration.rules import Plan, Refusal, RefusalCode, analysis_to_json
-from integration.targets import Eligibility, Target
+from integration.rules import Plan, Refusal, RefusalCode, Start, analysis_to_json
 from integration.tickets import HelpdeskError, Ticket, TicketGone
+from workers.activations import still_there
+from workers.change import Change, change
+from workers.deciding import decide
 from workers.deliveries import reason_to_end
 from workers.ending import let_go
 from workers.run import Due, Run, What
-from workers.saying import settle
 
 log = logging.getLogger(__name__)
 GIVING_BACK_PAUSE = timedelta(seconds=3)
 
 
-def step(run: Run, elevation_id: str) -> Iterable[Due]:
-    with run.deployment.records.write() as tx:
-        it = elevations.claim_elevation(tx, elevation_id, now=run.now)
+def step(run: Run, due: Due) -> Iterable[Due]:
+    it = due.in_hand(Elevation, run.now)
+    if it is None:
+        with run.deployment.records.write() as tx:
+            it = elevations.claim_elevation(tx, due.id, now=run.now)
     if it is None:
         return []
     try:
@@ -52,7 +56,7 @@ def step(run: Run, elevation_id: str) -> Iterable[Due]:
         log.info("elevation_overtaken", extra={"elevation": it.id})
         return []
     except StartsStopped as error:
-        return _end_badly(run, it, State.FAILED, str(error), code=RefusalCode.JOURNAL_BROKEN)
+        return _fail(run, it, str(error), code=RefusalCode.JOURNAL_BROKEN)
 
 
 def _start(run: Run, it: Elevation) -> Iterable[Due]:
@@ -65,20 +69,24 @@ def _start(run: Run, it: Elevation) -> Iterable[Due]:
     reason = reason_to_end(ticket, it)
     if reason is not None:
         return let_go(run, it.id, reason)
+    if run.now - (it.acted_at or it.created_at) > ACT_FRESHNESS:
+        return _offer(run, it, Offer.TOO_LATE)
     linked = _linked(run, it, ticket)
     if linked is None:
-        return park(run, it)
+        return _park(run, it)
     try:
         decision = decide(run, linked, ticket)
+        if isinstance(decision, Refusal):
+            return _refuse(run, linked, decision)
+        if decision.start is Start.ON_CLICK and not linked.clicked:
+            return _offer(run, linked, Offer.ON_CLICK)  # the rules changed since the pick
+        return _hold(run, linked, decision)
     except SignInNeeded:
-        return park(run, linked)
+        return _park(run, linked)
     except EntraUnavailable as error:
         return _postpone(run, linked, str(error), backoff(it.attempts, first=error.after or 1.0))
     except EntraError as error:
-        return _end_badly(run, linked, State.FAILED, str(error))
-    if isinstance(decision, Refusal):
-        return _refuse(run, linked, decision)
-    return _hold(run, linked, decision)
+        return _fail(run, linked, str(error))
 
 
 def _linked(run: Run, it: Elevation, ticket: Ticket) -> Elevation | None:
@@ -91,85 +99,13 @@ def _linked(run: Run, it: Elevation, ticket: Ticket) -> Elevation | None:
         link = people.link_of(connection, it.connection, it.account)
     if link is None or link.suspended_at is not None:
         return None
-    if (ticket.assignee.address or "").casefold() != link.address.casefold():
-        with run.deployment.records.write() as tx:
-            people.suspend_link(tx, link, now=run.now)
-            journal.append(
-                tx,
-                Kind.LINK_SUSPENDED,
-                now=run.now,
-                cause=run.cause,
-                elevation=it.id,
-                private={"actor": link.oid, "account": it.account},
-            )
-        return None
-    return replace(it, tid=link.tid, oid=link.oid, technician=link.technician)
-
-
-def decide(run: Run, it: Elevation, ticket: Ticket) -> Plan | Refusal:
-    """The rules' answer for this technician. Raises EntraError where the tenant must be asked and does not answer."""
-    assert it.tid is not None
-    assert it.oid is not None
-    own = _files_for_self(run, it, ticket)
-    if own is not None:
-        return own
-    rules, asked = run.deployment.rules, timedelta(seconds=it.duration_seconds) if it.duration_seconds else None
-    known, fresh = _eligibilities(run, it.tid, it.oid)
-    maximum = _Maximum(run, it.tid, it.oid)
-    decision = rules.plan(ticket, eligibilities=known, maximum=maximum, duration=asked)
-    if isinstance(decision, Refusal) and decision.code is RefusalCode.NOT_ELIGIBLE and not fresh:
-        known, _ = _eligibilities(run, it.tid, it.oid, again=True)
-        decision = rules.plan(ticket, eligibilities=known, maximum=maximum, duration=asked)
-    return decision
-
-
-def _files_for_self(run: Run, it: Elevation, ticket: Ticket) -> Refusal | None:
-    """The technician filed this ticket under another helpdesk account that is linked to the same Entra user."""
-    with run.deployment.records.read() as connection:
-        for requester in ticket.requesters:
-            link = people.link_of(connection, it.connection, requester.account)
-            if link is not None and (link.tid, link.oid) == (it.tid, it.oid):
-                return Refusal(
-                    rule=it.rule,
-                    code=RefusalCode.OWN_TICKET,
-                    reason="You filed this ticket yourself. Somebody else must work on it.",
-                    analysis=(),
-                )
+    known = replace(it, tid=link.tid, oid=link.oid, technician=link.technician)
+    if (ticket.assignee.address or "").casefold() == link.address.casefold():
+        return known
+    with change(run) as changed:
+        people.suspend_link(changed.tx, link, now=run.now)
+        changed.record(Kind.LINK_SUSPENDED, elevation=known, private={"account": it.account})
     return None
-
-
-def _eligibilities(run: Run, tid: str, oid: str, *, again: bool = False) -> tuple[Sequence[Eligibility], bool]:
-    key = f"eligibilities:{tid}:{oid}"
-    kept_for = timedelta(seconds=run.deployment.settings.eligibilities_seconds)
-    if not again:
-        with run.deployment.records.read() as connection:
-            kept = people.answer(connection, key, newer_than=run.now - kept_for)
-        if kept is not None:
-            return [Eligibility(Target.from_key(e["target"]), e["name"]) for e in json.loads(kept)], False
-    read = run.deployment.tenant.eligibilities(tid, oid, run.now)
-    text = json.dumps([{"target": e.target.key, "name": e.name} for e in read])
-    with run.deployment.records.write() as tx:
-        people.keep_answer(tx, key, text, now=run.now)
-    return read, True
-
-
-class _Maximum:
-    """The longest activation that the tenant's policy allows for a target; None where it does not tell."""
-
-    def __init__(self, run: Run, tid: str, oid: str) -> None:
-        self._run, self._tid, self._oid = run, tid, oid
-
-    def __call__(self, target: Target) -> timedelta | None:
-        run, key = self._run, f"policy:{target.key}"
-        kept_for = timedelta(seconds=run.deployment.settings.eligibilities_seconds)
-        with run.deployment.records.read() as connection:
-            kept = people.answer(connection, key, newer_than=run.now - kept_for)
-        if kept is None:
-            policy = run.deployment.tenant.policy(self._tid, self._oid, run.now, target)
-            kept = str(int(policy.maximum.total_seconds())) if policy and policy.maximum else ""
-            with run.deployment.records.write() as tx:
-                people.keep_answer(tx, key, kept, now=run.now)
-        return timedelta(seconds=int(kept)) if kept else None
 
 
 def _hold(run: Run, it: Elevation, plan: Plan) -> Iterable[Due]:
@@ -185,22 +121,34 @@ def _hold(run: Run, it: Elevation, plan: Plan) -> Iterable[Due]:
         justification=plan.justification,
         analysis=analysis_to_json(plan.analysis),
     )
+    with run.deployment.records.read() as connection:
+        seen = elevations.open_activation_of(connection, it.tid, it.oid, plan.target.key)
+    closed = [] if seen is None else still_there(run, seen)
     try:
-        with run.deployment.records.write() as tx:
-            open_one = elevations.open_activation_of(tx, it.tid, it.oid, plan.target.key)
+        with change(run) as changed:
+            open_one = elevations.lock_open_activation_of(changed.tx, it.tid, it.oid, plan.target.key)
             if open_one is None:
-                return _intend(run, tx, planned, plan)
-            if open_one.state is not ActivationState.GIVING_BACK:
-                return _join(run, tx, planned, open_one)
-            # It is on its way out and cannot be stopped: ask for a new one when it is gone.
-            elevations.save_elevation(tx, replace(planned, due_at=run.now + GIVING_BACK_PAUSE, attempts=0))
-            return []
+                _intend(changed, planned, plan)
+            elif _lasts(run, open_one):
+                _join(changed, planned, open_one)
+            else:
+                # It is on its way out and cannot be stopped: ask for a new one when it is gone.
+                waiting = replace(planned, due_at=run.now + GIVING_BACK_PAUSE, attempts=0)
+                elevations.save_elevation(changed.tx, waiting)
+        return [*closed, *changed.due]
     except (sa.exc.IntegrityError, Overtaken):
         # Another ticket opened it in this very moment; the row is still claimed by us: look again at once.
-        return _postpone(run, it, "another ticket was first", timedelta(0))
+        return [*closed, *_postpone(run, it, "another ticket was first", timedelta(0))]
 
 
-def _intend(run: Run, tx: sa.Connection, it: Elevation, plan: Plan) -> list[Due]:
+def _lasts(run: Run, it: Activation) -> bool:
+    """Whether it is worth joining: it is not being given back, and does not end in a moment."""
+    ending = it.state is ActivationState.GIVING_BACK
+    return not ending and (it.ends_at is None or it.ends_at - run.now >= LEAST_LEFT)
+
+
+def _intend(changed: Change, it: Elevation, plan: Plan) -> None:
+    run = changed.run
     assert it.tid is not None
     assert it.oid is not None
     activation = Activation(
@@ -217,97 +165,68 @@ def _intend(run: Run, tx: sa.Connection, it: Elevation, plan: Plan) -> list[Due]
         justification=plan.justification,
         ticket_number=plan.ticket_number,
     )
-    elevations.open_activation(tx, activation)
+    activation = run.at_once(activation)
+    elevations.open_activation(changed.tx, activation)
     held = move(replace(it, activation=activation.id), State.WAITING, due_at=run.now + PATIENCE)
-    elevations.save_elevation(tx, held)
-    journal.append(
-        tx,
-        Kind.ACTIVATION_INTENDED,
-        now=run.now,
-        cause=run.cause,
-        elevation=it.id,
-        activation=activation.id,
-        facts={
-            "target": activation.target,
-            "duration_seconds": activation.duration_seconds,
-            "rule": plan.rule,
-            "rules_digest": run.deployment.rules.digest,
-            "ticket": f"{it.connection}/{it.ticket}",
-        },
-        private={"actor": it.oid, "technician": it.technician, "justification": plan.justification},
-    )
-    return [Due(What.ACTIVATION, activation.id)]
+    elevations.save_elevation(changed.tx, held)
+    facts: dict[str, Fact] = {
+        "target": activation.target,
+        "duration_seconds": activation.duration_seconds,
+        "rule": plan.rule,
+        "rules_digest": run.deployment.rules.digest,
+        "ticket": f"{it.connection}/{it.ticket}",
+    }
+    names = {"technician": it.technician, "justification": plan.justification}
+    changed.record(Kind.ACTIVATION_INTENDED, elevation=it, activation=activation.id, facts=facts, private=names)
+    changed.due.append(run.due(What.ACTIVATION, activation))
 
 
-def _join(run: Run, tx: sa.Connection, it: Elevation, activation: Activation) -> list[Due]:
-    """Hold `activation`, which `tx` has locked: a give-back that is being decided right now waits and sees us."""
-    held = replace(it, activation=activation.id)
+def _join(changed: Change, it: Elevation, activation: Activation) -> None:
+    """Hold `activation`, which is locked: a give-back that is being decided right now waits and sees us."""
+    run, held = changed.run, replace(it, activation=activation.id)
     if activation.state is ActivationState.ASKED:
-        waiting = move(held, State.WAITING, due_at=run.now + PATIENCE)
-        elevations.save_elevation(tx, waiting)
-        journal.append(
-            tx,
-            Kind.ACTIVATION_JOINED,
-            now=run.now,
-            cause=run.cause,
-            elevation=it.id,
-            activation=activation.id,
-            private={"actor": it.oid},
-        )
-        return []
+        elevations.save_elevation(changed.tx, move(held, State.WAITING, due_at=run.now + PATIENCE))
+        changed.record(Kind.ACTIVATION_JOINED, elevation=it, activation=activation.id)
+        return
     held = replace(held, active_at=run.now, until=activation.ends_at)
-    text = words.active(held, activation, run.deployment.settings.zone)
-    _, due = settle(
-        run,
-        tx,
+    changed.settle(
         held,
         State.ACTIVE,
-        kind=Kind.ACTIVATION_JOINED,
         due_at=(activation.ends_at or run.now) + PATIENCE,
-        step=Step.ACTIVE,
-        text=text,
+        text=words.active(held, activation, run.deployment.settings.zone),
         facts={"target": activation.target},
+        kind=Kind.ACTIVATION_JOINED,
     )
-    return due
 
 
-def park(run: Run, it: Elevation) -> list[Due]:
+def _offer(run: Run, it: Elevation, why: Offer) -> list[Due]:
+    """Not without a click of the technician, who finds the link on the ticket."""
+    text = words.offered(run.deployment.link(it.id), why)
+    with change(run) as changed:
+        changed.settle(it, State.OFFERED, due_at=run.now + PATIENCE, text=text)
+    return changed.due
+
+
+def _park(run: Run, it: Elevation) -> list[Due]:
     """Wait for the technician to sign in; the ticket shows where."""
     text = words.sign_in(run.deployment.link(it.id))
-    with run.deployment.records.write() as tx:
-        _, due = settle(
-            run,
-            tx,
-            it,
-            State.SIGN_IN_NEEDED,
-            kind=Kind.SIGNIN_NEEDED,
-            due_at=run.now + PATIENCE,
-            step=Step.SIGN_IN,
-            text=text,
-        )
-    return due
+    with change(run) as changed:
+        changed.settle(it, State.SIGN_IN_NEEDED, due_at=run.now + PATIENCE, text=text)
+    return changed.due
 
 
 def _refuse(run: Run, it: Elevation, refusal: Refusal) -> list[Due]:
-    it = replace(it, analysis=analysis_to_json(refusal.analysis))
-    return _end_badly(run, it, State.REFUSED, refusal.reason, code=refusal.code)
+    refused = replace(it, analysis=analysis_to_json(refusal.analysis), outcome=refusal.reason[:600])
+    with change(run) as changed:
+        changed.settle(refused, State.REFUSED, text=words.refused(refusal.reason), facts={"code": refusal.code})
+    return changed.due
 
 
-def _end_badly(run: Run, it: Elevation, to: State, sentence: str, *, code: str | None = None) -> list[Due]:
-    kind, said = (Kind.PICK_REFUSED, Step.REFUSED) if to is State.REFUSED else (Kind.ELEVATION_FAILED, Step.FAILED)
-    with run.deployment.records.write() as tx:
-        _, due = settle(
-            run,
-            tx,
-            replace(it, outcome=sentence[:600]),
-            to,
-            kind=kind,
-            due_at=None,
-            step=said,
-            text=words.refused(sentence),
-            facts={"code": code},
-        )
-    return due
+def _fail(run: Run, it: Elevation, sentence: str, *, code: str = "setup") -> list[Due]:
+    with change(run) as changed:
+        failed = replace(it, outcome=sentence[:600])
+        changed.settle(failed, State.FAILED, text=words.refused(sentence), facts={"code": code})
+    return changed.due
 
 
 def _postpone(run: Run, it: Elevation, outcome: str, by: timedelta) -> list[Due]:
@@ -318,15 +237,15 @@ def _postpone(run: Run, it: Elevation, outcome: str, by: timedelta) -> list[Due]
 
 def _follow_activation(run: Run, it: Elevation) -> list[Due]:
     """A backstop: an elevation that waits for an activation makes sure that the activation is being looked after."""
-    with run.deployment.records.write() as tx:
-        activation = elevations.lock_activation(tx, it.activation) if it.activation else None
+    with change(run) as changed:
+        activation = elevations.lock_activation(changed.tx, it.activation) if it.activation else None
         if activation is None or activation.due_at is None:
             # It is gone without us: nothing that was granted can be left, so nothing may seem to go on.
-            to = State.FAILED if it.state is State.WAITING else State.ENDED
             it = replace(it, end_reason=it.end_reason or EndReason.OUTSIDE)
-            return settle(run, tx, it, to, kind=Kind.ELEVATION_ENDED, due_at=None)[1]
-        elevations.save_elevation(tx, replace(it, due_at=run.now + timedelta(minutes=5), attempts=0))
-        if activation.state is not ActivationState.ACTIVE:
-            return []  # it is looked at all the time, and must not be disturbed in the middle
-        elevations.save_activation(tx, replace(activation, due_at=run.now))
-    return [Due(What.ACTIVATION, activation.id)]
+            changed.settle(it, State.FAILED if it.state is State.WAITING else State.ENDED)
+            return changed.due
+        elevations.save_elevation(changed.tx, replace(it, due_at=run.now + timedelta(minutes=5), attempts=0))
+        if activation.state is ActivationState.ACTIVE:  # the others are looked at all the time: not to be disturbed
+            elevations.save_activation(changed.tx, replace(activation, due_at=run.now))
+            changed.due.append(Due(What.ACTIVATION, activation.id))
+    return changed.due

@@ -1,15 +1,9 @@
-"""Letting go of an elevation: before anything is active it is cancelled; after that the role is given back.
+"""Letting go of an elevation: before anything is active it is cancelled; after that the role is given back."""
 
-Locks are taken in one order everywhere: activation, elevation, journal.
-"""
-
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-import sqlalchemy as sa
-
 from integration import comments as words
-from integration.comments import Step
 from integration.elevation import (
     END_WORDS,
     Activation,
@@ -18,12 +12,13 @@ from integration.elevation import (
     EndReason,
     State,
     give_back_at,
+    move_activation,
 )
 from integration.journal import Kind
 from integration.records import elevations
 from integration.records.elevations import Overtaken
+from workers.change import Change, change
 from workers.run import Due, Run, What
-from workers.saying import settle
 
 TRIES = 5
 NOT_STARTED = frozenset({State.OFFERED, State.REQUESTED, State.SIGN_IN_NEEDED})
@@ -36,96 +31,89 @@ def let_go(run: Run, elevation_id: str, reason: EndReason) -> Iterable[Due]:
     """
     for _ in range(TRIES):
         try:
-            return _let_go(run, elevation_id, reason)
+            with change(run) as changed:
+                seen = elevations.elevation(changed.tx, elevation_id)
+                let_go_of(changed, [(seen, reason)] if seen else [])
+            return changed.due
         except Overtaken:
             continue
     raise Overtaken(elevation_id)
 
 
-def _let_go(run: Run, elevation_id: str, reason: EndReason) -> list[Due]:
-    with run.deployment.records.write() as tx:
-        seen = elevations.elevation(tx, elevation_id)
-        if seen is None:
-            return []
-        activation = elevations.lock_activation(tx, seen.activation) if seen.activation else None
-        it = elevations.lock_elevation(tx, elevation_id)
+def let_go_of(changed: Change, leaving: Sequence[tuple[Elevation, EndReason]]) -> None:
+    """End these elevations, as they were seen, in the transaction of `changed`. Raises Overtaken."""
+    tx = changed.tx
+    held = {it.activation for it, _ in leaving if it.activation}
+    locked = {name: elevations.lock_activation(tx, name) for name in sorted(held)}
+    for seen, reason in sorted(leaving, key=lambda each: each[0].id):
+        it = elevations.lock_elevation(tx, seen.id)
         if it is None or it.activation != seen.activation:
-            raise Overtaken(elevation_id)
-        if it.state not in NOT_STARTED | {State.WAITING, State.ACTIVE}:
-            return []
-        it = replace(it, end_reason=reason, outcome=f"Ended: {END_WORDS[reason]}.")
+            raise Overtaken(seen.id)
         if it.state in NOT_STARTED:
-            return _cancel(run, tx, it, reason)
-        assert activation is not None
-        return _release(run, tx, it, activation, reason)
+            _cancel(changed, _because(it, reason), reason)
+        elif it.state in (State.WAITING, State.ACTIVE):
+            activation = locked[it.activation] if it.activation else None
+            assert activation is not None
+            locked[activation.id] = _release(changed, _because(it, reason), activation, reason)
 
 
-def _cancel(run: Run, tx: sa.Connection, it: Elevation, reason: EndReason) -> list[Due]:
+def _because(it: Elevation, reason: EndReason) -> Elevation:
+    return replace(it, end_reason=reason, outcome=f"Ended: {END_WORDS[reason]}.")
+
+
+def _cancel(changed: Change, it: Elevation, reason: EndReason) -> None:
     # An offer that nobody took needs no second comment.
     text = None if it.state is State.OFFERED else words.cancelled(reason)
-    _, due = settle(
-        run,
-        tx,
-        it,
-        State.CANCELLED,
-        kind=Kind.ELEVATION_CANCELLED,
-        due_at=None,
-        step=Step.CANCELLED,
-        text=text,
-        facts={"reason": reason},
-    )
-    return due
+    changed.settle(it, State.CANCELLED, text=text, facts={"reason": reason})
 
 
-def _release(run: Run, tx: sa.Connection, it: Elevation, activation: Activation, reason: EndReason) -> list[Due]:
-    others = any(held.id != it.id for held in elevations.holders(tx, activation.id))
+def _release(changed: Change, it: Elevation, activation: Activation, reason: EndReason) -> Activation:
+    """`it` leaves; the activation as it is then."""
+    others = any(held.id != it.id for held in elevations.holders(changed.tx, activation.id))
     if it.state is State.WAITING and others:
-        return _cancel(run, tx, it, reason)
-    woken: list[Due] = []
+        _cancel(changed, it, reason)
+        return activation
+    if it.state is State.ACTIVE and (others or activation.by_hand):
+        _part(changed, it, activation, reason, shared=others)
+    else:
+        _leave(changed, it, activation, reason)
     # While the tenant is being asked, its step must not be disturbed: a second one would look before the first is
     # through, see nothing, and take the role for never asked. The step itself sees that nobody holds it any more.
-    if not others and activation.state is not ActivationState.ASKED:
-        elevations.save_activation(tx, replace(activation, due_at=run.now))
-        woken = [Due(What.ACTIVATION, activation.id)]
-    if it.state is State.ACTIVE and (others or activation.by_hand):
-        return [*woken, *_part(run, tx, it, activation, reason, shared=others)]
-    return [*woken, *_leave(run, tx, it, activation, reason)]
+    if others or activation.state is not ActivationState.ACTIVE:
+        return activation
+    return give_back_unheld(changed, activation)
 
 
-def _part(
-    run: Run, tx: sa.Connection, it: Elevation, activation: Activation, reason: EndReason, *, shared: bool
-) -> list[Due]:
+def _part(changed: Change, it: Elevation, activation: Activation, reason: EndReason, *, shared: bool) -> None:
     """The elevation ends, the role stays: others hold it, or it was never ours."""
+    run = changed.run
     it = replace(it, ended_at=run.now)
     text = words.ended(it, activation, shared=shared, zone=run.deployment.settings.zone)
-    _, due = settle(
-        run,
-        tx,
-        it,
-        State.ENDED,
-        kind=Kind.ELEVATION_ENDED,
-        due_at=None,
-        step=Step.ENDED,
-        text=text,
-        facts={"reason": reason},
-    )
-    return due
+    changed.settle(it, State.ENDED, text=text, facts={"reason": reason})
 
 
-def _leave(run: Run, tx: sa.Connection, it: Elevation, activation: Activation, reason: EndReason) -> list[Due]:
+def _leave(changed: Change, it: Elevation, activation: Activation, reason: EndReason) -> None:
     """The last one to leave waits until the role is given back."""
-    minimum, now = run.deployment.settings.give_back_minimum, run.now
+    run = changed.run
+    minimum = run.deployment.settings.give_back_minimum
     at = give_back_at(activation, minimum=minimum)
-    wait = activation.state is ActivationState.ACTIVE and at > now
-    _, due = settle(
-        run,
-        tx,
-        it,
-        State.ENDING,
-        kind=Kind.ELEVATION_ENDING,
-        due_at=max(at, now) + minimum,
-        step=Step.LETTING_GO,
-        text=words.letting_go(reason, at, run.deployment.settings.zone) if wait else None,
-        facts={"reason": reason},
-    )
-    return due
+    wait = activation.state is ActivationState.ACTIVE and at > run.now
+    text = words.letting_go(reason, at, run.deployment.settings.zone) if wait else None
+    changed.settle(it, State.ENDING, due_at=max(at, run.now) + minimum, text=text, facts={"reason": reason})
+
+
+def give_back_unheld(changed: Change, it: Activation) -> Activation:
+    """Nobody holds this active role any more, and its lock is ours: the intent to give it back, as soon as allowed."""
+    run, tx = changed.run, changed.tx
+    if it.by_hand:
+        return elevations.save_activation(
+            tx, move_activation(replace(it, ended_at=run.now), ActivationState.LEFT, due_at=None)
+        )
+    at = give_back_at(it, minimum=run.deployment.settings.give_back_minimum)
+    if at > run.now:
+        return elevations.save_activation(tx, replace(it, due_at=at, attempts=0))
+    leaving = run.at_once(move_activation(it, ActivationState.GIVING_BACK, due_at=run.now))
+    saved = elevations.save_activation(tx, leaving)
+    changed.record(Kind.GIVEBACK_INTENDED, activation=it.id, facts={"target": it.target})
+    changed.due.append(run.due(What.ACTIVATION, saved))
+    return saved

@@ -6,12 +6,15 @@ what may go on immediately. What it does not return is found by the sweep when i
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import TypeVar
 
 from integration.deployment import Deployment
-from integration.elevation import TICKET_FRESHNESS
+from integration.elevation import LEASE, TICKET_FRESHNESS, Activation, Elevation
+from integration.records.comments import Comment
+from integration.records.deliveries import Delivery
 from integration.tickets import Ticket
 
 
@@ -22,10 +25,23 @@ class What(StrEnum):
     COMMENT = "comment"
 
 
+Row = Delivery | Elevation | Activation | Comment
+AnyRow = TypeVar("AnyRow", Delivery, Elevation, Activation, Comment)
+OpenRow = TypeVar("OpenRow", Elevation, Activation)
+ENOUGH = timedelta(seconds=30)  # of a lease, for a step to be done in
+
+
 @dataclass(frozen=True)
 class Due:
     what: What
     id: str
+    # The row, where this run claimed it already, by writing it under a lease. A message to others carries the id alone.
+    row: Row | None = None
+
+    def in_hand(self, kind: type[AnyRow], now: datetime) -> AnyRow | None:
+        """The row, while its lease lasts long enough for a step; else it must be claimed like any other."""
+        row = self.row
+        return row if isinstance(row, kind) and row.due_at is not None and row.due_at - now > ENOUGH else None
 
 
 @dataclass
@@ -33,11 +49,25 @@ class Run:
     deployment: Deployment
     cause: str
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    goes_on: bool = False  # whether what is due at once is done by this very run; `go` says so
     _tickets: dict[tuple[str, str], Ticket] = field(default_factory=dict)
 
     @property
     def now(self) -> datetime:
         return self.clock()
+
+    def at_once(self, row: OpenRow) -> OpenRow:
+        """`row`, as it is to be saved when it goes on at once: under our lease, or due for whoever comes first.
+
+        Claiming it with the very write that makes it due spares a transaction each.
+        """
+        if not self.goes_on:
+            return replace(row, due_at=self.now)
+        return replace(row, due_at=self.now + LEASE, attempts=row.attempts + 1)
+
+    def due(self, what: What, saved: Row) -> Due:
+        """What follows from a row that was saved `at_once`."""
+        return Due(what, saved.id, saved if self.goes_on else None)
 
     def ticket(self, connection: str, number: str, *, revision: str | None = None) -> Ticket:
         """Read a ticket, or take what this very run read a moment ago. Raises HelpdeskError."""
@@ -49,16 +79,17 @@ class Run:
         return read
 
 
-Step = Callable[[Run, str], Iterable[Due]]
+Step = Callable[[Run, Due], Iterable[Due]]
 MOST_STEPS = 100  # a run that goes on for longer is a mistake of ours; its rows stay due
 
 
 def go(run: Run, first: Due, steps: dict[What, Step]) -> None:
     """Do `first` and what follows from it. Comments come last: a slow helpdesk must not hold up Entra."""
+    run.goes_on = True
     urgent, comments = deque([first]), deque[Due]()
     for _ in range(MOST_STEPS):
         if not urgent and not comments:
             return
         due = (urgent or comments).popleft()
-        for following in steps[due.what](run, due.id):
+        for following in steps[due.what](run, due):
             (comments if following.what is What.COMMENT else urgent).append(following)

@@ -1,10 +1,7 @@
 """The sweep: finds everything that is due, whatever happened to the queue. Its cost follows what is due."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from itertools import chain, islice, zip_longest
-
-import sqlalchemy as sa
 
 from integration.deployment import Deployment
 from integration.records import elevations
@@ -23,13 +20,11 @@ TABLES = {
 }
 
 
-def due(
-    deployment: Deployment, *, now: datetime, tables: Mapping[What, sa.Table] = TABLES, at_most: int = AT_MOST
-) -> list[Due]:
+def due(deployment: Deployment, *, now: datetime, at_most: int = AT_MOST) -> list[Due]:
     """What is due, the longest due first, from each table in turn: a flood in one must not starve the others."""
     with deployment.records.read() as connection:
         found = [
             [Due(what, row) for row in elevations.due(connection, table, now=now, limit=at_most)]
-            for what, table in tables.items()
+            for what, table in TABLES.items()
         ]
     return list(islice((it for it in chain.from_iterable(zip_longest(*found)) if it is not None), at_most))

@@ -1,13 +1,14 @@
 """The one way out to the tenant, used by MSAL and by Graph alike.
 
 MSAL has no timeout of its own, and its `verify=` is silently beaten by REQUESTS_CA_BUNDLE; both are therefore
-given with every call. Redirects are never followed.
+given with every call, and the environment is asked for proxies alone. Redirects are never followed.
 """
 
 import os
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -31,6 +32,7 @@ def _session() -> requests.Session:
         raise_on_status=False,
     )
     session = requests.Session()
+    session.trust_env = False
     session.mount("https://", HTTPAdapter(max_retries=retries))
     # One session serves all technicians: nothing may travel from one's answer into another's request.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -49,13 +51,21 @@ class EntraHttp:
             raise SetupWrong(f"The file of trusted authorities {ca_bundle} cannot be found.")
         self._fixed: dict[str, Any] = {"verify": ca_bundle or True, "timeout": timeout, "allow_redirects": False}
         self._session = _session()
+        self._proxies: dict[str, dict[str, str]] = {}
         self._pid = os.getpid()
 
     def request(self, method: str, url: str, **kwargs: Any) -> requests.Response:
         if self._pid != os.getpid():
             # A forked worker must not talk over its parent's TLS connection.
             self._session, self._pid = _session(), os.getpid()
-        return self._session.request(method, url, **{**self._fixed, **kwargs})
+        return self._session.request(method, url, proxies=self._proxies_for(url), **{**self._fixed, **kwargs})
+
+    def _proxies_for(self, url: str) -> dict[str, str]:
+        """The environment's, looked up once for each host: each look costs as much as a call."""
+        host = urlsplit(url).netloc
+        if host not in self._proxies:
+            self._proxies[host] = dict(requests.utils.get_environ_proxies(url))
+        return self._proxies[host]
 
     def get(self, url: str, **kwargs: Any) -> requests.Response:
         return self.request("GET", url, **kwargs)

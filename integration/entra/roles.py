@@ -41,10 +41,15 @@ _KIND_OF = {status: kind for kind, names in _KINDS.items() for status in names.s
 
 @dataclass(frozen=True)
 class Request:
-    """Our request in the tenant. `status` is the tenant's own string; new ones appear, `kind` is UNKNOWN then."""
+    """Our request in the tenant. `status` is the tenant's own string; new ones appear, `kind` is UNKNOWN then.
+
+    `schedule_id`: the schedule that it makes, by which its instance is known. Source: targetScheduleId,
+    learn.microsoft.com/graph/api/resources/unifiedroleassignmentschedulerequest.
+    """
 
     id: str
     status: str
+    schedule_id: str
 
     @property
     def kind(self) -> RequestKind:
@@ -95,7 +100,6 @@ class Roles:
     def me(self, token: str) -> Me:
         # otherMails is left out on purpose: people may set it themselves, and who sets it to a colleague's address
         # would be taken for the colleague at the helpdesk.
-        # otherMails is left out on purpose: people may set it themselves, and would be taken for somebody else.
         user = self._graph.call("GET", "/me", token, params={"$select": "id,userPrincipalName,mail"})
         mail = user.get("mail")
         return Me(_text(user, "id"), _text(user, "userPrincipalName"), mail if isinstance(mail, str) else None)
@@ -195,8 +199,11 @@ class Roles:
                 best = created, row
         return _request(best[1], changes=False) if best else None
 
-    def active(self, token: str, target: Target) -> Active | None:
-        """The instance of `target` that is there now; one that was activated rather than a standing one."""
+    def active(self, token: str, target: Target, *, schedule_id: str | None = None) -> Active | None:
+        """The instance of `target` that is there now.
+
+        That of `schedule_id` rather than an older one that is still shown, one that was activated rather than a standing one.
+        """
         rows = [
             Active(
                 schedule_id=_text(row, "roleAssignmentScheduleId"),
@@ -207,7 +214,7 @@ class Roles:
             for row in self._graph.items(f"{_BASE}/roleAssignmentScheduleInstances{_MINE}", token)
             if _is_for(row, target)
         ]
-        return next((row for row in rows if row.activated), rows[0] if rows else None)
+        return max(rows, key=lambda row: (row.schedule_id == schedule_id, row.activated), default=None)
 
 
 def _text(row: Mapping[str, Any], key: str) -> str:
@@ -237,7 +244,7 @@ def _body(action: str, principal: str, target: Target) -> dict[str, Any]:
 def _request(row: Mapping[str, Any], *, changes: bool) -> Request:
     if not _text(row, "id"):
         raise EntraUnavailable("Microsoft Entra's answer could not be read.", outcome_unknown=changes)
-    return Request(_text(row, "id"), _text(row, "status"))
+    return Request(_text(row, "id"), _text(row, "status"), _text(row, "targetScheduleId") or _text(row, "id"))
 
 
 def _policy(assignment: Mapping[str, Any]) -> Policy:

@@ -120,8 +120,10 @@ class Tenant:
             ),
         )
 
-    def active(self, tid: str, oid: str, now: datetime, target: Target) -> Active | None:
-        return self._as(tid, oid, now, lambda token: self._roles.active(token, target))
+    def active(
+        self, tid: str, oid: str, now: datetime, target: Target, *, schedule_id: str | None = None
+    ) -> Active | None:
+        return self._as(tid, oid, now, lambda token: self._roles.active(token, target, schedule_id=schedule_id))
 
     def give_back(self, tid: str, oid: str, now: datetime, target: Target) -> Request:
         return self._as(tid, oid, now, lambda token: self._roles.give_back(token, principal=oid, target=target))

@@ -33,17 +33,6 @@ class AnswerUnusable(HelpdeskRefused):
         )
 
 
-class _Signed(requests.auth.AuthBase):
-    """Puts our headers on. Being an `auth`, it also keeps requests from taking a password out of somebody's .netrc."""
-
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = dict(headers)
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.update(self._headers)
-        return request
-
-
 class Door:
     """Calls to one helpdesk at `base` (scheme, host, maybe a path), signed with `headers`.
 
@@ -67,7 +56,11 @@ class Door:
         self._timeout = timeout
         self._budget = budget
         self._http = requests.Session()
-        self._http.auth = _Signed(headers)
+        # The environment is asked once, for the proxy alone: with each call it would cost as much as the call, and
+        # bring a password out of somebody's .netrc.
+        self._http.trust_env = False
+        self._http.proxies.update(requests.utils.get_environ_proxies(self._base))
+        self._http.headers.update({"Accept": "application/json", **headers})
 
     def call(self, method: str, path: str, *, number: str | None = None, json: Any = None) -> Any:
         """The JSON that the helpdesk answers to `path` (below base, or a whole URL on base's origin); None if empty.
@@ -81,9 +74,7 @@ class Door:
                 method,
                 url,
                 json=json,
-                headers={"Accept": "application/json"},
                 timeout=self._timeout,
-                # Given with each call, because a verify on the session loses against REQUESTS_CA_BUNDLE.
                 verify=self._verify,
                 # An answer must not choose where our token goes next (trust row 29).
                 allow_redirects=False,

@@ -26,42 +26,62 @@ class Comment:
     outcome: str | None
 
 
-def add(tx: sa.Connection, elevation: Elevation, step: str, text: str, *, now: datetime) -> str | None:
-    """Make a comment due; None where this elevation said this already."""
-    row_id = str(ULID())
-    said = sa.select(comments.c.id).where(comments.c.elevation == elevation.id, comments.c.step == step)
-    if tx.execute(said).first():
-        return None
-    tx.execute(
-        comments.insert().values(
-            id=row_id,
-            connection=elevation.connection,
-            ticket=elevation.ticket,
-            elevation=elevation.id,
-            step=step,
-            text=text,
-            created_at=now,
-            due_at=now,
-            version=1,
-            attempts=0,
-        )
+_SAID = sa.select(sa.func.count()).where(
+    comments.c.elevation == sa.bindparam("of"),
+    sa.or_(comments.c.step == sa.bindparam("name"), comments.c.step.like(sa.bindparam("numbered"))),
+)
+_INSERT = comments.insert()
+_CLAIM = (
+    comments.update()
+    .where(comments.c.id == sa.bindparam("row_id"), comments.c.due_at <= sa.bindparam("now"))
+    .values(due_at=sa.bindparam("lease"), version=comments.c.version + 1, attempts=comments.c.attempts + 1)
+    .returning(*comments.c)
+)
+_SETTLE = comments.update().where(comments.c.id == sa.bindparam("row_id"), comments.c.version == sa.bindparam("seen"))
+
+
+def said(connection: sa.Connection, elevation: str, step: str) -> int:
+    """How often this elevation said this."""
+    found = connection.execute(_SAID, {"of": elevation, "name": step, "numbered": f"{step}-%"}).scalar_one()
+    return int(found)
+
+
+def name_of(connection: sa.Connection, elevation: str, step: str) -> str:
+    """`sign-in`, and when it is said again `sign-in-2`, ...: each comment has a marker of its own."""
+    before = said(connection, elevation, step)
+    return f"{step}-{before + 1}" if before else step
+
+
+def add(tx: sa.Connection, elevation: Elevation, step: str, text: str, *, now: datetime, claimed: bool) -> Comment:
+    """Make a comment due, or `claimed` by whoever adds it. `step` comes from `name_of`."""
+    comment = Comment(
+        id=str(ULID()),
+        connection=elevation.connection,
+        ticket=elevation.ticket,
+        elevation=elevation.id,
+        step=step,
+        text=text,
+        created_at=now,
+        due_at=now + LEASE if claimed else now,
+        version=1,
+        attempts=1 if claimed else 0,
+        written_at=None,
+        outcome=None,
     )
-    return row_id
+    tx.execute(_INSERT, vars(comment))
+    return comment
 
 
 def claim(tx: sa.Connection, row_id: str, *, now: datetime) -> Comment | None:
-    due = sa.and_(comments.c.id == row_id, comments.c.due_at <= now)
-    values = {"due_at": now + LEASE, "version": comments.c.version + 1, "attempts": comments.c.attempts + 1}
-    row = tx.execute(comments.update().where(due).values(values).returning(*comments.c)).first()
+    row = tx.execute(_CLAIM, {"row_id": row_id, "now": now, "lease": now + LEASE}).first()
     return None if row is None else Comment(**row._mapping)
 
 
 def settle(
     tx: sa.Connection, comment: Comment, *, written_at: datetime | None, due_at: datetime | None, outcome: str
 ) -> bool:
-    mine = sa.and_(comments.c.id == comment.id, comments.c.version == comment.version)
-    values = {"written_at": written_at, "due_at": due_at, "outcome": outcome[:200]}
-    return bool(tx.execute(comments.update().where(mine).values(values)).rowcount)
+    found = {"written_at": written_at, "due_at": due_at, "outcome": outcome[:200]}
+    return bool(tx.execute(_SETTLE, {"row_id": comment.id, "seen": comment.version, **found}).rowcount)
 
 
 def postpone(tx: sa.Connection, comment: Comment, *, now: datetime, by: timedelta, outcome: str) -> bool:

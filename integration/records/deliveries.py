@@ -67,15 +67,41 @@ _INSERT_ONCE = {
 }
 
 
+_DUE = deliveries.c.due_at <= sa.bindparam("now")
+_TAKEN = {
+    "due_at": sa.bindparam("lease"),
+    "version": deliveries.c.version + 1,
+    "attempts": deliveries.c.attempts + 1,
+}
+_CLAIM = (
+    deliveries.update().where(deliveries.c.id == sa.bindparam("row_id"), _DUE).values(_TAKEN).returning(*deliveries.c)
+)
+_OLDEST = sa.select(deliveries.c.id).where(_DUE).order_by(deliveries.c.due_at).limit(1)
+_CLAIM_NEXT = (
+    deliveries.update()
+    .where(deliveries.c.id == _OLDEST.with_for_update(skip_locked=True).scalar_subquery())
+    .values(_TAKEN)
+    .returning(*deliveries.c)
+)
+_SETTLE = deliveries.update().where(
+    deliveries.c.id == sa.bindparam("row_id"), deliveries.c.version == sa.bindparam("seen")
+)
+
+
 def claim(tx: sa.Connection, row_id: str, *, now: datetime) -> Delivery | None:
     """Take the row if it is due; whoever comes second gets None."""
-    due = sa.and_(deliveries.c.id == row_id, deliveries.c.due_at <= now)
-    values = {"due_at": now + LEASE, "version": deliveries.c.version + 1, "attempts": deliveries.c.attempts + 1}
-    row = tx.execute(deliveries.update().where(due).values(values).returning(*deliveries.c)).first()
+    row = tx.execute(_CLAIM, {"row_id": row_id, "now": now, "lease": now + LEASE}).first()
+    return None if row is None else Delivery(**row._mapping)
+
+
+def claim_next(tx: sa.Connection, *, now: datetime) -> Delivery | None:
+    """Take the one that has been due for longest; None when nothing is due."""
+    row = tx.execute(_CLAIM_NEXT, {"now": now, "lease": now + LEASE}).first()
     return None if row is None else Delivery(**row._mapping)
 
 
 def finish(tx: sa.Connection, delivery: Delivery, outcome: str) -> bool:
+    """False when another worker has taken it over: then nothing that came of it may be kept."""
     return _settle(tx, delivery, due_at=None, outcome=outcome)
 
 
@@ -84,5 +110,5 @@ def postpone(tx: sa.Connection, delivery: Delivery, *, now: datetime, by: timede
 
 
 def _settle(tx: sa.Connection, delivery: Delivery, *, due_at: datetime | None, outcome: str) -> bool:
-    mine = sa.and_(deliveries.c.id == delivery.id, deliveries.c.version == delivery.version)
-    return bool(tx.execute(deliveries.update().where(mine).values(due_at=due_at, outcome=outcome[:200])).rowcount)
+    values = {"row_id": delivery.id, "seen": delivery.version, "due_at": due_at, "outcome": outcome[:200]}
+    return bool(tx.execute(_SETTLE, values).rowcount)

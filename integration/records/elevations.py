@@ -1,7 +1,6 @@
 """Elevations and activations: reading, claiming and compare-and-set saving."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,30 +15,66 @@ class Overtaken(Exception):
 
 
 def _elevation(row: sa.Row[Any]) -> Elevation:
-    return Elevation(**{**row._mapping, "state": State(row._mapping["state"])})
+    return Elevation(**{**row._mapping, "state": State(row.state)})
 
 
 def _activation(row: sa.Row[Any]) -> Activation:
-    return Activation(**{**row._mapping, "state": ActivationState(row._mapping["state"])})
+    return Activation(**{**row._mapping, "state": ActivationState(row.state)})
+
+
+# Statements are made once: SQLAlchemy spends longer on building one than a database on running it.
+def _by_id(table: sa.Table) -> sa.Select[Any]:
+    return sa.select(table).where(table.c.id == sa.bindparam("row_id"))
+
+
+def _claim(table: sa.Table) -> sa.sql.dml.ReturningUpdate[Any]:
+    due = sa.and_(table.c.id == sa.bindparam("row_id"), table.c.due_at <= sa.bindparam("now"))
+    taken = {"due_at": sa.bindparam("lease"), "version": table.c.version + 1, "attempts": table.c.attempts + 1}
+    return table.update().where(due).values(taken).returning(*table.c)
+
+
+def _save(table: sa.Table) -> sa.Update:
+    seen = sa.and_(table.c.id == sa.bindparam("row_id"), table.c.version == sa.bindparam("seen"))
+    return table.update().where(seen)  # sets what the parameters name
+
+
+def _open_on(*where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    return sa.select(elevations).where(*where, elevations.c.state.in_(sorted(OPEN))).order_by(elevations.c.created_at)
+
+
+_ELEVATION, _ACTIVATION = _by_id(elevations), _by_id(activations)
+_LOCK_ELEVATION, _LOCK_ACTIVATION = _ELEVATION.with_for_update(), _ACTIVATION.with_for_update()
+_CLAIM_ELEVATION, _CLAIM_ACTIVATION = _claim(elevations), _claim(activations)
+_SAVE_ELEVATION, _SAVE_ACTIVATION = _save(elevations), _save(activations)
+_INSERT_ELEVATION, _INSERT_ACTIVATION = elevations.insert(), activations.insert()
+_ON_TICKET = _open_on(elevations.c.connection == sa.bindparam("desk"), elevations.c.ticket == sa.bindparam("number"))
+_ON_ACTIVATION = _open_on(elevations.c.activation == sa.bindparam("held"))
+_OPEN_ACTIVATION_OF = sa.select(activations).where(
+    activations.c.tid == sa.bindparam("tid"),
+    activations.c.oid == sa.bindparam("oid"),
+    activations.c.target == sa.bindparam("target"),
+    activations.c.state.in_(sorted(OPEN_ACTIVATION)),
+)
+_LOCK_OPEN_ACTIVATION_OF = _OPEN_ACTIVATION_OF.with_for_update()
 
 
 def open_elevation(tx: sa.Connection, elevation: Elevation) -> None:
     """Raises sqlalchemy's IntegrityError where this pick has one already."""
-    tx.execute(elevations.insert().values(asdict(elevation)))
+    tx.execute(_INSERT_ELEVATION, vars(elevation))
 
 
 def open_activation(tx: sa.Connection, activation: Activation) -> None:
     """Raises sqlalchemy's IntegrityError where this technician has an open one for this target."""
-    tx.execute(activations.insert().values(asdict(activation)))
+    tx.execute(_INSERT_ACTIVATION, vars(activation))
 
 
 def elevation(connection: sa.Connection, elevation_id: str) -> Elevation | None:
-    row = connection.execute(sa.select(elevations).where(elevations.c.id == elevation_id)).first()
+    row = connection.execute(_ELEVATION, {"row_id": elevation_id}).first()
     return None if row is None else _elevation(row)
 
 
 def activation(connection: sa.Connection, activation_id: str) -> Activation | None:
-    row = connection.execute(sa.select(activations).where(activations.c.id == activation_id)).first()
+    row = connection.execute(_ACTIVATION, {"row_id": activation_id}).first()
     return None if row is None else _activation(row)
 
 
@@ -49,53 +84,44 @@ def lock_activation(tx: sa.Connection, activation_id: str) -> Activation | None:
     Whoever decides by who holds an activation takes this lock first, before elevations and before the journal: all
     transactions lock in this one order, so that none waits for another in a circle.
     """
-    query = sa.select(activations).where(activations.c.id == activation_id).with_for_update()
-    row = tx.execute(query).first()
+    row = tx.execute(_LOCK_ACTIVATION, {"row_id": activation_id}).first()
     return None if row is None else _activation(row)
 
 
 def lock_elevation(tx: sa.Connection, elevation_id: str) -> Elevation | None:
     """As it is now, and nobody else's until `tx` ends; an activation that it holds is locked before it."""
-    row = tx.execute(sa.select(elevations).where(elevations.c.id == elevation_id).with_for_update()).first()
+    row = tx.execute(_LOCK_ELEVATION, {"row_id": elevation_id}).first()
     return None if row is None else _elevation(row)
 
 
 def claim_elevation(tx: sa.Connection, elevation_id: str, *, now: datetime) -> Elevation | None:
-    due = sa.and_(elevations.c.id == elevation_id, elevations.c.due_at <= now)
-    values = {"due_at": now + LEASE, "version": elevations.c.version + 1, "attempts": elevations.c.attempts + 1}
-    row = tx.execute(elevations.update().where(due).values(values).returning(*elevations.c)).first()
+    row = tx.execute(_CLAIM_ELEVATION, {"row_id": elevation_id, "now": now, "lease": now + LEASE}).first()
     return None if row is None else _elevation(row)
 
 
 def claim_activation(tx: sa.Connection, activation_id: str, *, now: datetime) -> Activation | None:
-    due = sa.and_(activations.c.id == activation_id, activations.c.due_at <= now)
-    values = {"due_at": now + LEASE, "version": activations.c.version + 1, "attempts": activations.c.attempts + 1}
-    row = tx.execute(activations.update().where(due).values(values).returning(*activations.c)).first()
+    row = tx.execute(_CLAIM_ACTIVATION, {"row_id": activation_id, "now": now, "lease": now + LEASE}).first()
     return None if row is None else _activation(row)
 
 
 def save_elevation(tx: sa.Connection, it: Elevation) -> Elevation:
     """Write `it` over the version it was read at. Raises Overtaken."""
-    seen = sa.and_(elevations.c.id == it.id, elevations.c.version == it.version)
-    it = replace(it, version=it.version + 1)
-    if not tx.execute(elevations.update().where(seen).values(asdict(it))).rowcount:
+    saved = replace(it, version=it.version + 1)
+    if not tx.execute(_SAVE_ELEVATION, {**vars(saved), "row_id": it.id, "seen": it.version}).rowcount:
         raise Overtaken(it.id)
-    return it
+    return saved
 
 
 def save_activation(tx: sa.Connection, it: Activation) -> Activation:
-    seen = sa.and_(activations.c.id == it.id, activations.c.version == it.version)
-    it = replace(it, version=it.version + 1)
-    if not tx.execute(activations.update().where(seen).values(asdict(it))).rowcount:
+    """Write `it` over the version it was read at. Raises Overtaken."""
+    saved = replace(it, version=it.version + 1)
+    if not tx.execute(_SAVE_ACTIVATION, {**vars(saved), "row_id": it.id, "seen": it.version}).rowcount:
         raise Overtaken(it.id)
-    return it
+    return saved
 
 
 def open_on_ticket(connection: sa.Connection, desk: str, ticket: str) -> list[Elevation]:
-    query = sa.select(elevations).where(
-        elevations.c.connection == desk, elevations.c.ticket == ticket, elevations.c.state.in_(OPEN)
-    )
-    return [_elevation(row) for row in connection.execute(query.order_by(elevations.c.created_at))]
+    return [_elevation(row) for row in connection.execute(_ON_TICKET, {"desk": desk, "number": ticket})]
 
 
 def of_pick(connection: sa.Connection, desk: str, ticket: str, account: str, pick: str) -> Elevation | None:
@@ -113,15 +139,14 @@ def parked_for(connection: sa.Connection, desk: str, account: str) -> list[Eleva
     return [_elevation(row) for row in connection.execute(query)]
 
 
-def open_activation_of(tx: sa.Connection, tid: str, oid: str, target: str) -> Activation | None:
+def open_activation_of(connection: sa.Connection, tid: str, oid: str, target: str) -> Activation | None:
+    row = connection.execute(_OPEN_ACTIVATION_OF, {"tid": tid, "oid": oid, "target": target}).first()
+    return None if row is None else _activation(row)
+
+
+def lock_open_activation_of(tx: sa.Connection, tid: str, oid: str, target: str) -> Activation | None:
     """Locked until `tx` ends, so that it is not given back while somebody joins it."""
-    query = sa.select(activations).where(
-        activations.c.tid == tid,
-        activations.c.oid == oid,
-        activations.c.target == target,
-        activations.c.state.in_(OPEN_ACTIVATION),
-    )
-    row = tx.execute(query.with_for_update()).first()
+    row = tx.execute(_LOCK_OPEN_ACTIVATION_OF, {"tid": tid, "oid": oid, "target": target}).first()
     return None if row is None else _activation(row)
 
 
@@ -130,16 +155,13 @@ def request_is_known(connection: sa.Connection, request_id: str) -> bool:
     return connection.execute(query).first() is not None
 
 
-def on_activation(
-    connection: sa.Connection, activation_id: str, states: Sequence[State] | None = None
-) -> list[Elevation]:
-    query = sa.select(elevations).where(elevations.c.activation == activation_id)
-    query = query.where(elevations.c.state.in_(states if states is not None else OPEN))
-    return [_elevation(row) for row in connection.execute(query.order_by(elevations.c.created_at))]
+def on_activation(connection: sa.Connection, activation_id: str) -> list[Elevation]:
+    """The open elevations that hold this activation or are letting go of it, the oldest first."""
+    return [_elevation(row) for row in connection.execute(_ON_ACTIVATION, {"held": activation_id})]
 
 
 def holders(connection: sa.Connection, activation_id: str) -> list[Elevation]:
-    return on_activation(connection, activation_id, tuple(HOLDING))
+    return [it for it in on_activation(connection, activation_id) if it.state in HOLDING]
 
 
 def due(connection: sa.Connection, table: sa.Table, *, now: datetime, limit: int) -> list[str]:

@@ -59,8 +59,9 @@ def keep_answer(tx: sa.Connection, key: str, text: str, *, now: datetime) -> Non
     tx.execute(statement.on_conflict_do_update(index_elements=["key"], set_=fresh))
 
 
-def forget_answer(tx: sa.Connection, key: str) -> None:
-    tx.execute(tenant_answers.delete().where(tenant_answers.c.key == key))
+def forget_answers(tx: sa.Connection, tid: str, oid: str) -> None:
+    """What the tenant told about this technician was wrong, or is no longer so: ask again."""
+    tx.execute(tenant_answers.delete().where(tenant_answers.c.key.endswith(f":{tid}:{oid}", autoescape=True)))
 
 
 class TokenRows:

@@ -71,6 +71,8 @@ elevations = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("due_at", UtcDateTime),
     sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("acted_at", UtcDateTime),
+    sa.Column("clicked", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("address", sa.String(320)),
     sa.Column("tid", sa.String(64)),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import ssl
 import time
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.sandbox.driver import CALLBACK, GRAPH_SCOPES, Driver
 
@@ -111,18 +113,29 @@ def test_the_token_endpoint_refuses_in_entras_words(
     assert (body["error"], body["error_codes"]) == (error, [number])
 
 
-def test_a_client_assertion_is_taken_in_place_of_a_secret(practice: Driver) -> None:
-    def assertion(about: dict[str, str]) -> str:
-        claims = {
-            "aud": about["token_endpoint"],
-            "iss": about["client_id"],
-            "sub": about["client_id"],
-            "exp": int(time.time()) + 600,
-        }
-        return jwt.encode(claims, "a key that only this test knows, 32 bytes", algorithm="HS256")
-
-    app = practice.app(credential={"client_assertion": assertion})
+def test_the_registered_certificate_is_taken_in_place_of_a_secret(practice: Driver) -> None:
+    pem = Path(practice.facts["client_certificate"]).read_text()
+    app = practice.app(credential={"private_key": pem, "public_certificate": pem})
     assert "access_token" in practice.sign_in("technician", app)
+
+
+def test_a_token_of_the_trusted_issuer_is_taken_in_place_of_a_secret(practice: Driver) -> None:
+    app = practice.app(credential={"client_assertion": lambda: practice.control("federation", {})["assertion"]})
+    assert "access_token" in practice.sign_in("technician", app)
+
+
+@pytest.mark.parametrize("header", [{}, {"x5t#S256": "bm90IG91cnM"}], ids=["issuer", "certificate"])
+def test_an_assertion_by_a_key_that_nobody_registered_is_refused(practice: Driver, header: dict[str, str]) -> None:
+    claims = {
+        "aud": f"{practice.facts['authority']}/oauth2/v2.0/token" if header else "api://AzureADTokenExchange",
+        "iss": practice.facts["client_id"] if header else "https://workloads.practice.example",
+        "sub": practice.facts["client_id"] if header else "system:serviceaccount:elevate:worker",
+        "exp": int(time.time()) + 600,
+    }
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    forged = jwt.encode(claims, key, algorithm="RS256", headers=header)
+    body = refusal(practice, client_assertion=forged)
+    assert (body["error"], body["error_codes"]) == ("invalid_client", [700027])
 
 
 def silent(practice: Driver, app: Any, **more: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from integration.records.tables import comments as said
 from integration.records.tables import elevations as held
 from integration.targets import Target, TargetKind
 from tests.conftest import Desk, Practice
-from workers.elevations import decide
+from workers.deciding import decide
 from workers.ending import let_go
 from workers.run import Due, Run, What
 

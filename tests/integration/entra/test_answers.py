@@ -2,7 +2,9 @@
 
 import base64
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import cast
 from urllib.parse import quote
 
 import pytest
@@ -22,8 +24,10 @@ from integration.entra.errors import (
     StepUpNeeded,
     TooEarlyToGiveBack,
 )
-from integration.entra.roles import Request, RequestKind
+from integration.entra.graph import Graph
+from integration.entra.roles import Request, RequestKind, Roles
 from integration.entra.times import format_duration, parse_duration, parse_time
+from integration.targets import Target, TargetKind
 
 ACRS = '{"access_token":{"acrs":{"essential":true, "value":"c1"}}}'
 ASKED = "&claims=" + quote(ACRS)
@@ -144,9 +148,9 @@ def test_refused_refreshes_say_who_must_act(answer: dict[str, object], kind: typ
 
 
 def test_an_unknown_status_is_tolerated() -> None:
-    assert Request("1", "Provisioned").kind is RequestKind.ACTIVE
-    assert Request("1", "Revoked").kind is RequestKind.ENDED_OK
-    assert Request("1", "SomethingNew").kind is RequestKind.UNKNOWN
+    assert Request("1", "Provisioned", "1").kind is RequestKind.ACTIVE
+    assert Request("1", "Revoked", "1").kind is RequestKind.ENDED_OK
+    assert Request("1", "SomethingNew", "1").kind is RequestKind.UNKNOWN
 
 
 @pytest.mark.parametrize("digits", ["", ".1", ".11", ".1034871", ".123456789"])
@@ -165,3 +169,37 @@ def test_no_text_breaks_times(text: str) -> None:
 @given(st.integers(1, 1440))
 def test_durations_survive_the_way_out_and_back(minutes: int) -> None:
     assert parse_duration(format_duration(timedelta(minutes=minutes))) == timedelta(minutes=minutes)
+
+
+class _Instances:
+    """A Graph that shows these instances of one role."""
+
+    def __init__(self, *rows: tuple[str, str]) -> None:
+        self._rows = rows
+
+    def items(self, *_: object, **__: object) -> Iterator[dict[str, object]]:
+        for schedule, kind in self._rows:
+            yield {
+                "roleAssignmentScheduleId": schedule,
+                "assignmentType": kind,
+                "roleDefinitionId": "r",
+                "directoryScopeId": "/",
+            }
+
+
+@pytest.mark.parametrize(
+    ("rows", "asked", "found"),
+    [
+        ([("old", "Activated"), ("new", "Activated")], "new", "new"),
+        ([("new", "Activated"), ("old", "Activated")], "new", "new"),
+        ([("standing", "Assigned"), ("other", "Activated")], "new", "other"),
+        ([("standing", "Assigned")], None, "standing"),
+        ([], "new", None),
+    ],
+)
+def test_the_instance_that_was_asked_for_is_told_from_one_that_is_still_shown(
+    rows: list[tuple[str, str]], asked: str | None, found: str | None
+) -> None:
+    target = Target(TargetKind.DIRECTORY_ROLE, "r", "/")
+    active = Roles(cast(Graph, _Instances(*rows))).active("token", target, schedule_id=asked)
+    assert (active.schedule_id if active else None) == found

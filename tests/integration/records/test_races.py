@@ -73,7 +73,7 @@ def test_one_of_many_claims_a_due_row_and_it_comes_back_after_the_lease(records:
     with records.write() as tx:
         elevations.open_elevation(tx, elevation())
         elevations.open_activation(tx, activation())
-        assert comments.add(tx, elevation(), "active", "words", now=NOON)
+        assert comments.add(tx, elevation(), "active", "words", now=NOON, claimed=False)
         event = TicketEvent("msg_1", "4821", "ticket.assigned", "first")
         delivery = deliveries.store(tx, "practice", event, now=NOON)
         said = comments.of_elevation(tx, "E1")[0].id
@@ -181,7 +181,7 @@ def test_a_give_back_and_a_join_in_the_same_moment_see_each_other(records: Recor
         def give_back_or_join(which: int, number: str = number, holder: str = holder) -> str:
             with records.write() as tx:
                 if which:
-                    found = elevations.open_activation_of(tx, "T", "O", "directory_role:R:/")
+                    found = elevations.lock_open_activation_of(tx, "T", "O", "directory_role:R:/")
                     if found is None or found.state is not ActivationState.ACTIVE:
                         return "too late"
                     joined = replace(elevation(holder), state=State.ACTIVE, activation=number)

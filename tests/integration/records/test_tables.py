@@ -134,13 +134,23 @@ def test_migrating_twice_changes_nothing(records: Records) -> None:
         assert len(list(journal.export(connection))) == 1
 
 
-def test_an_elevation_says_each_thing_once(records: Records) -> None:
+def test_what_an_elevation_says_again_has_a_name_and_so_a_marker_of_its_own(records: Records) -> None:
+    it = Elevation("E1", "practice", "4821", "technician", "h1", State.REQUESTED, 1, NOON, NOON)
+    names = []
+    with records.write() as tx:
+        for step in ("sign-in", "sign-in", "offered", "sign-in"):
+            names.append(comments.name_of(tx, "E1", step))
+            comments.add(tx, it, names[-1], "words", now=NOON, claimed=False)
+        assert comments.said(tx, "E1", "sign-in") == 3
+    assert names == ["sign-in", "sign-in-2", "offered", "sign-in-3"]
+
+
+def test_the_same_comment_of_an_elevation_is_not_kept_twice(records: Records) -> None:
     it = Elevation("E1", "practice", "4821", "technician", "h1", State.REQUESTED, 1, NOON, NOON)
     with records.write() as tx:
-        assert comments.add(tx, it, "active", "words", now=NOON) is not None
-        assert comments.add(tx, it, "active", "other words", now=NOON) is None
-        (said,) = comments.of_elevation(tx, "E1")
-    assert said.text == "words"
+        comments.add(tx, it, "active", "words", now=NOON, claimed=False)
+    with pytest.raises(sa.exc.IntegrityError), records.write() as tx:
+        comments.add(tx, it, "active", "other words", now=NOON, claimed=False)
 
 
 def test_a_new_link_ends_the_older_ones_of_the_account_and_of_the_user(records: Records) -> None:

@@ -1,0 +1,116 @@
+"""One transaction of a step: rows change at once, journal entries and comments are written when it ends.
+
+Locks are thereby taken in one order everywhere: activations, elevations, the journal. The journal is everybody's, so
+it comes last and is held for the shortest time.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from integration import comments as words
+from integration.comments import Step
+from integration.elevation import Elevation, State, move
+from integration.journal import Fact, Kind
+from integration.records import comments, elevations, journal
+from workers.run import Due, Run, What
+
+# How it is told that an elevation came into a state: the journal's kind of entry, and which comment it is.
+TOLD: Mapping[State, tuple[Kind, Step]] = {
+    State.OFFERED: (Kind.PICK_OFFERED, Step.OFFERED),
+    State.SIGN_IN_NEEDED: (Kind.SIGNIN_NEEDED, Step.SIGN_IN),
+    State.ACTIVE: (Kind.ACTIVATION_SEEN, Step.ACTIVE),
+    State.ENDING: (Kind.ELEVATION_ENDING, Step.LETTING_GO),
+    State.ENDED: (Kind.ELEVATION_ENDED, Step.ENDED),
+    State.REFUSED: (Kind.PICK_REFUSED, Step.REFUSED),
+    State.FAILED: (Kind.ELEVATION_FAILED, Step.FAILED),
+    State.CANCELLED: (Kind.ELEVATION_CANCELLED, Step.CANCELLED),
+}
+
+
+@dataclass(frozen=True)
+class _Entry:
+    kind: Kind
+    elevation: Elevation | None
+    activation: str | None
+    facts: Mapping[str, Fact]
+    private: Mapping[str, str | None]
+    step: Step | None
+    text: str | None
+
+
+class Change:
+    """What one transaction does. `due` is what may go on at once when it is committed."""
+
+    def __init__(self, run: Run, tx: sa.Connection) -> None:
+        self.run, self.tx = run, tx
+        self.due: list[Due] = []
+        self._entries: list[_Entry] = []
+
+    def settle(
+        self,
+        it: Elevation,
+        to: State,
+        *,
+        due_at: datetime | None = None,
+        text: str | None = None,
+        facts: Mapping[str, Fact] | None = None,
+        kind: Kind | None = None,
+    ) -> None:
+        """Move `it`, write it down, and say `text` on its ticket. Raises Overtaken and IllegalMove."""
+        changed = move(it, to, due_at=due_at)
+        if due_at is None:
+            changed = replace(changed, ended_at=changed.ended_at or self.run.now)
+        changed = elevations.save_elevation(self.tx, changed)
+        usual, step = TOLD[to]
+        moved = {"from": it.state, "to": to, **(facts or {})}
+        self.record(kind or usual, elevation=changed, activation=it.activation, facts=moved, step=step, text=text)
+
+    def record(
+        self,
+        kind: Kind,
+        *,
+        elevation: Elevation | None = None,
+        activation: str | None = None,
+        facts: Mapping[str, Fact] | None = None,
+        private: Mapping[str, str | None] | None = None,
+        step: Step | None = None,
+        text: str | None = None,
+    ) -> None:
+        """An entry for the journal, and the comment that goes with it."""
+        if elevation is not None:
+            private = {"actor": elevation.oid, **(private or {})}
+        self._entries.append(_Entry(kind, elevation, activation, facts or {}, private or {}, step, text))
+
+    def write(self) -> None:
+        for it in self._entries:
+            written = journal.append(
+                self.tx,
+                it.kind,
+                now=self.run.now,
+                cause=self.run.cause,
+                elevation=it.elevation.id if it.elevation else None,
+                activation=it.activation,
+                facts=it.facts,
+                private=it.private,
+            )
+            if it.elevation is not None and it.step is not None and it.text is not None:
+                self._say(it.elevation, it.step, it.text, written.witness)
+
+    def _say(self, elevation: Elevation, step: Step, text: str, witness: str) -> None:
+        name = comments.name_of(self.tx, elevation.id, step)
+        whole = words.with_witness(text, elevation.id, name, witness)
+        run = self.run
+        added = comments.add(self.tx, elevation, name, whole, now=run.now, claimed=run.goes_on)
+        self.due.append(run.due(What.COMMENT, added))
+
+
+@contextmanager
+def change(run: Run) -> Iterator[Change]:
+    with run.deployment.records.write() as tx:
+        changed = Change(run, tx)
+        yield changed
+        changed.write()

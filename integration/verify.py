@@ -225,12 +225,13 @@ class _Chain:
     def _place(self, entry: dict[str, Any], expected: int) -> None:
         seq, log = entry["seq"], entry["log"]
         if not self.logs or log != self.logs[-1]:
-            if self.logs:
+            goes_on = seq == 1 and entry["kind"] == "log.continued"
+            if self.logs or (goes_on and self.skipped):
                 self._continue(entry)
                 expected, self.last, self.skipped, self.at = 1, 0, 0, ""
-            elif seq == 1 and entry["kind"] == "log.continued":
+            elif goes_on:
                 self._break(1, "It goes on from a log that this export does not have.")
-            self.held = seq == 1 and entry["kind"] == "log.continued"
+            self.held = goes_on
             self.logs.append(log)
             if not self.skipped:
                 self.heads = {genesis(log)}
@@ -258,12 +259,16 @@ class _Chain:
     def _continue(self, entry: dict[str, Any]) -> None:
         """Another log's first entry: it must say which log it goes on from."""
         facts = entry["facts"]
-        named = entry["kind"] == "log.continued" and facts.get("old_log") == self.logs[-1] and entry["seq"] == 1
-        if not named:
+        named = entry["kind"] == "log.continued" and entry["seq"] == 1
+        if named and self.skipped:
+            # The line before was named already. Its log and number are not to be believed: its hash must do.
+            if self.heads is not None and facts.get("old_hash") not in self.heads:
+                self._break(1, "It goes on from another end of the log before it than the one that stands here.")
+            if not self.logs and _matches(_LOG, facts.get("old_log")):
+                self.logs.append(str(facts["old_log"]))
+        elif not named or facts.get("old_log") != self.logs[-1]:
             self._break(entry["seq"], "It belongs to another log, and does not say that it goes on from this one.")
-        elif facts.get("old_seq") != self.last + self.skipped or (
-            self.heads is not None and facts.get("old_hash") not in self.heads
-        ):
+        elif facts.get("old_seq") != self.last or facts.get("old_hash") not in (self.heads or set()):
             self._break(1, "It goes on from another end of the log before it than the one that stands here.")
 
     def _break(self, seq: int, text: str) -> None:

@@ -4,25 +4,26 @@ Contract: nothing starts until an administrator accepts the break; what is activ
 log that names the old one; the verifier names the changed entry and follows the continuation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from integration import verify
-from integration.elevation import EndReason, State
+from integration.elevation import OPEN, EndReason, State
 from integration.journal import STARTS, Kind, StartsStopped
 from integration.records import journal
 from integration.records.journal import Standing
 from integration.records.tables import journal as entries
 from integration.verify import Report
 from tests.conftest import Desk, Practice
+from workers.app import STEPS
 from workers.ending import let_go
-from workers.run import Due, Run, What
+from workers.run import Due, Run, Step, What, go
 
 TRIGGERS = {
-    "sqlite": ("DROP TRIGGER journal_no_update",),
+    "sqlite": ("DROP TRIGGER IF EXISTS journal_no_update",),
     "postgresql": ("ALTER TABLE journal DISABLE TRIGGER journal_no_change",),
 }
 
@@ -221,9 +222,7 @@ def test_a_log_that_is_broken_twice_goes_on_twice(desk: Desk, practice: Practice
     ticket = picked(desk, practice)
     first = tamper(desk)
     accept(desk)
-    with desk.deployment.records.write() as tx:
-        tx.exec_driver_sql("SELECT 1")
-    second = tamper_again(desk)
+    second = tamper(desk)
     practice.solve(ticket)
     desk.deliver(ticket)
 
@@ -233,12 +232,60 @@ def test_a_log_that_is_broken_twice_goes_on_twice(desk: Desk, practice: Practice
     assert sorted(p.seq for p in report.breaks) == sorted([first, second])
 
 
-def tamper_again(desk: Desk) -> int:
-    with desk.deployment.records.write() as tx:
-        last = tx.execute(sa.select(entries).order_by(entries.c.place.desc()).limit(1)).one()
-        mine = entries.update().where(entries.c.place == last.place)
-        tx.execute(mine.values(entry=last.entry.replace('"v":1', '"v":2')))
-    return int(last.seq)
+class BreakingDesk(Desk):
+    """Changes the journal's last entry after so many steps of work, and notes what the tenant was asked until then."""
+
+    steps_left = 0
+    changed: int | None = None
+    asked = 0
+
+    def step(self, due: Due) -> None:
+        go(
+            Run(self.deployment, cause="sweep", clock=self.now),
+            due,
+            {what: self._then(it) for what, it in STEPS.items()},
+        )
+
+    def _then(self, step: Step) -> Step:
+        def stepped(run: Run, due: Due) -> Iterable[Due]:
+            following = list(step(run, due))
+            self.steps_left -= 1
+            if self.steps_left == 0:
+                self.changed = tamper(self)
+                self.asked = len(self.practice.activation_requests())
+            return following
+
+        return stepped
+
+
+def test_wherever_in_a_life_the_journal_breaks_nothing_starts_and_the_role_is_given_back(
+    desk: Desk, practice: Practice
+) -> None:
+    """Invariants 10 and 18, threat 39: after each step of a life, one after the other, each in a log of its own."""
+    desk.link()
+    life, changed = BreakingDesk(desk.deployment, practice), []
+    for steps in range(1, 30):
+        life.steps_left, life.changed = steps, None
+        ticket = picked(life, practice)
+        life.advance(timedelta(minutes=6))
+        practice.solve(ticket)
+        life.deliver(ticket)
+        life.sweep()
+        life.advance(timedelta(minutes=6))
+        life.sweep()
+
+        assert practice.active_roles() == [], steps
+        assert life.only(ticket).state not in OPEN, steps
+        if life.changed is None:
+            break  # a whole life has fewer steps
+        assert len(practice.activation_requests()) == life.asked, steps
+        changed.append(life.changed)
+        accept(life)
+
+    assert len(changed) >= 5
+    report = verified(life, practice.notes(ticket))
+    assert sorted(p.seq for p in report.breaks) == sorted(changed)
+    assert len(report.logs) == len(changed) + 1
 
 
 GOES_ON = {

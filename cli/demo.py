@@ -9,6 +9,7 @@ import subprocess  # noqa: S404
 import sys
 import tempfile
 import time
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -145,14 +146,11 @@ class Story:
         self._browser.trust_env = False
         page = self._browser.get(link, timeout=10)
         hidden = dict(re.findall(r'name="(csrf_token|back_to)" value="([^"]+)"', page.text))
-        start = self._browser.post(
-            f"{self._public_url}/sign-in",
-            data=hidden,
-            headers={"Referer": link},
-            allow_redirects=False,
-            timeout=10,
-        )
-        authorize = start.headers["Location"] + "&practice_person=" + self._technician["upn"]
+        start = self._browser.post(f"{self._public_url}/sign-in", data=hidden, headers={"Referer": link}, timeout=10)
+        onward = re.search(r'id="onward" href="([^"]+)"', start.text)
+        if onward is None:
+            raise StepNotSeen(f"the page that leads to Microsoft (HTTP {start.status_code})")
+        authorize = f"{unescape(onward[1])}&practice_person={self._technician['upn']}"
         landed = self._browser.get(authorize, timeout=10)
         if not landed.ok:
             raise StepNotSeen(f"the sign-in leads back to the elevation (HTTP {landed.status_code})")

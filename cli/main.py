@@ -10,6 +10,7 @@ from cli.export import export
 from cli.health import health
 from cli.journal import journal
 from cli.keys import keys
+from cli.links import links
 from cli.rules import rules
 from cli.run import init, run
 from integration.settings import SettingsInvalid
@@ -21,7 +22,7 @@ def commands() -> None:
     """The smallest Entra role for the ticket a technician just picked."""
 
 
-for command in (run, init, demo, doctor, health, keys, rules, journal, export):
+for command in (run, init, demo, doctor, health, keys, links, rules, journal, export):
     commands.add_command(command)
 
 

@@ -9,7 +9,7 @@ from integration import roles, settings
 from integration.deployment import Deployment
 from integration.entra.errors import EntraError
 from integration.records import people
-from integration.rule import in_words
+from integration.rule import in_words, place
 from integration.rules import SHIPPED, Condition, Plan, Refusal, Rules, RulesInvalid, load
 from integration.rules_file import shadowed
 from integration.targets import Eligibility, Target, TargetKind
@@ -141,7 +141,7 @@ def _show(answer: Plan | Refusal) -> None:
         click.echo(f"Refused ({answer.code}): {answer.reason}")
         return
     click.echo(f"Plan of rule {answer.rule}, {answer.start}:")
-    click.echo(f"  role           {answer.target_name} at {answer.target.scope} for {in_words(answer.duration)}")
+    click.echo(f"  role           {answer.target_name} {place(answer.target.scope)} for {in_words(answer.duration)}")
     click.echo(f"  ticket         {answer.ticket_number}")
     click.echo(f"  justification  {answer.justification}")
 

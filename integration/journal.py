@@ -49,6 +49,7 @@ class Kind(StrEnum):
     SIGNIN_DONE = "signin.done"
     LINK_MADE = "link.made"
     LINK_SUSPENDED = "link.suspended"
+    LINK_ENDED = "link.ended"
     ACTIVATION_INTENDED = "activation.intended"
     ACTIVATION_JOINED = "activation.joined"
     ACTIVATION_ASKED = "activation.asked"

@@ -113,6 +113,11 @@ def in_words(duration: timedelta) -> str:
     return " ".join(f"{amount} {unit}" for amount, unit in named if amount) or "0 min"
 
 
+def place(scope: str) -> str:
+    """A scope as people read it, to stand behind a role's name: `in the whole directory`."""
+    return "in the whole directory" if scope == "/" else f"at {scope}"
+
+
 def _template_values(rule: Rule, ticket: Ticket) -> dict[str, str]:
     requesters = (person.name or person.address or person.account for person in ticket.requesters)
     values = {

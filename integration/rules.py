@@ -14,7 +14,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from integration import rules_file
-from integration.rule import SHORTEST, Rule, Start, folded, in_words, justify
+from integration.rule import SHORTEST, Rule, Start, folded, in_words, justify, place
 from integration.rules_file import Problem, RulesInvalid
 from integration.rules_fit import Condition, either, fits
 from integration.targets import Eligibility, Target, TargetKind
@@ -182,7 +182,8 @@ def _check_ticket(found: RuleMatch, ticket: Ticket) -> RuleMatch | Refusal:
     if ticket.assignee is None:  # plan refuses that; here there is nobody to compare yet
         return RuleMatch(rule, analysis)
     own = _is_requester(ticket.assignee, ticket.requesters)
-    detail = "One of the requesters has the technician's account or address." if own else "No requester is."
+    whose = "One of the requesters" if own else "No requester"
+    detail = f"{whose} has the technician's account or address."
     analysis = (*analysis, Condition("Technician and requester are different people", not own, detail))
     if own:
         reason = f"You are a requester of ticket {number}. Another technician must work on it."
@@ -208,7 +209,7 @@ def _first_eligible(rule: Rule, eligibilities: Sequence[Eligibility], analysis: 
     for role in rule.roles:
         found = held.get((role.id.casefold(), rule.scope.casefold()))
         detail = "The technician is eligible." if found else "The technician is not eligible."
-        analysis.append(Condition(f'Eligible for "{role.name}" at {rule.scope}', found is not None, detail))
+        analysis.append(Condition(f'Eligible for "{role.name}" {place(rule.scope)}', found is not None, detail))
         if found:
             return found
     return None
@@ -222,7 +223,7 @@ def _nobody(rule: Rule, ticket: Ticket, analysis: Analysis) -> Refusal:
 
 
 def _not_eligible(rule: Rule, analysis: Analysis) -> Refusal:
-    where = "" if rule.scope == "/" else f" at {rule.scope}"
+    where = "" if rule.scope == "/" else f" {place(rule.scope)}"
     reason = (
         f'You are not eligible for any role that the rule "{rule.name}" names{where}: '
         f"{either([role.name for role in rule.roles])}. Somebody who administers roles must make you eligible for one."

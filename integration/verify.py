@@ -31,6 +31,7 @@ KINDS = frozenset(
         "signin.done",
         "link.made",
         "link.suspended",
+        "link.ended",
         "activation.intended",
         "activation.joined",
         "activation.asked",

@@ -12,7 +12,20 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from integration import settings
 from integration.deployment import Deployment
-from webhooks import deliveries, elevate, guards, health, logs, metrics, problems, review, sign_in
+from webhooks import (
+    deliveries,
+    elevate,
+    guards,
+    health,
+    linking,
+    live,
+    logs,
+    metrics,
+    mine,
+    problems,
+    review,
+    sign_in,
+)
 from webhooks.people import viewer
 from webhooks.sessions import RowSessions
 from workers.app import configure
@@ -46,7 +59,7 @@ def create_app(deployment: Deployment | None = None) -> Flask:
     csrf = CSRFProtect(app)
     csrf.exempt(deliveries.blueprint)
     deliveries.install(app, deployment)
-    for blueprint in (elevate, health, metrics, review, sign_in):
+    for blueprint in (elevate, health, linking, live, metrics, mine, review, sign_in):
         app.register_blueprint(blueprint.blueprint)
     guards.limit_sign_in(app, deployment)
     problems.install(app)
@@ -80,9 +93,6 @@ def _log_calls(app: Flask) -> None:
 def _dress(app: Flask, deployment: Deployment) -> None:
     """What every page knows, and the headers that every answer carries."""
     https = deployment.settings.public_url.startswith("https://")
-    authority = "/".join(deployment.settings.entra.authority.split("/")[:3])
-    if deployment.settings.practice:
-        authority += " http://localhost:*"  # the practice tenant's sign-in page is plain http: no browser knows its CA
 
     @app.context_processor
     def everywhere() -> dict[str, object]:
@@ -104,8 +114,7 @@ def _dress(app: Flask, deployment: Deployment) -> None:
         nonce = getattr(g, "nonce", "none")
         response.headers["Content-Security-Policy"] = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "
-            f"font-src 'self'; connect-src 'self'; form-action 'self' {authority}; base-uri 'none'; "
-            "frame-ancestors 'none'"
+            "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         )
         response.headers.setdefault("Referrer-Policy", "same-origin")
         response.headers["X-Content-Type-Options"] = "nosniff"

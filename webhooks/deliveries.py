@@ -10,6 +10,7 @@ from flask import Blueprint, Flask, Response, current_app, request
 
 from integration.deployment import Deployment
 from integration.tickets import DeliveryUnreadable, SignatureRefused
+from webhooks import current
 from webhooks.bell import Bell
 from webhooks.committer import Committer
 from webhooks.problems import problem
@@ -22,7 +23,7 @@ LARGEST = 256 * 1024  # bytes
 
 @blueprint.post("/webhooks/<connection>")
 def receive(connection: str) -> Response:
-    deployment: Deployment = current_app.config["DEPLOYMENT"]
+    deployment = current.deployment()
     helpdesk = deployment.helpdesks.get(connection)
     if helpdesk is None:
         return problem(404, "No helpdesk of this name is connected. Check the last part of the webhook's address.")

@@ -4,9 +4,10 @@ A broken journal does not make it 503: pages and giving back go on, and must not
 """
 
 import sqlalchemy as sa
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 
 from integration.records import journal
+from webhooks import current
 from webhooks.problems import problem
 
 blueprint = Blueprint("health", __name__)
@@ -20,7 +21,7 @@ def alive() -> Response:
 @blueprint.get("/readyz")
 def ready() -> Response:
     try:
-        with current_app.config["DEPLOYMENT"].records.read() as connection:
+        with current.deployment().records.read() as connection:
             standing = journal.standing(connection)
     except sa.exc.SQLAlchemyError:
         return problem(503, "The database does not answer, or `ticket-elevate init` was not run.")

@@ -9,7 +9,7 @@ from typing import IO
 
 OURS = ("webhooks", "workers", "integration", "cli")
 # Ids, codes and names of our own. No text of a helpdesk, a tenant or a browser is among them.
-FIELDS = ("correlation_id", "method", "rule", "status", "seconds", "due", "connection", "secret")
+FIELDS = ("correlation_id", "method", "rule", "status", "seconds", "due", "connection", "secret", "elevation", "count")
 
 
 class JsonLines(logging.Formatter):

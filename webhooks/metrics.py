@@ -7,22 +7,19 @@ import hmac
 import math
 from datetime import UTC, datetime
 
-import sqlalchemy as sa
-from flask import Blueprint, Response, abort, current_app, request
+from flask import Blueprint, Response, abort, request
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from integration.deployment import Deployment
-from integration.elevation import State
-from integration.records import checkpoints, heartbeats, journal
-from integration.records.tables import activations, comments, deliveries, elevations
+from integration.records import checkpoints, heartbeats, journal, overview
+from webhooks import current
 
 blueprint = Blueprint("metrics", __name__)
-DUE = {"deliveries": deliveries, "elevations": elevations, "activations": activations, "comments": comments}
 
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    deployment: Deployment = current_app.config["DEPLOYMENT"]
+    deployment = current.deployment()
     token = deployment.settings.metrics_token
     given = request.headers.get("Authorization", "").encode()
     if token is None or not hmac.compare_digest(given, b"Bearer " + token.get_secret_value().encode()):
@@ -39,13 +36,10 @@ def _numbers(deployment: Deployment, now: datetime) -> bytes:
     unstored = Gauge("ticket_elevate_checkpoints_unstored", "Signed, and not in checkpoint_dir", registry=registry)
     sweep_age = Gauge("ticket_elevate_sweep_age_seconds", "Since the last sweep was done", registry=registry)
     with deployment.records.read() as connection:
-        counted = sa.select(elevations.c.state, sa.func.count()).group_by(elevations.c.state)
-        found = {str(state): int(number) for state, number in connection.execute(counted)}
-        for state in State:
-            states.labels(state=str(state)).set(found.get(str(state), 0))
-        for kind, table in DUE.items():
-            waiting = sa.select(sa.func.count()).select_from(table).where(table.c.due_at < now)
-            late.labels(kind=kind).set(connection.execute(waiting).scalar_one())
+        for state, number in overview.states(connection).items():
+            states.labels(state=str(state)).set(number)
+        for kind, number in overview.late(connection, now=now).items():
+            late.labels(kind=kind).set(number)
         whole = journal.standing(connection) is journal.Standing.WHOLE
         sign = checkpoints.last(connection)
         unstored.set(checkpoints.unstored(connection))

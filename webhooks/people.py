@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from functools import wraps
 from typing import Any
 
-from flask import abort, render_template, request, session
+from flask import Response, abort, render_template, request, session
 
 
 class AppRole(StrEnum):
@@ -23,6 +24,7 @@ class Viewer:
     name: str
     upn: str
     roles: frozenset[str]
+    signed_in_at: datetime
 
     @property
     def reviews(self) -> bool:
@@ -32,7 +34,14 @@ class Viewer:
 def viewer() -> Viewer | None:
     if "oid" not in session:
         return None
-    return Viewer(session["tid"], session["oid"], session["name"], session["upn"], frozenset(session["roles"]))
+    return Viewer(
+        session["tid"],
+        session["oid"],
+        session["name"],
+        session["upn"],
+        frozenset(session["roles"]),
+        datetime.fromisoformat(session["signed_in_at"]),
+    )
 
 
 def signed_in(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,27 +50,34 @@ def signed_in(view: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         who = viewer()
-        if who is None:
-            return _to_sign_in()
-        return view(*args, viewer=who, **kwargs)
+        return to_sign_in() if who is None else view(*args, viewer=who, **kwargs)
 
     return guarded
 
 
 def reviewer(view: Callable[..., Any]) -> Callable[..., Any]:
+    """As `signed_in`, and for those who review; to everybody else the page is not there."""
+
+    @signed_in
     @wraps(view)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        who = viewer()
-        if who is None:
-            return _to_sign_in()
-        if not who.reviews:
+    def guarded(*args: Any, viewer: Viewer, **kwargs: Any) -> Any:
+        if not viewer.reviews:
             abort(404)
-        return view(*args, viewer=who, **kwargs)
+        return view(*args, viewer=viewer, **kwargs)
 
     return guarded
 
 
-def _to_sign_in() -> tuple[str, int]:
+class Why(StrEnum):
+    """What the sign-in page says it is there for."""
+
+    STRANGER = "stranger"  # nobody is signed in
+    TOKEN = "token"  # noqa: S105  # they are, but the tenant wants a sign-in before anything is done in their name
+    LINK = "link"  # they are, and the elevation that waits is not known to be theirs
+    FRESH = "fresh"  # they are, for too long for what they want to do
+
+
+def to_sign_in(why: Why = Why.STRANGER) -> Response:
     """The sign-in page in place of the one that was asked for; its form carries where to go afterwards."""
-    back_to = request.path if request.method == "GET" else "/"
-    return render_template("sign_in.html", back_to=back_to), 401
+    body = render_template("sign_in.html", back_to=request.path, why=why)
+    return Response(body, 401, mimetype="text/html")

@@ -3,12 +3,15 @@
 import logging
 from http import HTTPStatus
 
-from flask import Flask, Response, current_app, g, jsonify, render_template, request
+from flask import Flask, Response, g, jsonify, render_template, request
 from flask_wtf.csrf import CSRFError
 from ulid import ULID
 from werkzeug.exceptions import HTTPException
 
+from integration.entra.errors import EntraError, SignInNeeded
 from integration.journal import StartsStopped
+from webhooks import current
+from webhooks.people import Why, to_sign_in
 
 log = logging.getLogger(__name__)
 MACHINES = ("/webhooks/", "/healthz", "/readyz", "/metrics")
@@ -44,7 +47,7 @@ def page(
         sentence=sentence,
         next_step=next_step,
         link=link,
-        help_contact=current_app.config["DEPLOYMENT"].settings.help_contact,
+        help_contact=current.deployment().settings.help_contact,
         correlation_id=correlation_id(),
     )
     return Response(body, status=status, mimetype="text/html")
@@ -73,7 +76,6 @@ def install(app: Flask) -> None:
             404: "There is nothing here for you. The link may be wrong, or it belongs to another technician.",
             405: "This address does not take that kind of call.",
             413: "The call is larger than 256 KiB. Send only the ticket's number and what happened to it.",
-            429: "That was too many tries in a short time. Wait a minute and try again.",
         }
         sentence = words.get(code, HTTPStatus(code).phrase + ".")
         if request.path.startswith(MACHINES):
@@ -81,6 +83,14 @@ def install(app: Flask) -> None:
         next_step = "If the ticket is yours, open it in the helpdesk and press Elevate there." if code == 404 else ""
         title = "Nothing here" if code == 404 else HTTPStatus(code).phrase
         return page(code, title, sentence, next_step=next_step)
+
+    @app.errorhandler(SignInNeeded)
+    def sign_in_needed(error: SignInNeeded) -> Response:
+        return to_sign_in(Why.TOKEN)
+
+    @app.errorhandler(EntraError)
+    def tenant(error: EntraError) -> Response:
+        return page(502, "Entra did not answer", str(error), next_step="Reload this page in a minute.")
 
     @app.errorhandler(429)
     def too_many(error: HTTPException) -> Response:

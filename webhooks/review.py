@@ -4,17 +4,17 @@ import csv
 import io
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 
-import sqlalchemy as sa
-from flask import Blueprint, Response, abort, current_app, render_template, request
+from flask import Blueprint, Response, abort, render_template, request
 
-from integration.deployment import Deployment
 from integration.elevation import LABELS, State
 from integration.records import comments, elevations, journal
-from integration.records.tables import elevations as table
+from integration.records import overview as lists
+from integration.records.overview import Filter
 from integration.rules import analysis_from_json
+from webhooks import current
 from webhooks.people import Viewer, reviewer
 
 blueprint = Blueprint("review", __name__, url_prefix="/review")
@@ -38,13 +38,8 @@ COLUMNS = (
 )
 
 
-def _deployment() -> Deployment:
-    deployment: Deployment = current_app.config["DEPLOYMENT"]
-    return deployment
-
-
 @dataclass(frozen=True)
-class Filter:
+class Asked:
     """What the address asks for; a date that is none is left out and said on the page."""
 
     technician: str
@@ -53,35 +48,34 @@ class Filter:
     state: str
     since: str
     until: str
-    problem: str
 
     @staticmethod
-    def asked() -> "Filter":
+    def now() -> "Asked":
         names = ("technician", "role", "ticket", "state", "since", "until")
-        given = {name: request.args.get(name, "").strip()[:100] for name in names}
-        wrong = [name for name in ("since", "until") if given[name] and _day(given[name]) is None]
-        problem = f"{given[wrong[0]]!r} is not a date. Write it like 2026-11-24." if wrong else ""
-        return Filter(**given, problem=problem)
+        return Asked(**{name: request.args.get(name, "").strip()[:100] for name in names})
 
-    def conditions(self) -> list[sa.ColumnElement[bool]]:
-        found: list[sa.ColumnElement[bool]] = []
-        for words, column in ((self.technician, table.c.technician), (self.role, table.c.target_name)):
-            if words:
-                found.append(column.icontains(words, autoescape=True))
-        if self.ticket:
-            found.append(table.c.ticket == self.ticket)
-        if self.state in set(State):
-            found.append(table.c.state == self.state)
-        if since := _day(self.since):
-            found.append(table.c.created_at >= since)
-        if until := _day(self.until):
-            found.append(table.c.created_at < until + timedelta(days=1))
-        return found
+    @property
+    def problem(self) -> str:
+        wrong = [text for text in (self.since, self.until) if text and _day(text) is None]
+        return f"{wrong[0]!r} is not a date. Write it like 2026-11-24." if wrong else ""
+
+    @property
+    def filter(self) -> Filter:
+        until = _day(self.until)
+        return Filter(
+            technician=self.technician,
+            role=self.role,
+            ticket=self.ticket,
+            state=State(self.state) if self.state in set(State) else None,
+            since=_day(self.since),
+            before=until + timedelta(days=1) if until else None,
+        )
 
 
 def _day(text: str) -> datetime | None:
+    """When that day begins at the desk, whose clock the pages show."""
     try:
-        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=current.deployment().settings.zone)
     except ValueError:
         return None
     return day if 1900 < day.year < 9999 else None
@@ -90,19 +84,17 @@ def _day(text: str) -> datetime | None:
 @blueprint.get("")
 @reviewer
 def overview(viewer: Viewer) -> str:
-    asked = Filter.asked()
+    asked = Asked.now()
     number = min(max(1, request.args.get("page", 1, type=int)), 100_000)  # what a database can count to
-    query = sa.select(table).where(*asked.conditions()).order_by(table.c.created_at.desc())
-    with _deployment().records.read() as connection:
-        rows = list(connection.execute(query.limit(PAGE + 1).offset((number - 1) * PAGE)))
-    shown = {k: v for k, v in asked.__dict__.items() if v and k != "problem"}
+    with current.deployment().records.read() as connection:
+        rows = lists.page(connection, asked.filter, limit=PAGE + 1, offset=(number - 1) * PAGE)
     return render_template(
         "review.html",
         rows=rows[:PAGE],
         more=len(rows) > PAGE,
         number=number,
         asked=asked,
-        shown=shown,
+        shown={name: text for name, text in asdict(asked).items() if text},
         labels=LABELS,
         states=State,
     )
@@ -111,18 +103,14 @@ def overview(viewer: Viewer) -> str:
 @blueprint.get("/<elevation_id>")
 @reviewer
 def detail(viewer: Viewer, elevation_id: str) -> str:
-    with _deployment().records.read() as connection:
+    with current.deployment().records.read() as connection:
         it = elevations.elevation(connection, elevation_id)
         if it is None:
             abort(404)
         entries = journal.of_elevation(connection, it.id, it.activation)
         said = comments.of_elevation(connection, it.id)
     analysis = analysis_from_json(it.analysis) if it.analysis else ()
-    url = (
-        _deployment().helpdesks[it.connection].ticket_url(it.ticket)
-        if it.connection in _deployment().helpdesks
-        else None
-    )
+    url = current.ticket_url(it.connection, it.ticket)
     return render_template(
         "review_detail.html", it=it, entries=entries, said=said, analysis=analysis, labels=LABELS, ticket_url=url
     )
@@ -131,14 +119,13 @@ def detail(viewer: Viewer, elevation_id: str) -> str:
 @blueprint.get("/export.csv")
 @reviewer
 def export(viewer: Viewer) -> Response:
-    conditions = Filter.asked().conditions()
-    records = _deployment().records
+    asked = Asked.now().filter
+    records = current.deployment().records
 
     def lines() -> Iterator[str]:
         yield _line(COLUMNS)
         with records.read() as connection:
-            query = sa.select(table).where(*conditions).order_by(table.c.created_at)
-            for row in connection.execution_options(yield_per=500).execute(query):
+            for row in lists.each(connection, asked):
                 yield _line([_cell(getattr(row, name)) for name in COLUMNS])
 
     headers = {"Content-Disposition": "attachment; filename=elevations.csv"}

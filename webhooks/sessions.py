@@ -1,32 +1,30 @@
-"""Page sessions: a random cookie, and a row keyed by its hash. Nothing readable is in the browser."""
+"""Page sessions: a random cookie, and a row keyed by its hash. Nothing readable is in the browser.
 
-import hashlib
+A visitor who has not signed in has no row, so that whoever only looks at pages costs the database nothing. Their cookie
+holds the random number that the sign-in form must match, signed by us.
+"""
+
 import json
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import sqlalchemy as sa
 from flask import Flask, Request, Response
 from flask.sessions import SessionInterface, SessionMixin
+from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.datastructures import CallbackDict
 
 from integration.deployment import Deployment
-from integration.records.tables import web_sessions
+from integration.records import sessions
+from integration.records.sessions import Alive
 from integration.settings import Settings
 
+FORM_TOKEN = "csrf_token"  # noqa: S105  # the name under which Flask-WTF keeps it
 SEEN_EVERY = timedelta(minutes=1)  # how exactly idleness is measured; each page need not cost a write
 
 
-def purge(tx: sa.Connection, settings: Settings, now: datetime) -> None:
-    """Delete the rows of sessions that have ended: nobody can open them any more."""
-    idle = web_sessions.c.seen_at < now - timedelta(minutes=settings.session_idle_minutes)
-    old = web_sessions.c.started_at < now - timedelta(hours=settings.session_hours)
-    tx.execute(web_sessions.delete().where(sa.or_(idle, old)))
-
-
-def digest(cookie: str) -> str:
-    return hashlib.sha256(cookie.encode()).hexdigest()
+def alive(settings: Settings, now: datetime) -> Alive:
+    return Alive(now - timedelta(minutes=settings.session_idle_minutes), now - timedelta(hours=settings.session_hours))
 
 
 class RowSession(CallbackDict[str, Any], SessionMixin):
@@ -43,9 +41,9 @@ class RowSession(CallbackDict[str, Any], SessionMixin):
 class RowSessions(SessionInterface):
     def __init__(self, deployment: Deployment) -> None:
         self._records = deployment.records
-        self._idle = timedelta(minutes=deployment.settings.session_idle_minutes)
-        self._longest = timedelta(hours=deployment.settings.session_hours)
+        self._settings = deployment.settings
         self._secure = deployment.settings.public_url.startswith("https://")
+        self._visitors = URLSafeSerializer(deployment.sealer.derive("visitors"))
 
     @property
     def cookie_name(self) -> str:
@@ -53,55 +51,57 @@ class RowSessions(SessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> RowSession:
         cookie = request.cookies.get(self.cookie_name)
+        if not cookie:
+            return RowSession({}, None)
+        return self._visitor(cookie) if "." in cookie else self._stored(cookie)
+
+    def _visitor(self, cookie: str) -> RowSession:
+        try:
+            return RowSession({FORM_TOKEN: self._visitors.loads(cookie)}, None)
+        except BadSignature:
+            return RowSession({}, None)
+
+    def _stored(self, cookie: str) -> RowSession:
         now = datetime.now(UTC)
-        if cookie:
-            with self._records.read() as connection:
-                row = connection.execute(
-                    sa.select(web_sessions).where(
-                        web_sessions.c.id == digest(cookie),
-                        web_sessions.c.seen_at > now - self._idle,
-                        web_sessions.c.started_at > now - self._longest,
-                    )
-                ).first()
-            if row is not None:
-                session = RowSession(json.loads(row.data), cookie)
-                if now - row.seen_at > SEEN_EVERY:
-                    session.modified = True
-                return session
-        return RowSession({}, None)
+        with self._records.read() as connection:
+            found = sessions.session(connection, cookie, alive(self._settings, now))
+        if found is None:
+            return RowSession({}, None)
+        data, seen_at = found
+        session = RowSession(json.loads(data), cookie)
+        session.modified = now - seen_at > SEEN_EVERY
+        return session
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         assert isinstance(session, RowSession)
         response.vary.add("Cookie")
         if not session:
             self._end(session, response)
-        elif session.modified or session.renew:
+        elif not session.modified:
+            return
+        elif "oid" in session:
             self._keep(session, response)
+        else:
+            self._set(response, self._visitors.dumps(session[FORM_TOKEN]))
 
     def _end(self, session: RowSession, response: Response) -> None:
         if session.cookie is None:
             return
         with self._records.write() as tx:
-            tx.execute(web_sessions.delete().where(web_sessions.c.id == digest(session.cookie)))
+            sessions.end_session(tx, session.cookie)
         response.delete_cookie(self.cookie_name, secure=self._secure, httponly=True, samesite="Lax", path="/")
 
     def _keep(self, session: RowSession, response: Response) -> None:
-        now = datetime.now(UTC)
-        old, new = session.cookie, session.cookie
-        if old is None or session.renew:
-            new = secrets.token_urlsafe(32)
-        assert new is not None
-        values = {
-            "data": json.dumps(dict(session)),
-            "tid": session.get("tid"),
-            "oid": session.get("oid"),
-            "seen_at": now,
-        }
+        now, data, old = datetime.now(UTC), json.dumps(dict(session)), session.cookie
         with self._records.write() as tx:
-            if old is not None and new != old:
-                tx.execute(web_sessions.delete().where(web_sessions.c.id == digest(old)))
-            same = web_sessions.c.id == digest(new)
-            if not tx.execute(web_sessions.update().where(same).values(values)).rowcount:
-                tx.execute(web_sessions.insert().values(id=digest(new), started_at=now, **values))
-        if new != old:
-            response.set_cookie(self.cookie_name, new, secure=self._secure, httponly=True, samesite="Lax", path="/")
+            if old is not None and not session.renew:
+                sessions.update_session(tx, old, data, now=now)
+                return
+            if old is not None:
+                sessions.end_session(tx, old)
+            fresh = secrets.token_urlsafe(32)  # no dot in it: that is how a visitor's cookie is told apart
+            sessions.start_session(tx, fresh, data, tid=session["tid"], oid=session["oid"], now=now)
+        self._set(response, fresh)
+
+    def _set(self, response: Response, cookie: str) -> None:
+        response.set_cookie(self.cookie_name, cookie, secure=self._secure, httponly=True, samesite="Lax", path="/")

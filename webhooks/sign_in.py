@@ -4,57 +4,52 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
-from flask import Blueprint, current_app, make_response, redirect, render_template, request, session
+from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from integration.deployment import Deployment
-from integration.elevation import Elevation, State, move
+from integration.elevation import Elevation, State
 from integration.entra.errors import EntraError, Unsealable
 from integration.entra.sign_in import SignedIn
-from integration.journal import Kind
-from integration.records import elevations, journal, people
-from integration.records.people import Link
-from integration.records.tables import sign_in_flows
+from integration.records import elevations, people, sessions
+from webhooks import current, linking
+from webhooks.claims import is_address_of, not_theirs
+from webhooks.people import Viewer, viewer
 from webhooks.problems import page as problem_page
-from webhooks.sessions import RowSession, digest, purge
-from workers.app import wake
-from workers.run import Due, What
+from webhooks.sessions import RowSession, alive
 
 blueprint = Blueprint("sign_in", __name__)
 FLOW_LIFE = timedelta(minutes=10)
 FLOW_COOKIE = "te-flow"
 # Where a sign-in may lead back to: nothing but pages of ours, so that no address can be smuggled in.
 OUR_PAGES = re.compile(
-    r"/|/elevations/[0-9A-Z]{26}|/elevate/[a-z0-9_-]+/[A-Za-z0-9_-]+|/review(?:/[0-9A-Z]{26})?", re.ASCII
+    r"/|/elevations/[0-9A-Z]{26}|/(?:elevate|link)/[a-z0-9_-]+/[A-Za-z0-9_-]+|/review(?:/[0-9A-Z]{26})?", re.ASCII
 )
-
-
-def _deployment() -> Deployment:
-    deployment: Deployment = current_app.config["DEPLOYMENT"]
-    return deployment
 
 
 @blueprint.post("/sign-in")
 def start() -> AnyResponse:
-    deployment = _deployment()
-    url, flow = deployment.tenant.start_sign_in(deployment.settings.redirect_uri)
+    """Begin a sign-in. The page that goes on to Microsoft is ours, not a redirect: browsers hold every redirect that
+    follows a form against our form-action, and Microsoft may send people on to an identity provider we do not know of.
+    """
+    deployment = current.deployment()
+    max_age = int(linking.FRESH.total_seconds()) if "fresh" in request.form else None
+    url, flow = deployment.tenant.start_sign_in(deployment.settings.redirect_uri, max_age=max_age)
+    # MSAL would refuse an ID token without auth_time, which a tenant only sends where the app registration asks for it.
+    # Where it is sent it counts (_remember); that Microsoft asks anew does not depend on it.
+    flow.pop("max_age", None)
     state, browser, now = str(flow["state"]), secrets.token_urlsafe(32), datetime.now(UTC)
-    sealed = deployment.sealer.seal(json.dumps(flow).encode(), tid="flow", oid=digest(state), version=1)
+    sealed = deployment.sealer.seal(json.dumps(flow).encode(), tid="flow", oid=sessions.digest(state), version=1)
     wanted = request.form.get("back_to", "")
     back_to = wanted if OUR_PAGES.fullmatch(wanted) else "/"
     with deployment.records.write() as tx:
-        tx.execute(sign_in_flows.delete().where(sign_in_flows.c.expires_at < now))
-        purge(tx, deployment.settings, now)
-        tx.execute(
-            sign_in_flows.insert().values(
-                id=digest(state), sealed=sealed, browser=digest(browser), back_to=back_to, expires_at=now + FLOW_LIFE
-            )
-        )
-    response = redirect(url, code=303)
+        sessions.purge(tx, alive(deployment.settings, now), now=now)
+        sessions.start_flow(tx, state, browser, sealed=sealed, back_to=back_to, expires_at=now + FLOW_LIFE)
+    response = make_response(render_template("to_microsoft.html", url=url))
+    response.headers["Referrer-Policy"] = "no-referrer"
     secure = deployment.settings.public_url.startswith("https://")
     response.set_cookie(
         FLOW_COOKIE,
@@ -70,7 +65,7 @@ def start() -> AnyResponse:
 
 @blueprint.get("/sign-in/callback")
 def callback() -> AnyResponse:
-    deployment = _deployment()
+    deployment = current.deployment()
     args = request.args.to_dict()
     taken = _take_flow(deployment, args.get("state", ""))
     if taken is None:
@@ -88,40 +83,38 @@ def callback() -> AnyResponse:
             400, "Sign-in did not succeed", str(error), next_step="Open the page again to try once more."
         )
     _remember(who)
-    refused = _link_and_wake(deployment, who, back_to)
-    if refused is not None:
-        return refused
-    response = redirect(back_to, code=303)
-    response.headers["Referrer-Policy"] = "no-referrer"
+    here = viewer()
+    assert here is not None
+    response = _link_and_wake(here, back_to) or redirect(back_to, code=303)
+    if response.status_code == 303:
+        response.headers["Referrer-Policy"] = "no-referrer"
     response.delete_cookie(FLOW_COOKIE, path="/sign-in")
     return response
 
 
 @blueprint.post("/sign-out")
 def sign_out() -> AnyResponse:
+    """End our session. That with Microsoft is another one, and on a shared desk it has to end as well."""
     session.clear()
-    return make_response(render_template("signed_out.html"))
+    try:
+        microsoft = current.deployment().tenant.sign_out_url()
+    except EntraError:
+        microsoft = None
+    return make_response(render_template("signed_out.html", microsoft=microsoft))
 
 
 def _take_flow(deployment: Deployment, state: str) -> tuple[Mapping[str, object], str] | None:
     """The flow of this state and this browser. It is deleted before it is redeemed: a code can be tried once."""
     browser = request.cookies.get(FLOW_COOKIE, "")
-    mine = sa.and_(
-        sign_in_flows.c.id == digest(state),
-        sign_in_flows.c.browser == digest(browser),
-        sign_in_flows.c.expires_at > datetime.now(UTC),
-    )
     with deployment.records.write() as tx:
-        row = tx.execute(sign_in_flows.delete().where(mine).returning(*sign_in_flows.c)).first()
-    if row is None:
+        flow = sessions.take_flow(tx, state, browser, now=datetime.now(UTC))
+    if flow is None:
         return None
     try:
-        opened = deployment.sealer.open(row.sealed, tid="flow", oid=row.id, version=1)
+        opened = deployment.sealer.open(flow.sealed, tid="flow", oid=flow.id, version=1)
     except Unsealable:
-        return (
-            None  # the key was changed while they were at Microsoft: as good as no flow, and the page says what to do
-        )
-    return json.loads(opened), row.back_to
+        return None  # the key was changed while they were at Microsoft: as good as no flow
+    return json.loads(opened), flow.back_to
 
 
 def _remember(who: SignedIn) -> None:
@@ -130,84 +123,29 @@ def _remember(who: SignedIn) -> None:
     back.clear()
     back.renew = True
     back.update(tid=who.tid, oid=who.oid, name=who.name, upn=who.upn, roles=sorted(who.roles))
-    back["signed_in_at"] = datetime.now(UTC).isoformat()
+    # When they proved who they are, where the tenant says so: a browser may still be signed in there since yesterday.
+    back["signed_in_at"] = (who.auth_time or datetime.now(UTC)).isoformat()
 
 
-def _link_and_wake(deployment: Deployment, who: SignedIn, back_to: str) -> AnyResponse | None:
-    """Link the helpdesk account of the elevation they came from, and wake what waits for this person."""
-    now = datetime.now(UTC)
-    woken: list[Due] = []
-    with deployment.records.read() as connection:
+def _link_and_wake(who: Viewer, back_to: str) -> AnyResponse | None:
+    """Wake what waits for this person, and link the helpdesk account of the elevation that they came from."""
+    now, records = datetime.now(UTC), current.deployment().records
+    with records.read() as connection:
         links = people.links_of_user(connection, who.tid, who.oid)
-        came_from = _elevation_of(connection, back_to)
-    refused: AnyResponse | None = None
-    if came_from is not None and came_from.state is State.SIGN_IN_NEEDED and came_from.oid in (None, who.oid):
-        refused = link_account(
-            deployment, who.tid, who.oid, who.name, came_from.connection, came_from.account, came_from.address, now=now
-        )
-        with deployment.records.read() as connection:
-            links = people.links_of_user(connection, who.tid, who.oid)
-    with deployment.records.write() as tx:
-        for link in links:
-            if link.suspended_at is None:
-                woken += _resume(tx, link, now)
-    for due in woken:
-        wake(due)
-    return refused
+    linking.resume((link for link in links if link.suspended_at is None), now)
+    with records.read() as connection:
+        it = _elevation_of(connection, back_to)
+    if it is None or it.state is not State.SIGN_IN_NEEDED:
+        return None
+    if not is_address_of(who, it.address):
+        return not_theirs() if it.oid is None else None
+    link = linking.wanted(who, it.connection, it.account, it.address, now)
+    if not linking.make(link):
+        return redirect(url_for("linking.ask", connection=it.connection, ticket=it.ticket), code=303)
+    linking.resume([link], now)
+    return None
 
 
 def _elevation_of(connection: sa.Connection, path: str) -> Elevation | None:
     prefix = "/elevations/"
     return elevations.elevation(connection, path.removeprefix(prefix)) if path.startswith(prefix) else None
-
-
-def link_account(
-    deployment: Deployment,
-    tid: str,
-    oid: str,
-    name: str,
-    connection: str,
-    account: str,
-    address: str | None,
-    *,
-    now: datetime,
-) -> AnyResponse | None:
-    """A helpdesk account belongs to an Entra user because they signed in and the tenant's directory names its address.
-
-    None when the link was made; else the page that says why not.
-    """
-    refused = not_of_user(deployment, tid, oid, address, now=now)
-    if refused is not None:
-        return refused
-    with deployment.records.write() as tx:
-        people.make_link(tx, Link(connection, account, tid, oid, name, address or "", now, None))
-        journal.append(tx, Kind.LINK_MADE, now=now, cause="click", private={"actor": oid, "account": account})
-    return None
-
-
-def not_of_user(
-    deployment: Deployment, tid: str, oid: str, address: str | None, *, now: datetime
-) -> AnyResponse | None:
-    """The page that says why a helpdesk account of this address is not this user's; None when it is. Writes nothing."""
-    try:
-        known = deployment.tenant.addresses(tid, oid, now)
-    except EntraError as error:
-        return problem_page(502, "Entra did not answer", str(error), next_step="Reload this page in a minute.")
-    if not address or address.casefold() not in {a.casefold() for a in known}:
-        return problem_page(
-            403,
-            "This is another person's ticket",
-            "The ticket's assigned technician has an address there that your Microsoft account does not have.",
-            next_step="If it is your ticket, have your helpdesk address changed to that of your Microsoft account.",
-        )
-    return None
-
-
-def _resume(tx: sa.Connection, link: Link, now: datetime) -> list[Due]:
-    due = []
-    for parked in elevations.parked_for(tx, link.connection, link.account):
-        known = replace(parked, tid=link.tid, oid=link.oid, technician=link.technician, acted_at=now)
-        elevations.save_elevation(tx, move(known, State.REQUESTED, due_at=now))
-        journal.append(tx, Kind.SIGNIN_DONE, now=now, cause="click", elevation=parked.id, private={"actor": link.oid})
-        due.append(Due(What.ELEVATION, parked.id))
-    return due

@@ -202,7 +202,7 @@ class Roles:
     def active(self, token: str, target: Target, *, schedule_id: str | None = None) -> Active | None:
         """The instance of `target` that is there now.
 
-        That of `schedule_id` rather than an older one that is still shown, one that was activated rather than a standing one.
+        That of `schedule_id` rather than an older one that is still shown; an activated rather than a standing one.
         """
         rows = [
             Active(

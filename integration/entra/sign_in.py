@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
 
 import jwt
 import msal
@@ -109,10 +108,10 @@ class SignIn:
             cache=cache.serialize(),
         )
 
-    def sign_out_url(self, after: str, *, logout_hint: str | None = None) -> str:
-        """Where to send the browser to end the Microsoft session. `after`: where it comes back to."""
-        query = {"post_logout_redirect_uri": after} | ({"logout_hint": logout_hint} if logout_hint else {})
-        return f"{self.client.discovery().get('end_session_endpoint', after)}?{urlencode(query)}"
+    def sign_out_url(self) -> str | None:
+        """Where a browser ends its Microsoft session; None where the tenant does not say. Raises EntraUnavailable."""
+        found = self.client.discovery().get("end_session_endpoint")
+        return found if isinstance(found, str) and found.startswith(("https://", "http://localhost")) else None
 
     def _validated(self, token: str) -> dict[str, Any]:
         try:

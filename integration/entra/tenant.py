@@ -46,8 +46,8 @@ class Tenant:
         self._tokens.keep(signed, now=now)
         return replace(signed, cache="")
 
-    def sign_out_url(self, after: str, *, logout_hint: str | None = None) -> str:
-        return self._sign_in.sign_out_url(after, logout_hint=logout_hint)
+    def sign_out_url(self) -> str | None:
+        return self._sign_in.sign_out_url()
 
     def forget(self, tid: str, oid: str) -> None:
         """Delete the technician's stored sign-in."""

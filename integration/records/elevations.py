@@ -48,6 +48,12 @@ _CLAIM_ELEVATION, _CLAIM_ACTIVATION = _claim(elevations), _claim(activations)
 _SAVE_ELEVATION, _SAVE_ACTIVATION = _save(elevations), _save(activations)
 _INSERT_ELEVATION, _INSERT_ACTIVATION = elevations.insert(), activations.insert()
 _ON_TICKET = _open_on(elevations.c.connection == sa.bindparam("desk"), elevations.c.ticket == sa.bindparam("number"))
+_OF_PICK = sa.select(elevations).where(
+    elevations.c.connection == sa.bindparam("desk"),
+    elevations.c.ticket == sa.bindparam("number"),
+    elevations.c.account == sa.bindparam("of_account"),
+    elevations.c.pick == sa.bindparam("by_pick"),
+)
 _ON_ACTIVATION = _open_on(elevations.c.activation == sa.bindparam("held"))
 _OPEN_ACTIVATION_OF = sa.select(activations).where(
     activations.c.tid == sa.bindparam("tid"),
@@ -125,8 +131,8 @@ def open_on_ticket(connection: sa.Connection, desk: str, ticket: str) -> list[El
 
 
 def of_pick(connection: sa.Connection, desk: str, ticket: str, account: str, pick: str) -> Elevation | None:
-    key = (elevations.c.connection == desk, elevations.c.ticket == ticket, elevations.c.account == account)
-    row = connection.execute(sa.select(elevations).where(*key, elevations.c.pick == pick)).first()
+    named = {"desk": desk, "number": ticket, "of_account": account, "by_pick": pick}
+    row = connection.execute(_OF_PICK, named).first()
     return None if row is None else _elevation(row)
 
 

@@ -30,12 +30,12 @@ def of_elevation(tx: sa.Connection, elevation: str, *, now: datetime) -> Erased:
 
 
 def of_technician(tx: sa.Connection, oid: str, *, now: datetime) -> Erased:
-    """Erase one technician: every elevation of theirs, and every entry that says that they did it. Raises StillOpen.
+    """Erase one technician: every elevation of theirs, and every entry that names them. Raises StillOpen.
 
     Their link and their sign-in are not records of the past, and stay.
     """
     tx.execute(tenant_answers.delete().where(tenant_answers.c.key.endswith(f":{oid}", autoescape=True)))
-    did = sa.select(journal_private.c.place).where(journal_private.c.name == "actor", journal_private.c.value == oid)
+    did = sa.select(journal_private.c.place).where(journal_private.c.value == oid)
     return _erase(tx, elevations.c.oid == oid, entries.c.place.in_(did), now=now)
 
 

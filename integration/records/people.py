@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from integration.entra.tokens import TokenRow
+from integration.journal import Kind
+from integration.records import journal
 from integration.records.store import Records
 from integration.records.tables import links, tenant_answers, token_caches
 
@@ -23,8 +25,19 @@ class Link:
     suspended_at: datetime | None
 
 
+_LINK = sa.select(links).where(
+    links.c.connection == sa.bindparam("desk"), links.c.account == sa.bindparam("of_account")
+)
+_ANSWER = sa.select(tenant_answers.c.answer).where(
+    tenant_answers.c.key == sa.bindparam("name"), tenant_answers.c.read_at > sa.bindparam("newer_than")
+)
+_CACHE = sa.select(token_caches).where(
+    token_caches.c.tid == sa.bindparam("of_tid"), token_caches.c.oid == sa.bindparam("of_oid")
+)
+
+
 def link_of(connection: sa.Connection, desk: str, account: str) -> Link | None:
-    row = connection.execute(sa.select(links).where(links.c.connection == desk, links.c.account == account)).first()
+    row = connection.execute(_LINK, {"desk": desk, "of_account": account}).first()
     return None if row is None else Link(**row._mapping)
 
 
@@ -33,12 +46,37 @@ def links_of_user(connection: sa.Connection, tid: str, oid: str) -> list[Link]:
     return [Link(**row._mapping) for row in rows]
 
 
+def all_links(connection: sa.Connection) -> list[Link]:
+    rows = connection.execute(sa.select(links).order_by(links.c.connection, links.c.account))
+    return [Link(**row._mapping) for row in rows]
+
+
+def in_the_way(connection: sa.Connection, link: Link, *, lock: bool = False) -> list[Link]:
+    """The links of its account and of its user in its helpdesk: they must end before `link` can be made.
+
+    `lock`: and they are nobody else's until the transaction ends.
+    """
+    same_user = sa.and_(links.c.tid == link.tid, links.c.oid == link.oid)
+    either = sa.and_(links.c.connection == link.connection, sa.or_(links.c.account == link.account, same_user))
+    query = sa.select(links).where(either).order_by(links.c.account)
+    rows = connection.execute(query.with_for_update() if lock else query)
+    return [Link(**row._mapping) for row in rows]
+
+
 def make_link(tx: sa.Connection, link: Link) -> None:
-    """The new link ends every older one of this account and of this user in this helpdesk."""
-    same_account = sa.and_(links.c.connection == link.connection, links.c.account == link.account)
-    same_user = sa.and_(links.c.connection == link.connection, links.c.tid == link.tid, links.c.oid == link.oid)
-    tx.execute(links.delete().where(sa.or_(same_account, same_user)))
+    """Raises sqlalchemy's IntegrityError where the account, or the user in this helpdesk, has a link."""
     tx.execute(links.insert().values(**link.__dict__))
+
+
+def end_link(tx: sa.Connection, link: Link, *, now: datetime, cause: str, why: str, actor: str | None = None) -> bool:
+    """Delete the link and write that down, with the oid of who did it. False where it was ended since it was read."""
+    same = sa.and_(*(links.c[name] == getattr(link, name) for name in ("connection", "account", "tid", "oid")))
+    if not tx.execute(links.delete().where(same)).rowcount:
+        return False
+    facts = {"helpdesk": link.connection, "why": why}
+    private = {"actor": actor, "account": link.account, "linked_to": link.oid}
+    journal.append(tx, Kind.LINK_ENDED, now=now, cause=cause, facts=facts, private=private)
+    return True
 
 
 def suspend_link(tx: sa.Connection, link: Link, *, now: datetime) -> None:
@@ -47,8 +85,7 @@ def suspend_link(tx: sa.Connection, link: Link, *, now: datetime) -> None:
 
 
 def answer(connection: sa.Connection, key: str, *, newer_than: datetime) -> str | None:
-    query = sa.select(tenant_answers.c.answer).where(tenant_answers.c.key == key, tenant_answers.c.read_at > newer_than)
-    return connection.execute(query).scalar()
+    return connection.execute(_ANSWER, {"name": key, "newer_than": newer_than}).scalar()
 
 
 def keep_answer(tx: sa.Connection, key: str, text: str, *, now: datetime) -> None:
@@ -72,7 +109,7 @@ class TokenRows:
 
     def read(self, tid: str, oid: str) -> TokenRow | None:
         with self._records.read() as connection:
-            row = connection.execute(sa.select(token_caches).where(_of(tid, oid))).first()
+            row = connection.execute(_CACHE, {"of_tid": tid, "of_oid": oid}).first()
         return None if row is None else TokenRow(row.sealed, row.version, row.home_account_id)
 
     def lease(self, tid: str, oid: str, *, holder: str, until: datetime, now: datetime) -> bool:

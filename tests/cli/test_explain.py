@@ -27,7 +27,7 @@ def test_a_live_ticket_is_read_and_explained(practice: Practice) -> None:
     answer = CliRunner().invoke(rules, ["explain", "--ticket", ticket, "--eligible", "Password Administrator"])
 
     assert answer.exit_code == 0, answer.output
-    assert "Password Administrator at / for 30" in answer.output
+    assert "Password Administrator in the whole directory for 30" in answer.output
     assert f"Ticket {ticket}: Password reset" in answer.output
     assert practice.notes(ticket) == []
 

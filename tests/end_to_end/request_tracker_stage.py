@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -178,12 +179,12 @@ secrets = {{ "2026-11" = "{SECRET}" }}
             f"{self.public_url}/sign-in",
             data=hidden,
             headers={"Referer": link},
-            allow_redirects=False,
             timeout=PATIENCE,
         )
-        landed = browser.get(
-            f"{start.headers['Location']}&practice_person={self.practice.people[who]['upn']}", timeout=PATIENCE
-        )
+        onward = re.search(r'id="onward" href="([^"]+)"', start.text)
+        assert onward is not None, start.text
+        upn = self.practice.people[who]["upn"]
+        landed = browser.get(f"{unescape(onward[1])}&practice_person={upn}", timeout=PATIENCE)
         assert landed.ok, landed.text
         return landed
 

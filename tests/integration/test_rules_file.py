@@ -188,9 +188,10 @@ def test_explain_shows_the_plan_and_what_was_looked_at():
 
     said = CliRunner().invoke(command, asked).output
 
-    assert 'Eligible for "Reports Reader"' in said
+    assert 'Eligible for "Reports Reader" in the whole directory. The technician is not eligible.' in said
+    assert "different people. No requester has the technician's account or address." in said
     assert "Ticket 7: Login error (rule login-error)" in said
-    assert "Global Reader at / for 1 h" in said
+    assert "Global Reader in the whole directory for 1 h" in said
 
 
 def test_explain_shows_a_refusal():

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,14 +26,25 @@ from webhooks.app import create_app
 NOT_STATE = {"web_sessions", "sign_in_flows"}
 
 
-def rows(deployment: Deployment, *, but: frozenset[str] = frozenset()) -> dict[str, list[Any]]:
-    """Everything in the database, apart from the pages' own sessions."""
+def rows(deployment: Deployment, *, but: frozenset[str] = frozenset(), sessions: bool = False) -> dict[str, list[Any]]:
+    """Everything in the database, apart from the pages' own `sessions`."""
+    left_out = but if sessions else but | NOT_STATE
     with deployment.records.read() as connection:
         return {
             table.name: sorted(map(repr, connection.execute(sa.select(table))))
             for table in metadata.sorted_tables
-            if table.name not in NOT_STATE | but
+            if table.name not in left_out
         }
+
+
+def onward(answer: TestResponse) -> str:
+    """Where the page that goes on to Microsoft leads, by itself and by its link."""
+    by_itself = re.search(r'<meta http-equiv="refresh" content="0;url=([^"]+)">', answer.text)
+    link = re.search(r'id="onward" href="([^"]+)"', answer.text)
+    assert by_itself, answer.text
+    assert link, answer.text
+    assert by_itself[1] == link[1]
+    return unescape(link[1])
 
 
 @dataclass
@@ -55,8 +67,8 @@ class Browser:
 
     def to_microsoft(self, back_to: str = "/", *, page: str = "/") -> str:
         answer = self.press("/sign-in", page=page, back_to=back_to)
-        assert answer.status_code == 303, answer.text
-        return answer.headers["Location"]
+        assert answer.status_code == 200, answer.text
+        return onward(answer)
 
     def at_microsoft(self, url: str, who: str) -> str:
         """What the tenant's sign-in page sends the browser back to: our callback's path and query."""

@@ -15,7 +15,7 @@ from flask import Flask
 from integration.deployment import Deployment
 from integration.records.tables import sign_in_flows, web_sessions
 from tests.conftest import Practice, settings_for
-from tests.webhooks.conftest import Browser, rows
+from tests.webhooks.conftest import Browser, onward, rows
 from webhooks import logs
 from webhooks.app import create_app
 from webhooks.review import _cell, _line
@@ -45,7 +45,7 @@ def test_a_sign_in_never_leads_away_from_our_pages(browser: Open) -> None:
         answer = it.press("/sign-in", back_to=hostile)
         if answer.status_code == 400:  # no address holds a NUL
             continue
-        back = it.get(it.at_microsoft(answer.headers["Location"], "technician"))
+        back = it.get(it.at_microsoft(onward(answer), "technician"))
         assert back.headers["Location"] == "/", hostile
 
 
@@ -56,6 +56,24 @@ def test_a_callback_in_a_second_browser_makes_no_session(browser: Open, deployme
     assert victim.get(callback).status_code == 400
     assert victim.get("/").status_code == 401
     assert rows(deployment)["token_caches"] == []
+
+
+def test_a_sign_in_is_not_started_for_a_visitor_by_another_site(browser: Open, deployment: Deployment) -> None:
+    """Threats 13 and 17, without a stored session: a form of another browser fits as little as none."""
+    other = browser().token("/")
+    victim = browser()
+    own = victim.token("/")
+    for data, headers in (
+        ({}, {}),
+        ({"csrf_token": other}, {}),
+        ({"csrf_token": own}, {"Sec-Fetch-Site": "cross-site"}),
+        ({"csrf_token": own}, {"Origin": "https://elsewhere.example"}),
+    ):
+        assert victim.client.post("/sign-in", data=data, headers=headers).status_code == 400, (data, headers)
+    victim.client.set_cookie("te", f"{victim.cookie}x")
+    assert victim.client.post("/sign-in", data={"csrf_token": own}).status_code == 400
+    with deployment.records.read() as connection:
+        assert list(connection.execute(sa.select(sign_in_flows))) == []
 
 
 def test_a_callback_works_once(browser: Open) -> None:
@@ -116,7 +134,9 @@ def test_a_cookie_is_worth_nothing_after_sign_out(browser: Open, app: Flask, pra
     it = browser("technician")
     stolen = it.cookie
     assert stolen is not None
-    assert it.press("/sign-out").status_code == 200
+    left = it.press("/sign-out")
+    assert left.status_code == 200
+    assert '/oauth2/v2.0/logout">sign out there too' in left.text
     thief = Browser(app.test_client(), practice)
     thief.client.set_cookie("te", stolen)
     assert thief.get("/").status_code == 401
@@ -145,6 +165,25 @@ def test_an_administrator_who_deletes_the_row_ends_the_session(browser: Open, de
     assert it.get("/").status_code == 401
 
 
+def test_a_page_that_was_loading_while_its_session_was_ended_does_not_bring_it_back(
+    browser: Open, deployment: Deployment, app: Flask
+) -> None:
+    """Threat 12: signed out in another tab, or by an administrator, in the middle of a call."""
+    it = browser("technician")
+    loading = app.view_functions["mine.show"]
+
+    def ended_meanwhile() -> str:
+        with deployment.records.write() as tx:
+            tx.execute(web_sessions.delete())
+        page: str = loading()
+        return page
+
+    app.view_functions["mine.show"] = ended_meanwhile
+    assert it.get("/").status_code == 200
+    app.view_functions["mine.show"] = loading
+    assert it.get("/").status_code == 401
+
+
 def test_rows_of_dead_sessions_and_flows_are_purged_by_the_next_sign_in(browser: Open, deployment: Deployment) -> None:
     it = browser("technician")
     it.to_microsoft()
@@ -156,7 +195,7 @@ def test_rows_of_dead_sessions_and_flows_are_purged_by_the_next_sign_in(browser:
             tx.execute(table.update().values({column.name: at - timedelta(hours=1)}))
     browser().to_microsoft()
     with deployment.records.read() as connection:
-        assert len(list(connection.execute(sa.select(web_sessions)))) == 1
+        assert list(connection.execute(sa.select(web_sessions))) == []
         assert len(list(connection.execute(sa.select(sign_in_flows)))) == 1
 
 

@@ -6,7 +6,8 @@ let etag = null;
 async function look() {
   try {
     const answer = await fetch(box.dataset.status, { headers: etag ? { "If-None-Match": etag } : {} });
-    if (answer.status === 401) return location.reload(); // signed out elsewhere: the reload shows the sign-in page
+    // Signed out elsewhere, or signed in as somebody else: the reload shows the page for that.
+    if (answer.status === 401 || answer.status === 404) return location.reload();
     if (answer.status === 200) {
       etag = answer.headers.get("ETag");
       const status = await answer.json();

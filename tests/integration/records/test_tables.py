@@ -1,5 +1,6 @@
 """What the tables promise whatever the code above them does, on both databases."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -153,18 +154,26 @@ def test_the_same_comment_of_an_elevation_is_not_kept_twice(records: Records) ->
         comments.add(tx, it, "active", "other words", now=NOON, claimed=False)
 
 
-def test_a_new_link_ends_the_older_ones_of_the_account_and_of_the_user(records: Records) -> None:
-    """Threat 11: one helpdesk account per user, one user per helpdesk account."""
+def test_an_account_and_a_user_have_one_link_in_a_helpdesk(records: Records) -> None:
+    """Threat 11: two keys to one person are one too many. An older link has to be ended first, and that is written."""
 
     def link(account: str, oid: str) -> Link:
         return Link("practice", account, "T", oid, "Technician", f"{account}@practice.example", NOON, None)
 
     with records.write() as tx:
-        for made in (link("one", "o1"), link("two", "o2"), link("one", "o2")):
-            people.make_link(tx, made)
-        left = [people.link_of(tx, "practice", account) for account in ("one", "two")]
-        assert people.links_of_user(tx, "T", "o1") == []
-    assert left == [link("one", "o2"), None]
+        people.make_link(tx, link("one", "o1"))
+        people.make_link(tx, link("two", "o2"))
+    for taken in (link("one", "o3"), link("three", "o1"), link("one", "o2")):
+        with pytest.raises(sa.exc.IntegrityError), records.write() as tx:
+            people.make_link(tx, taken)
+    with records.write() as tx:
+        for old in people.in_the_way(tx, link("one", "o2"), lock=True):
+            assert people.end_link(tx, old, now=NOON, cause="click", why="replaced", actor="o2")
+            assert not people.end_link(tx, old, now=NOON, cause="click", why="replaced", actor="o2")
+        people.make_link(tx, link("one", "o2"))
+        assert people.all_links(tx) == [link("one", "o2")]
+        ended = [json.loads(line)["private"]["linked_to"]["value"] for line in journal.export(tx)]
+    assert ended == ["o1", "o2"]
 
 
 def test_a_suspended_link_stays_to_be_seen(records: Records) -> None:

@@ -1,0 +1,72 @@
+"""What the pages list and the metrics count. Nothing here changes a row."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from integration.elevation import State
+from integration.records.tables import activations, comments, deliveries, elevations
+
+DUE = {"deliveries": deliveries, "elevations": elevations, "activations": activations, "comments": comments}
+Rows = Iterator[sa.Row[Any]]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which elevations: those of a technician and a role whose names hold these words, created in [since, before)."""
+
+    technician: str = ""
+    role: str = ""
+    ticket: str = ""
+    state: State | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+
+    def conditions(self) -> Iterator[sa.ColumnElement[bool]]:
+        for words, column in ((self.technician, elevations.c.technician), (self.role, elevations.c.target_name)):
+            if words:
+                yield column.icontains(words, autoescape=True)
+        if self.ticket:
+            yield elevations.c.ticket == self.ticket
+        if self.state:
+            yield elevations.c.state == self.state
+        if self.since:
+            yield elevations.c.created_at >= self.since
+        if self.before:
+            yield elevations.c.created_at < self.before
+
+
+def of_technician(connection: sa.Connection, tid: str, oid: str, *, limit: int) -> list[sa.Row[Any]]:
+    """The newest first."""
+    query = sa.select(elevations).where(elevations.c.tid == tid, elevations.c.oid == oid)
+    return list(connection.execute(query.order_by(elevations.c.created_at.desc()).limit(limit)))
+
+
+def page(connection: sa.Connection, asked: Filter, *, limit: int, offset: int) -> list[sa.Row[Any]]:
+    """The newest first."""
+    query = sa.select(elevations).where(*asked.conditions()).order_by(elevations.c.created_at.desc())
+    return list(connection.execute(query.limit(limit).offset(offset)))
+
+
+def each(connection: sa.Connection, asked: Filter) -> Rows:
+    """The oldest first, however many there are, some hundred at a time."""
+    query = sa.select(elevations).where(*asked.conditions()).order_by(elevations.c.created_at)
+    yield from connection.execution_options(yield_per=500).execute(query)
+
+
+def states(connection: sa.Connection) -> Mapping[State, int]:
+    """How many elevations are in each state that there is."""
+    counted = connection.execute(sa.select(elevations.c.state, sa.func.count()).group_by(elevations.c.state))
+    found = {str(state): int(number) for state, number in counted}
+    return {state: found.get(str(state), 0) for state in State}
+
+
+def late(connection: sa.Connection, *, now: datetime) -> Mapping[str, int]:
+    """How many rows of each kind should have been worked on by now."""
+    return {
+        kind: connection.execute(sa.select(sa.func.count()).select_from(table).where(table.c.due_at < now)).scalar_one()
+        for kind, table in DUE.items()
+    }

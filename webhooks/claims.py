@@ -1,0 +1,109 @@
+"""Whether a ticket is the viewer's. Who has no claim on it, and is no technician of its helpdesk, learns nothing."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from flask import abort
+from werkzeug.wrappers import Response
+
+from integration.records import people
+from integration.tickets import HelpdeskError, Person, Status, Ticket
+from webhooks import current
+from webhooks.people import Viewer
+from webhooks.problems import page
+from workers.run import Run
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An open ticket of the viewer. `linked`: by a live link; else the directory has the technician's address for them,
+    and a link may be made.
+    """
+
+    run: Run
+    ticket: Ticket
+    technician: Person
+    linked: bool
+
+
+def claim(viewer: Viewer, connection: str, number: str) -> Claim | Response:
+    """Read the ticket; or the page that says why it is no use to the viewer.
+
+    Raises EntraError where the directory has to be asked and does not answer.
+    """
+    if connection not in current.deployment().helpdesks:
+        abort(404)
+    run = Run(current.deployment(), cause="click")
+    colleague = _is_technician(viewer, connection)
+    try:
+        ticket = run.ticket(connection, number)
+    except HelpdeskError as error:
+        if error.try_again:
+            return page(502, "The ticket could not be read", str(error))
+        return page(404, "The ticket could not be read", str(error)) if colleague else not_theirs()
+    technician = ticket.assignee
+    if technician is None:
+        return _nobodys(ticket) if colleague else not_theirs()
+    linked = _is_linked(viewer, ticket, technician)
+    if not linked and not is_address_of(viewer, technician.address):
+        return _another_technicians(ticket) if colleague else not_theirs()
+    if ticket.status is Status.SOLVED:
+        return _solved(ticket)
+    return Claim(run, ticket, technician, linked)
+
+
+def is_address_of(viewer: Viewer, address: str | None) -> bool:
+    """Whether the directory has this address for the viewer. Raises EntraError."""
+    known = current.deployment().tenant.addresses(viewer.tid, viewer.oid, datetime.now(UTC))
+    return bool(address) and (address or "").casefold() in {a.casefold() for a in known}
+
+
+def not_theirs() -> Response:
+    """One page for each ticket that a stranger asks for, assigned, solved or not there at all."""
+    return page(
+        403,
+        "This is not a ticket of yours",
+        "Ticket Elevate knows of no ticket with this number that is assigned to you.",
+        next_step="If you work on it, assign it to yourself in the helpdesk. If it is assigned to you already, your "
+        "address in the helpdesk must become one that your Microsoft account has.",
+    )
+
+
+def _is_technician(viewer: Viewer, connection: str) -> bool:
+    with current.deployment().records.read() as reading:
+        links = people.links_of_user(reading, viewer.tid, viewer.oid)
+    return any(link.connection == connection and link.suspended_at is None for link in links)
+
+
+def _is_linked(viewer: Viewer, ticket: Ticket, technician: Person) -> bool:
+    with current.deployment().records.read() as reading:
+        link = people.link_of(reading, ticket.connection, technician.account)
+    if link is None or link.suspended_at is not None or (link.tid, link.oid) != (viewer.tid, viewer.oid):
+        return False
+    # Another address may mean that the account is somebody else's by now: then the directory has to be asked again.
+    return (technician.address or "").casefold() == link.address.casefold()
+
+
+def _back(ticket: Ticket) -> tuple[str, str]:
+    return f"Back to ticket {ticket.number}", current.deployment().helpdesks[ticket.connection].ticket_url(
+        ticket.number
+    )
+
+
+def _solved(ticket: Ticket) -> Response:
+    sentence = "This ticket is solved. A role is only activated for a ticket that somebody is working on."
+    return page(409, "The ticket is solved", sentence, next_step="Reopen the ticket first.", link=_back(ticket))
+
+
+def _nobodys(ticket: Ticket) -> Response:
+    if ticket.status is Status.SOLVED:
+        return _solved(ticket)
+    sentence = "Nobody is assigned to this ticket yet. A role is only activated for the technician who works on it."
+    step = "Assign it to yourself first."
+    return page(409, "The ticket is nobody's", sentence, next_step=step, link=_back(ticket))
+
+
+def _another_technicians(ticket: Ticket) -> Response:
+    sentence = "This ticket is assigned to another technician. Only they can elevate for it."
+    step = "If it is yours, your address in the helpdesk must become one that your Microsoft account has."
+    return page(403, "This is another technician's ticket", sentence, next_step=step, link=_back(ticket))

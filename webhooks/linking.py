@@ -1,0 +1,158 @@
+"""Links between helpdesk accounts and Entra users: made on a person's own word and their directory's."""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from flask import Blueprint, abort, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from integration.elevation import State, move
+from integration.journal import Kind
+from integration.records import elevations, journal, people
+from integration.records.elevations import Overtaken
+from integration.records.people import Link
+from webhooks import current
+from webhooks.claims import Claim, claim
+from webhooks.people import Viewer, Why, signed_in, to_sign_in
+from workers.app import wake
+from workers.run import Due, What
+
+log = logging.getLogger(__name__)
+blueprint = Blueprint("linking", __name__)
+FRESH = timedelta(minutes=15)  # a live link is only replaced by somebody who proved who they are this recently
+TRIES = 3
+
+
+def wanted(viewer: Viewer, connection: str, account: str, address: str | None, now: datetime) -> Link:
+    """The link of a helpdesk account to the viewer. Whether it may be made is the caller's to know."""
+    return Link(connection, account, viewer.tid, viewer.oid, viewer.name, address or "", now, None)
+
+
+def live_in_the_way(link: Link) -> list[Link]:
+    """The live links that `link` would end: of its account to another user, of its user to another account."""
+    with current.deployment().records.read() as connection:
+        return _live(link, people.in_the_way(connection, link))
+
+
+def _live(link: Link, found: Iterable[Link]) -> list[Link]:
+    return [it for it in found if it.suspended_at is None and not _same_pair(it, link)]
+
+
+def _same_pair(one: Link, other: Link) -> bool:
+    return (one.account, one.tid, one.oid) == (other.account, other.tid, other.oid)
+
+
+def agreement(ending: Sequence[Link]) -> str:
+    """What of other links the person agreed to end: a hash that the form carries back; empty for none."""
+    words = "\n".join(f"{it.connection} {it.account} {it.tid} {it.oid} {it.made_at.isoformat()}" for it in ending)
+    return hashlib.sha256(words.encode()).hexdigest() if ending else ""
+
+
+def make(link: Link, *, agreed: str = "") -> bool:
+    """Make `link`. False, and nothing is changed, where that would end a live link that nobody agreed to end."""
+    for left in reversed(range(TRIES)):
+        try:
+            with current.deployment().records.write() as tx:
+                return _make(tx, link, agreed)
+        except sa.exc.IntegrityError:
+            # Somebody made a link of this account or user in this very moment: now it can be seen.
+            if not left:
+                raise
+    raise AssertionError
+
+
+def _make(tx: sa.Connection, link: Link, agreed: str) -> bool:
+    old = people.in_the_way(tx, link, lock=True)
+    if agreement(_live(link, old)) not in ("", agreed):
+        return False
+    if any(_same_pair(it, link) and it.suspended_at is None and it.address == link.address for it in old):
+        return True
+    for it in old:
+        people.end_link(tx, it, now=link.made_at, cause="click", why="replaced", actor=link.oid)
+    people.make_link(tx, link)
+    facts, private = {"helpdesk": link.connection}, {"actor": link.oid, "account": link.account}
+    journal.append(tx, Kind.LINK_MADE, now=link.made_at, cause="click", facts=facts, private=private)
+    return True
+
+
+def resume(links: Iterable[Link], now: datetime) -> None:
+    """Let go on what waits for the technicians of `links`; each elevation for itself, so that one that somebody else
+    changes in this moment holds up no other.
+    """
+    records = current.deployment().records
+    for link in links:
+        with records.read() as connection:
+            parked = elevations.parked_for(connection, link.connection, link.account)
+        for it in parked:
+            known = replace(it, tid=link.tid, oid=link.oid, technician=link.technician, acted_at=now)
+            private = {"actor": link.oid}
+            try:
+                with records.write() as tx:
+                    elevations.save_elevation(tx, move(known, State.REQUESTED, due_at=now))
+                    journal.append(tx, Kind.SIGNIN_DONE, now=now, cause="click", elevation=it.id, private=private)
+            except Overtaken:
+                log.info("resume_overtaken", extra={"elevation": it.id})
+                continue
+            wake(Due(What.ELEVATION, it.id))
+
+
+@blueprint.get("/link/<connection>/<ticket>")
+@signed_in
+def ask(viewer: Viewer, connection: str, ticket: str) -> Response | str:
+    """Both accounts by name, the links that would end, and the button: a live link is replaced by nothing else."""
+    found = claim(viewer, connection, ticket)
+    if isinstance(found, Response):
+        return found
+    if found.linked:
+        return _onward(connection, ticket)
+    return _page(viewer, found)
+
+
+def _onward(connection: str, ticket: str) -> Response:
+    return redirect(url_for("elevate.ask", connection=connection, ticket=ticket), code=303)
+
+
+def _page(viewer: Viewer, found: Claim) -> Response | str:
+    now = datetime.now(UTC)
+    link = wanted(viewer, found.ticket.connection, found.technician.account, found.technician.address, now)
+    ending = live_in_the_way(link)
+    if ending and viewer.signed_in_at < now - FRESH:
+        return to_sign_in(Why.FRESH)
+    return render_template("link.html", link=link, ending=ending, agreed=agreement(ending), ticket=found.ticket)
+
+
+@blueprint.post("/link/<connection>/<ticket>")
+@signed_in
+def confirm(viewer: Viewer, connection: str, ticket: str) -> Response | str:
+    found = claim(viewer, connection, ticket)
+    if isinstance(found, Response):
+        return found
+    if found.linked:
+        return _onward(connection, ticket)
+    now = datetime.now(UTC)
+    agreed = request.form.get("agreed", "")
+    if agreed and viewer.signed_in_at < now - FRESH:
+        return to_sign_in(Why.FRESH)
+    link = wanted(viewer, connection, found.technician.account, found.technician.address, now)
+    if not make(link, agreed=agreed):
+        return redirect(url_for("linking.ask", connection=connection, ticket=ticket), code=303)
+    resume([link], now)
+    return _onward(connection, ticket)
+
+
+@blueprint.post("/links/end")
+@signed_in
+def end(viewer: Viewer) -> Response:
+    """Unlink an account of one's own. It takes power away and gives none, so the session is proof enough."""
+    now = datetime.now(UTC)
+    desk, account = request.form.get("connection", ""), request.form.get("account", "")
+    with current.deployment().records.write() as tx:
+        link = people.link_of(tx, desk, account)
+        if link is None or (link.tid, link.oid) != (viewer.tid, viewer.oid):
+            abort(404)
+        people.end_link(tx, link, now=now, cause="click", why="unlinked", actor=viewer.oid)
+    return redirect(url_for("mine.show"), code=303)

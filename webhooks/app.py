@@ -4,6 +4,7 @@ import logging
 import secrets
 import sys
 import time
+from datetime import datetime
 
 from flask import Flask, Response, g, request
 from flask_bootstrap import Bootstrap5
@@ -106,8 +107,16 @@ def _dress(app: Flask, deployment: Deployment) -> None:
         }
 
     @app.template_filter("when")
-    def when(at: object) -> str:
-        return f"{at.astimezone(deployment.settings.zone):%Y-%m-%d %H:%M:%S %Z}" if at else ""  # type: ignore[attr-defined]
+    def when(at: datetime | None) -> str:
+        return f"{at.astimezone(deployment.settings.zone):%Y-%m-%d %H:%M:%S %Z}" if at else ""
+
+    @app.template_filter("same_day")
+    def same_day(at: datetime | None, as_: datetime) -> str:
+        """The time alone where it is of the day that the row already names."""
+        if at is None:
+            return ""
+        here, there = (moment.astimezone(deployment.settings.zone) for moment in (at, as_))
+        return f"{here:%H:%M:%S}" if here.date() == there.date() else when(at)
 
     @app.after_request
     def headers(response: Response) -> Response:

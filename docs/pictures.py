@@ -1,0 +1,111 @@
+"""Takes the pictures in docs/pictures from the running product beside the practice tenant and helpdesk.
+
+`python docs/pictures.py`; needs Chromium (`apt-get install chromium`). Run it again when the pages changed.
+"""
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import requests
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from cli.stage import CONNECTION, Stage, staged, wait
+
+HERE = Path(__file__).parent / "pictures"
+CHROMIUM = "/usr/bin/chromium"
+SIZE = {"width": 1000, "height": 300}
+
+
+class Desk:
+    """The people's side of the practice helpdesk."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._facts = stage.facts
+
+    def person(self, key: str) -> dict[str, Any]:
+        found: dict[str, Any] = next(p for p in self._facts["people"] if p["key"] == key)
+        return found
+
+    def call(self, by: str, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        headers = {"Authorization": f"Bearer {self.person(by)['helpdesk_password_or_token']}"}
+        url = self._facts["helpdesk_url"] + path
+        answer = requests.request(method, url, json=body, headers=headers, timeout=10)
+        answer.raise_for_status()
+        return answer.json()
+
+    def ticket(self, subject: str, category: str) -> str:
+        body = {"subject": subject, "category": category}
+        return str(self.call("requester", "POST", "/api/tickets", body)["id"])
+
+    def assign(self, ticket: str, by: str = "technician") -> None:
+        self.call(by, "POST", f"/api/tickets/{ticket}/assign", {"assignee": "technician"})
+
+    def note(self, ticket: str, words: str) -> str:
+        def look() -> str | None:
+            notes = self.call("technician", "GET", f"/api/tickets/{ticket}/notes")["notes"]
+            return next((str(note["body"]) for note in notes if words in note["body"]), None)
+
+        return wait(f"ticket {ticket} says {words!r}", look)
+
+
+def take(page: Page, name: str) -> None:
+    page.screenshot(path=HERE / f"{name}.png", animations="disabled", full_page=True)
+
+
+def sign_in(page: Page, upn: str) -> None:
+    page.get_by_role("button", name="Sign in with Microsoft").click()
+    page.get_by_role("button", name=upn, exact=False).click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def technician(browser: Browser, stage: Stage, desk: Desk) -> None:
+    """The first pick with its sign-in, the ticket afterwards, an Elevate page before its button, and the list."""
+    page = browser.new_page(viewport=SIZE, ignore_https_errors=True)
+    first = desk.ticket("Locked out after the holidays", "Password reset")
+    desk.assign(first)
+    link = re.search(r"https?://\S+/elevations/\w+", desk.note(first, "sign in once"))
+    assert link is not None
+    page.goto(link[0])
+    take(page, "sign-in")
+    sign_in(page, desk.person("technician")["upn"])
+    expect(page.locator(".badge")).to_have_text("Active")
+    take(page, "active")
+    page.goto(f"{stage.facts['helpdesk_url']}/sign-in?next=/tickets/{first}")
+    page.get_by_label("Who are you?").select_option(desk.person("technician")["helpdesk_account"])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator(".note", has_text="is active until")).to_be_visible()
+    take(page, "ticket")
+    second = desk.ticket("Laptop asks for a recovery key", "BitLocker key")
+    desk.assign(second, by="approver")
+    desk.note(second, "was assigned by somebody else")
+    page.goto(f"{stage.public_url}/elevate/{CONNECTION}/{second}")
+    page.get_by_text("Why this role").click()
+    take(page, "elevate")
+    page.goto(stage.public_url)
+    take(page, "mine")
+
+
+def auditor(browser: Browser, stage: Stage, desk: Desk) -> None:
+    page = browser.new_page(viewport=SIZE, ignore_https_errors=True)
+    page.goto(f"{stage.public_url}/review")
+    sign_in(page, desk.person("auditor")["upn"])
+    take(page, "review")
+    page.get_by_role("cell", name="Password Administrator").first.locator("xpath=..").get_by_role("link").first.click()
+    expect(page.get_by_role("heading", name="Journal")).to_be_visible()
+    take(page, "review-detail")
+
+
+def main() -> None:
+    HERE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place)) as stage, sync_playwright() as it:
+        browser = it.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        desk = Desk(stage)
+        technician(browser, stage, desk)
+        auditor(browser, stage, desk)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -62,7 +62,6 @@ class Kind(StrEnum):
     ELEVATION_ENDED = "elevation.ended"
     ELEVATION_CANCELLED = "elevation.cancelled"
     ELEVATION_FAILED = "elevation.failed"
-    COMMENT_WRITTEN = "comment.written"
     COMMENT_REFUSED = "comment.refused"
     SESSION_SIGNED_IN = "session.signed_in"
     SESSION_SIGNED_OUT = "session.signed_out"
@@ -360,7 +359,7 @@ def write_time(at: datetime) -> str:
 
 def read_time(text: str) -> datetime:
     """The inverse of `write_time`."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    return datetime.fromisoformat(text)
 
 
 def _name(name: str) -> str:

@@ -44,7 +44,6 @@ KINDS = frozenset(
         "elevation.ended",
         "elevation.cancelled",
         "elevation.failed",
-        "comment.written",
         "comment.refused",
         "session.signed_in",
         "session.signed_out",

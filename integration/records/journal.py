@@ -27,6 +27,16 @@ class Written:
         return chain.witness(self.seq, self.hash)
 
 
+# Made once: SQLAlchemy spends longer on building a statement than a database on running it.
+_LAST = (
+    sa.select(*(journal.c[name] for name in ("place", "log", "seq", "entry", "hash", "held")))
+    .order_by(journal.c.place.desc())
+    .limit(1)
+)
+_INSERT, _INSERT_PRIVATE = journal.insert(), journal_private.insert()
+_WAIT_FOR_TURN = sa.select(sa.func.pg_advisory_xact_lock(_LOCK))
+
+
 class Standing(StrEnum):
     """What the end of the journal says of the whole."""
 
@@ -86,13 +96,12 @@ def lock_end(tx: sa.Connection) -> End:
     """The journal's end, and nobody else's until `tx` ends."""
     if tx.dialect.name == "postgresql":
         # Its own statement, under READ COMMITTED: the tail below is then read after the lock was got.
-        tx.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        tx.execute(_WAIT_FOR_TURN)
     return _look(tx)
 
 
 def _look(connection: sa.Connection) -> End:
-    columns = [journal.c[name] for name in ("place", "log", "seq", "entry", "hash", "held")]
-    row = connection.execute(sa.select(*columns).order_by(journal.c.place.desc()).limit(1)).first()
+    row = connection.execute(_LAST).first()
     if row is None:
         return End(Standing.WHOLE, 0, chain.empty(chain.new_log()), None)
     try:
@@ -123,23 +132,22 @@ def _insert(
     elevation: str | None = None,
     activation: str | None = None,
 ) -> None:
-    tx.execute(
-        journal.insert().values(
-            place=place,
-            seq=made.seq,
-            log=made.tail.log,
-            at=made.at,
-            kind=kind,
-            elevation=elevation,
-            activation=activation,
-            entry=made.entry_json,
-            hash=made.hash,
-            held=held,
-        )
-    )
+    values = {
+        "place": place,
+        "seq": made.seq,
+        "log": made.tail.log,
+        "at": made.at,
+        "kind": kind,
+        "elevation": elevation,
+        "activation": activation,
+        "entry": made.entry_json,
+        "hash": made.hash,
+        "held": held,
+    }
+    tx.execute(_INSERT, values)
     if made.opened:
         rows = [{"place": place, "name": o.name, "salt": o.salt, "value": o.value} for o in made.opened]
-        tx.execute(journal_private.insert(), rows)
+        tx.execute(_INSERT_PRIVATE, rows)
 
 
 def standing(connection: sa.Connection) -> Standing:

@@ -304,7 +304,6 @@ GOES_ON = {
     "elevation.ended",
     "elevation.cancelled",
     "elevation.failed",
-    "comment.written",
     "comment.refused",
     "session.signed_in",
     "session.signed_out",

@@ -15,7 +15,7 @@ RUN /opt/elevate/bin/python -m pip install --no-cache-dir --no-deps --no-build-i
 FROM python:3.11-slim
 # The directories belong to the user before a volume is mounted there: a fresh volume takes over owner and mode.
 RUN useradd --uid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin elevate \
-    && install --directory --owner elevate --group elevate --mode 700 /data /keys
+    && install --directory --owner elevate --group elevate --mode 700 /data /keys /signing /checkpoints
 COPY --from=build /opt/elevate /opt/elevate
 ENV PATH=/opt/elevate/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001

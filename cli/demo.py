@@ -117,10 +117,16 @@ class Story:
         comments = self._directory / "comments.txt"
         notes = [n["body"] for t in self._state()["tickets"] for n in t["notes"]]
         comments.write_text("\n".join(notes), encoding="utf-8")
-        report = verify.verify_files(str(out), anchors=(), checkpoints=(), comments=(str(comments),), public_key=None)
-        if not report.ok:
+        report = verify.verify_files(
+            str(out),
+            checkpoint_dir=str(self._directory / "checkpoints"),
+            comments=(str(comments),),
+            public_key=str(self._directory / "checkpoint-key.pub"),
+        )
+        if not report.ok or not any((self._directory / "checkpoints").iterdir()):
             raise StepNotSeen("the journal verifies\n" + verify.render(report))
-        self._say("us", f"the journal verifies, with {len(notes)} ticket comments as its witnesses")
+        witnesses = f"{len(notes)} ticket comments and a signed checkpoint"
+        self._say("us", f"the journal verifies, with {witnesses} as its witnesses")
 
     def stay(self) -> None:
         self._console.print(

@@ -8,9 +8,12 @@ import redis
 import requests
 import sqlalchemy as sa
 
-from integration import settings
+from integration import checkpoints, settings, verify
 from integration.deployment import Deployment
 from integration.entra.errors import EntraError
+from integration.journal import JournalError
+from integration.records import checkpoints as records
+from integration.records import journal
 from integration.records.tables import metadata
 from integration.rules import RulesInvalid
 from integration.tickets import Finding, HelpdeskError
@@ -29,6 +32,8 @@ def doctor() -> None:
 def examine(deployment: Deployment) -> Iterator[Finding]:
     yield _keys(deployment)
     yield _database(deployment)
+    yield _journal(deployment)
+    yield from _checkpoints(deployment)
     yield _queue(deployment)
     yield _rules(deployment)
     yield _tenant(deployment)
@@ -51,6 +56,49 @@ def _database(deployment: Deployment) -> Finding:
         return Finding("database", False, f"It does not answer ({type(error).__name__}). Check database_url.")
     fix = "Tables are missing. Run `ticket-elevate init`."
     return Finding("database", not missing, fix)
+
+
+def _journal(deployment: Deployment) -> Finding:
+    try:
+        with deployment.records.read() as connection:
+            whole = journal.standing(connection) is journal.Standing.WHOLE
+    except sa.exc.SQLAlchemyError:
+        return Finding("journal", False, "It cannot be read. Mend the database first.")
+    fix = (
+        "Its last entry was changed. No role is activated; active ones are still given back. Keep a copy of the "
+        "database, run `ticket-elevate export` and have it verified, then `ticket-elevate journal accept-break`."
+    )
+    return Finding("journal", whole, fix)
+
+
+def _checkpoints(deployment: Deployment) -> Iterator[Finding]:
+    found = deployment.settings
+    try:
+        checkpoints.read_key(found.checkpoint_key_file)
+    except JournalError as error:
+        yield Finding("checkpoint key", False, f"{error} Without one nobody signs where the journal stands.")
+    else:
+        yield Finding("checkpoint key", True)
+    try:
+        note = checkpoints.newest_copy(found.checkpoint_dir)
+        with deployment.records.read() as connection:
+            missing = records.unstored(connection)
+            covered = note is None or records.covers(connection, *verify.read_checkpoint(note.encode()))
+    except (OSError, UnicodeDecodeError, verify.Unreadable):
+        yield Finding("checkpoints", False, f"{found.checkpoint_dir} cannot be read. Check checkpoint_dir.")
+        return
+    except sa.exc.SQLAlchemyError:
+        yield Finding("checkpoints", False, "The journal cannot be read. Mend the database first.")
+        return
+    if not covered:
+        fix = (
+            "The newest one names an entry that the journal does not have: the journal was cut, rewritten or restored "
+            "from a backup. Export it, and tell your auditors before they find out."
+        )
+        yield Finding("checkpoints", False, fix)
+    else:
+        fix = f"{missing} are not in {found.checkpoint_dir} yet. They are copied there when it can be written again."
+        yield Finding("checkpoints", not missing, fix)
 
 
 def _queue(deployment: Deployment) -> Finding:

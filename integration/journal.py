@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 
 import rfc8785
 from cryptography.exceptions import InvalidSignature
@@ -32,6 +33,7 @@ _LARGEST = 2**53 - 1  # beyond it JSON readers disagree about a number
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _LOG = re.compile(r"te-[0-9a-f]{16}")
 _HASH = re.compile(r"[0-9a-f]{64}")
+_CAUSE = re.compile(r"delivery:[!-~]{1,128}|click|sweep|tenant|admin|cli")
 # A mail program may break the line, so any white space stands between the groups.
 _WITNESS = re.compile(r"\bJournal\s+([1-9][0-9]{0,15})" + r"\s+([0-9a-f]{8})" * 4 + r"\b")
 NO_CHECKPOINT = "0" * 64
@@ -60,13 +62,19 @@ class Kind(StrEnum):
     ELEVATION_ENDED = "elevation.ended"
     ELEVATION_CANCELLED = "elevation.cancelled"
     ELEVATION_FAILED = "elevation.failed"
-    COMMENT_WRITTEN = "comment.written"
     COMMENT_REFUSED = "comment.refused"
     SESSION_SIGNED_IN = "session.signed_in"
     SESSION_SIGNED_OUT = "session.signed_out"
     PRIVACY_ERASED = "privacy.erased"
     LOG_CONTINUED = "log.continued"
+    LOG_ACCEPTED = "log.accepted"
     CHECKPOINT_SIGNED = "checkpoint.signed"
+
+
+# What gives somebody something. After a break none of it is written before an administrator has accepted the break.
+STARTS = frozenset(
+    {Kind.PICK_PLANNED, Kind.PICK_OFFERED, Kind.ACTIVATION_INTENDED, Kind.ACTIVATION_JOINED, Kind.LINK_MADE}
+)
 
 
 class JournalError(Exception):
@@ -75,6 +83,7 @@ class JournalError(Exception):
     * JournalError
       - EntryRefused       what should be recorded is not fit for the journal (a mistake in our code)
       - TailBroken         the last entry does not have its own hash any more: somebody changed it
+      - StartsStopped      it was found broken, and nobody has accepted that yet; str() is fit for a technician
       - WitnessUnreadable  a text holds no "Journal N ..." line
       - CheckpointRefused  a checkpoint is malformed or its signature is not by that key
     """
@@ -85,10 +94,15 @@ class EntryRefused(JournalError):
 
 
 class TailBroken(JournalError):
-    def __init__(self, seq: int) -> None:
+    def __init__(self) -> None:
+        super().__init__("The journal's last entry does not have its hash any more: it was changed.")
+
+
+class StartsStopped(JournalError):
+    def __init__(self) -> None:
         super().__init__(
-            f"Journal entry {seq} does not have its hash any more, so nothing is appended to it and no role is "
-            "activated. Keep the database as it is, export the journal and have it verified."
+            "The journal of Ticket Elevate was damaged or changed from outside. No role is activated until an "
+            "administrator has looked into it; what is active already is still given back."
         )
 
 
@@ -177,9 +191,9 @@ def entry_hash(canonical: bytes) -> str:
 
 def tail_of(entry_json: str, stored_hash: str) -> Tail:
     """The tail as stored, its hash recomputed. Raises TailBroken: then append to a new log (`continuation`)."""
+    if entry_hash(entry_json.encode("utf-8", "surrogatepass")) != stored_hash:
+        raise TailBroken
     raw = json.loads(entry_json)
-    if not hmac.compare_digest(entry_hash(entry_json.encode()), stored_hash):
-        raise TailBroken(int(raw["seq"]))
     return Tail(raw["log"], raw["seq"], stored_hash, read_time(raw["at"]))
 
 
@@ -219,7 +233,7 @@ def append(
         kind=Kind(kind).value,
         elevation=None if elevation is None else _text(elevation),
         activation=None if activation is None else _text(activation),
-        cause=_text(cause),
+        cause=_cause(cause),
         facts={_name(n): _fact(v) for n, v in (facts or {}).items()},
         private={o.name: commit(o.salt, o.name, o.value) for o in opened},
         prev=tail.hash,
@@ -235,9 +249,22 @@ def continuation(old_log: str, old_seq: int, old_hash: str) -> dict[str, Fact]:
 
 
 def export_line(entry_json: str, digest: str, opened: Mapping[str, tuple[bytes, str]]) -> str:
-    """One line of an export (no line end), in the bytes the verifier demands. `opened`: name -> (salt, value) kept."""
+    """One line of an export (no line end), in the bytes the verifier demands. `opened`: name -> (salt, value) kept.
+
+    An entry that somebody changed is exported as it stands, so that the verifier names it: mended it would pass.
+    """
     private = {name: {"salt": salt.hex(), "value": value} for name, (salt, value) in opened.items()}
-    return rfc8785.dumps({"entry": json.loads(entry_json), "hash": digest, "private": private}).decode()
+    return rfc8785.dumps({"entry": _as_it_stands(entry_json), "hash": digest, "private": private}).decode()
+
+
+def _as_it_stands(entry_json: str) -> Any:
+    try:
+        entry = json.loads(entry_json)
+        if rfc8785.dumps(entry).decode() == entry_json:
+            return entry
+    except (ValueError, RecursionError, rfc8785.CanonicalizationError):
+        pass
+    return entry_json.encode("utf-8", "backslashreplace").decode()
 
 
 def witness(seq: int, head: str) -> str:
@@ -332,7 +359,7 @@ def write_time(at: datetime) -> str:
 
 def read_time(text: str) -> datetime:
     """The inverse of `write_time`."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    return datetime.fromisoformat(text)
 
 
 def _name(name: str) -> str:
@@ -341,6 +368,12 @@ def _name(name: str) -> str:
             "A fact's name is a letter, then up to 63 ASCII letters, digits, dots, dashes or underscores."
         )
     return name
+
+
+def _cause(cause: str) -> str:
+    if not _CAUSE.fullmatch(cause):
+        raise EntryRefused("A cause is delivery:<id>, click, sweep, tenant, admin or cli.")
+    return str(cause)
 
 
 def _fact(value: Fact) -> Fact:

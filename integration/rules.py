@@ -47,6 +47,7 @@ class RefusalCode(StrEnum):
     NOT_ELIGIBLE = "not_eligible"
     OWN_TICKET = "own_ticket"
     NOT_OPEN = "not_open"
+    JOURNAL_BROKEN = "journal_broken"
 
 
 Analysis = tuple[Condition, ...]

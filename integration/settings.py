@@ -96,6 +96,15 @@ class Settings(BaseSettings):
     key_file: Path = Field(
         Path("var/keys"), description="The key ring that seals tokens; mode 0400, made by `ticket-elevate init`"
     )
+    checkpoint_key_file: Path = Field(
+        Path("var/checkpoint-key"),
+        description="The key that signs checkpoints of the journal; mode 0400, made by `ticket-elevate init`; the web "
+        "process need not read it",
+    )
+    checkpoint_dir: Path = Field(
+        Path("var/checkpoints"),
+        description="Where copies of the checkpoints go; best a store that only an auditor can change",
+    )
     rules_file: Path | None = Field(None, description="Your rules; empty: the rules that ship with the product")
     ticket_system: str = Field("Helpdesk", description="Sent to Entra as the ticket system")
     time_zone: str = Field("UTC", description="The desk's time zone, for the times in comments: Europe/Berlin")

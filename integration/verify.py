@@ -44,20 +44,23 @@ KINDS = frozenset(
         "elevation.ended",
         "elevation.cancelled",
         "elevation.failed",
-        "comment.written",
         "comment.refused",
         "session.signed_in",
         "session.signed_out",
         "privacy.erased",
         "log.continued",
+        "log.accepted",
         "checkpoint.signed",
     }
 )
+# What gives somebody something: after a break it may not stand before the entry in which somebody accepts the break.
+STARTS = frozenset({"pick.planned", "pick.offered", "activation.intended", "activation.joined", "link.made"})
 _KEYS = {"v", "log", "seq", "at", "kind", "elevation", "activation", "cause", "facts", "private", "prev"}
 _LARGEST = 2**53 - 1
 _LOG = re.compile(r"te-[0-9a-f]{16}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+_CAUSE = re.compile(r"delivery:[!-~]{1,128}|click|sweep|tenant|admin|cli")
 _ANCHOR = re.compile(r"([1-9][0-9]{0,15}):([0-9a-f]{32,64})")
 _WITNESS = re.compile(r"\bJournal\s+([1-9][0-9]{0,15})" + r"\s+([0-9a-f]{8})" * 4 + r"\b")
 _NOTE = re.compile(
@@ -92,6 +95,7 @@ class Report:
     last_seq: int = 0
     gaps: list[tuple[int, int]] = field(default_factory=list)
     breaks: list[Problem] = field(default_factory=list)
+    anchored_lines: int = 0  # how many of the first entries the newest anchor met vouches for
     anchors_met: list[tuple[int, str]] = field(default_factory=list)
     anchors_missed: list[tuple[int, str]] = field(default_factory=list)
     anchors_beyond: list[tuple[int, str]] = field(default_factory=list)
@@ -186,12 +190,14 @@ class _Chain:
     def __init__(self, report: Report, keep: set[int]) -> None:
         self.report = report
         self.keep = keep
-        self.kept: dict[int, set[str]] = {}
+        self.kept: dict[int, dict[str, int]] = {}  # of each number, the hashes it has and on which line
         self.logs: list[str] = []
         self.last = 0  # the last entry that can be believed
         self.skipped = 0  # lines after it that cannot
         self.heads: set[str] | None = None  # what `prev` of the next may be; None: nothing to compare with
         self.at = ""
+        self.notes: list[str] = []  # of each checkpoint that the journal says was signed, the hash of its file
+        self.held = False  # in a log that goes on from a broken one, before somebody accepted that
 
     def take(self, line: bytes) -> None:
         self.report.entries += 1
@@ -209,17 +215,23 @@ class _Chain:
         self._place(entry, expected)
         self.last, self.skipped, self.heads, self.at = entry["seq"], 0, {computed}, entry["at"]
         if self.last in self.keep:
-            self.kept.setdefault(self.last, set()).add(computed)
+            self.kept.setdefault(self.last, {})[computed] = self.report.entries
         self.report.first_at = self.report.first_at or self.at
         self.report.last_at = self.at
+        if entry["kind"] == "checkpoint.signed" and isinstance(entry["facts"].get("digest"), str):
+            self.notes.append(entry["facts"]["digest"])
         _open(self.report, entry, private)
 
     def _place(self, entry: dict[str, Any], expected: int) -> None:
         seq, log = entry["seq"], entry["log"]
         if not self.logs or log != self.logs[-1]:
-            if self.logs:
+            goes_on = seq == 1 and entry["kind"] == "log.continued"
+            if self.logs or (goes_on and self.skipped):
                 self._continue(entry)
-                expected, self.last, self.skipped = 1, 0, 0
+                expected, self.last, self.skipped, self.at = 1, 0, 0, ""
+            elif goes_on:
+                self._break(1, "It goes on from a log that this export does not have.")
+            self.held = goes_on
             self.logs.append(log)
             if not self.skipped:
                 self.heads = {genesis(log)}
@@ -238,14 +250,25 @@ class _Chain:
             self._break(seq, "Its time is before the time of the entry before it.")
         if entry["kind"] not in KINDS:
             self._break(seq, "Its kind is not one that this verifier knows.")
+        if not _CAUSE.fullmatch(entry["cause"]):
+            self._break(seq, "Its cause is not one that this verifier knows.")
+        self.held = self.held and entry["kind"] != "log.accepted"
+        if self.held and entry["kind"] in STARTS:
+            self._break(seq, "It starts something although nobody had accepted yet that the log before was broken.")
 
     def _continue(self, entry: dict[str, Any]) -> None:
         """Another log's first entry: it must say which log it goes on from."""
         facts = entry["facts"]
-        named = entry["kind"] == "log.continued" and facts.get("old_log") == self.logs[-1] and entry["seq"] == 1
-        if not named:
+        named = entry["kind"] == "log.continued" and entry["seq"] == 1
+        if named and self.skipped:
+            # The line before was named already. Its log and number are not to be believed: its hash must do.
+            if self.heads is not None and facts.get("old_hash") not in self.heads:
+                self._break(1, "It goes on from another end of the log before it than the one that stands here.")
+            if not self.logs and _matches(_LOG, facts.get("old_log")):
+                self.logs.append(str(facts["old_log"]))
+        elif not named or facts.get("old_log") != self.logs[-1]:
             self._break(entry["seq"], "It belongs to another log, and does not say that it goes on from this one.")
-        elif facts.get("old_seq") != self.last + self.skipped or facts.get("old_hash") not in (self.heads or set()):
+        elif facts.get("old_seq") != self.last or facts.get("old_hash") not in (self.heads or set()):
             self._break(1, "It goes on from another end of the log before it than the one that stands here.")
 
     def _break(self, seq: int, text: str) -> None:
@@ -337,8 +360,9 @@ def _meet(report: Report, chain: _Chain, seq: int, head: str) -> None:
     if seq > chain.last + chain.skipped and seq not in chain.kept:
         report.anchors_beyond.append((seq, head))
         return
-    met = any(digest.startswith(head) for digest in chain.kept.get(seq, ()))
+    met = [line for digest, line in chain.kept.get(seq, {}).items() if digest.startswith(head)]
     (report.anchors_met if met else report.anchors_missed).append((seq, head))
+    report.anchored_lines = max([report.anchored_lines, *met])
 
 
 @dataclass(frozen=True)
@@ -364,7 +388,16 @@ def _read_note(raw: bytes) -> _Note:
     return _Note(log, int(seq), head, previous, text, signatures, hashlib.sha256(raw).hexdigest())
 
 
+def read_checkpoint(raw: bytes) -> tuple[str, int, str]:
+    """The log, number and hash that a checkpoint names, its signature unchecked. Raises Unreadable."""
+    note = _read_note(raw)
+    return note.log, note.seq, note.hash
+
+
 def _check_notes(report: Report, chain: _Chain, notes: list[_Note], key: bytes | None) -> None:
+    missing = len(set(chain.notes) - {n.digest for n in notes})
+    if missing:
+        report.not_checked.append(f"{missing} checkpoints that the journal names and that were not given.")
     before: _Note | None = None
     for n in notes:
         if chain.logs and n.log not in chain.logs:
@@ -428,7 +461,10 @@ def _say_what_was_not_checked(report: Report, anchored: bool) -> None:
     newest = max((seq for seq, _ in report.anchors_met), default=0)
     if not anchored:
         say("Whether the whole was rewritten, or its end cut off: no anchor, comment or checkpoint was given.")
-    elif newest < report.last_seq:
+    elif len(report.logs) > 1 and report.anchored_lines < report.entries:
+        left = report.entries - report.anchored_lines
+        say(f"The last {left} entries against a rewrite: they are newer than the newest anchor met.")
+    elif len(report.logs) == 1 and newest < report.last_seq:
         say(f"Entries {newest + 1} to {report.last_seq} against a rewrite: they are newer than the newest anchor met.")
     if report.private_closed:
         say(f"{report.private_closed} private values that were erased or withheld.")
@@ -470,6 +506,7 @@ def verify_files(
     *,
     anchors: Sequence[str] = (),
     checkpoints: Sequence[str] = (),
+    checkpoint_dir: str | None = None,
     comments: Sequence[str] = (),
     public_key: str | None = None,
 ) -> Report:
@@ -479,6 +516,8 @@ def verify_files(
         known += read_comments(Path(name).read_text("utf-8", "replace"))
     notes = [Path(name).read_bytes() for name in checkpoints]
     key = None if public_key is None else read_key(Path(public_key).read_bytes())
+    if checkpoint_dir is not None:
+        notes += [found.read_bytes() for found in sorted(Path(checkpoint_dir).glob("[0-9]*.txt"))]
     with Path(export).open("rb") as lines:
         return verify(lines, known, notes, key)
 
@@ -514,12 +553,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("export")
     parser.add_argument("--anchor", action="append", default=[], metavar="SEQ:HEAD")
     parser.add_argument("--checkpoint", action="append", default=[], metavar="FILE")
+    parser.add_argument("--checkpoints", metavar="DIR")
     parser.add_argument("--comments", action="append", default=[], metavar="FILE")
     parser.add_argument("--public-key", metavar="FILE")
     a = parser.parse_args(argv)
     try:
         report = verify_files(
-            a.export, anchors=a.anchor, checkpoints=a.checkpoint, comments=a.comments, public_key=a.public_key
+            a.export,
+            anchors=a.anchor,
+            checkpoints=a.checkpoint,
+            checkpoint_dir=a.checkpoints,
+            comments=a.comments,
+            public_key=a.public_key,
         )
     except (Unreadable, OSError) as e:
         sys.stderr.write(f"{e}\n")

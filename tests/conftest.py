@@ -16,6 +16,7 @@ import pytest
 import requests
 import sqlalchemy as sa
 
+from integration import checkpoints
 from integration.deployment import Deployment
 from integration.elevation import Elevation
 from integration.entra import seal
@@ -155,6 +156,8 @@ def settings_for(practice: Practice, database_url: str, directory: Path, **more:
     if not keys.exists():
         with os.fdopen(os.open(keys, os.O_WRONLY | os.O_CREAT, 0o400), "w") as out:
             out.write(seal.generate() + "\n")
+    checkpoints.make_key(directory / "checkpoint-key")
+    (directory / "checkpoints").mkdir(exist_ok=True)
     names = ("authority", "tenant_id", "client_id", "client_secret", "graph_url", "arm_url", "ca_bundle")
     helpdesk = {
         "kind": "generic",
@@ -169,6 +172,8 @@ def settings_for(practice: Practice, database_url: str, directory: Path, **more:
         "redis_url": "redis://127.0.0.1:1/0",  # nobody there: the queue is a hint, and these tests step by hand
         "data_dir": directory,
         "key_file": keys,
+        "checkpoint_key_file": directory / "checkpoint-key",
+        "checkpoint_dir": directory / "checkpoints",
         "ticket_system": "Practice helpdesk",
         "practice": True,
         "entra": {name: facts[name] for name in names},

@@ -1,8 +1,12 @@
-"""/healthz: this process answers. /readyz: so does its database."""
+"""/healthz: this process answers. /readyz: so does its database, and it says whether roles may start.
+
+A broken journal does not make it 503: pages and giving back go on, and must not be taken off the network.
+"""
 
 import sqlalchemy as sa
 from flask import Blueprint, Response
 
+from integration.records import journal
 from webhooks import current
 from webhooks.problems import problem
 
@@ -18,7 +22,8 @@ def alive() -> Response:
 def ready() -> Response:
     try:
         with current.deployment().records.read() as connection:
-            connection.execute(sa.select(1))
+            standing = journal.standing(connection)
     except sa.exc.SQLAlchemyError:
-        return problem(503, "The database does not answer.")
-    return Response("ok\n", mimetype="text/plain")
+        return problem(503, "The database does not answer, or `ticket-elevate init` was not run.")
+    words = "ok\n" if standing is journal.Standing.WHOLE else "ok, but the journal is broken: no role is activated\n"
+    return Response(words, mimetype="text/plain")

@@ -9,6 +9,7 @@ from ulid import ULID
 from werkzeug.exceptions import HTTPException
 
 from integration.entra.errors import EntraError, SignInNeeded
+from integration.journal import StartsStopped
 from webhooks import current
 from webhooks.people import Why, to_sign_in
 
@@ -61,6 +62,12 @@ def install(app: Flask) -> None:
             "The page you pressed a button on was opened before you signed in, or too long ago. Nothing was changed.",
             next_step="Go back, reload the page and press the button again.",
         )
+
+    @app.errorhandler(StartsStopped)
+    def nothing_starts(error: StartsStopped) -> Response:
+        if request.path.startswith(MACHINES):
+            return problem(503, str(error))
+        return page(503, "No role can be started now", str(error))
 
     @app.errorhandler(HTTPException)
     def known(error: HTTPException) -> Response:

@@ -14,7 +14,8 @@ from integration.deployment import Deployment
 from integration.elevation import Elevation, State
 from integration.entra.errors import EntraError, Unsealable
 from integration.entra.sign_in import SignedIn
-from integration.records import elevations, people, sessions
+from integration.journal import Kind
+from integration.records import elevations, journal, people, sessions
 from webhooks import current, linking
 from webhooks.claims import is_address_of, not_theirs
 from webhooks.people import Viewer, viewer
@@ -85,6 +86,7 @@ def callback() -> AnyResponse:
     _remember(who)
     here = viewer()
     assert here is not None
+    _record(Kind.SESSION_SIGNED_IN, here)
     response = _link_and_wake(here, back_to) or redirect(back_to, code=303)
     if response.status_code == 303:
         response.headers["Referrer-Policy"] = "no-referrer"
@@ -95,12 +97,20 @@ def callback() -> AnyResponse:
 @blueprint.post("/sign-out")
 def sign_out() -> AnyResponse:
     """End our session. That with Microsoft is another one, and on a shared desk it has to end as well."""
+    leaving = viewer()
     session.clear()
+    if leaving is not None:
+        _record(Kind.SESSION_SIGNED_OUT, leaving)
     try:
         microsoft = current.deployment().tenant.sign_out_url()
     except EntraError:
         microsoft = None
     return make_response(render_template("signed_out.html", microsoft=microsoft))
+
+
+def _record(kind: Kind, who: Viewer) -> None:
+    with current.deployment().records.write() as tx:
+        journal.append(tx, kind, now=datetime.now(UTC), cause="click", private={"actor": who.oid})
 
 
 def _take_flow(deployment: Deployment, state: str) -> tuple[Mapping[str, object], str] | None:

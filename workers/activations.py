@@ -33,8 +33,8 @@ from integration.entra.errors import (
     TooEarlyToGiveBack,
 )
 from integration.entra.roles import Active, Request, RequestKind
-from integration.journal import Kind
-from integration.records import comments, elevations, people
+from integration.journal import Kind, StartsStopped
+from integration.records import comments, elevations, journal, people
 from integration.records.elevations import Overtaken
 from integration.targets import Target
 from integration.tickets import HelpdeskError, TicketGone
@@ -126,11 +126,14 @@ def _ask(run: Run, it: Activation) -> Iterable[Due]:
 
 
 def _hindered(run: Run, it: Activation) -> list[Due] | None:
-    """What to do instead of asking: nobody needs it any more, or it was too long ago. None: ask."""
+    """What to do instead of asking: nobody needs it any more, nothing may start, it was too long ago. None: ask."""
     with run.deployment.records.read() as connection:
         held = elevations.holders(connection, it.id)
+        recorded = journal.standing(connection) is journal.Standing.WHOLE
     if not held:
-        return _not_needed(run, it)
+        return _never_asked(run, it, "Nobody needed it any more before it was asked for.", code="not_needed")
+    if not recorded:
+        return _never_asked(run, it, str(StartsStopped()), code="journal_broken")
     if run.now - it.created_at <= TICKET_FRESHNESS:
         return None
     reasons = [(elevation, _reason(run, elevation)) for elevation in held]
@@ -151,11 +154,11 @@ def _reason(run: Run, it: Elevation) -> EndReason | None:
         return None
 
 
-def _not_needed(run: Run, it: Activation) -> list[Due]:
-    """Everybody let go before the tenant was asked. It may have been asked in a try whose answer never came."""
+def _never_asked(run: Run, it: Activation, why: str, *, code: str) -> list[Due]:
+    """It may not be asked for any more. It may have been asked in a try whose answer never came."""
     if 1 < it.attempts < SURELY_ASKED:
         return _later(run, it, _pause(it))
-    return fail(run, it, "Nobody needed it any more before it was asked for.", code="not_needed")
+    return fail(run, it, why, code=code)
 
 
 def _own_request(run: Run, it: Activation, target: Target, *, since: datetime) -> Request | None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import kombu.exceptions
 from celery import Celery
-from celery.signals import worker_process_init
+from celery.signals import after_task_publish, worker_process_init
 
-from integration import settings
+from integration import checkpoints, settings
 from integration.deployment import Deployment
+from integration.records import heartbeats
 from integration.records.deliveries import claim_next
-from workers import activations, comments, deliveries, elevations, schedule
+from workers import activations, comments, deliveries, elevations, health, schedule
 from workers.run import Due, Run, Step, What, go
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,10 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_transport_options={"socket_timeout": 5, "socket_connect_timeout": 2, "max_retries": 1},
     timezone="UTC",
-    beat_schedule={"sweep": {"task": "sweep", "schedule": schedule.EVERY_SECONDS, "options": {"expires": 5}}},
+    beat_schedule={
+        "sweep": {"task": "sweep", "schedule": schedule.EVERY_SECONDS, "options": {"expires": 5}},
+        "checkpoint": {"task": "checkpoint", "schedule": 300.0, "options": {"expires": 290}},
+    },
 )
 
 
@@ -72,6 +76,19 @@ def sweep() -> None:
     if room > 0:
         for due in schedule.due(deployment(), now=datetime.now(UTC), at_most=room):
             wake(due)
+    _swept(datetime.now(UTC))
+
+
+def _swept(now: datetime) -> None:
+    health.mark(deployment().settings.data_dir, health.WORKER)
+    if health.should_note(now):
+        with deployment().records.write() as tx:
+            heartbeats.beat(tx, heartbeats.SWEEP, now=now)
+
+
+@after_task_publish.connect(sender="sweep")  # type: ignore[untyped-decorator]
+def _queued(**_: Any) -> None:
+    health.mark(deployment().settings.data_dir, health.BEAT)
 
 
 def waiting() -> int:
@@ -79,6 +96,12 @@ def waiting() -> int:
     with app.connection_for_write() as connection:
         found: int = connection.default_channel.queue_declare(app.conf.task_default_queue).message_count
         return found
+
+
+@app.task(name="checkpoint")  # type: ignore[untyped-decorator]
+def checkpoint() -> None:
+    """Sign the journal's checkpoint of today, once however often this is asked for."""
+    checkpoints.keep(deployment(), now=datetime.now(UTC))
 
 
 @app.task(name="deliveries")  # type: ignore[untyped-decorator]

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from integration.comments import marker
 from integration.elevation import backoff
-from integration.records import comments
+from integration.journal import Fact, Kind
+from integration.records import comments, journal
 from integration.records.comments import Comment
 from integration.tickets import HelpdeskError, HelpdeskRefused, HelpdeskUnavailable, TicketGone
 from workers.run import Due, Run
@@ -40,7 +41,10 @@ def _later(run: Run, comment: Comment, error: HelpdeskError) -> None:
     if isinstance(error, HelpdeskUnavailable) and error.after is not None:
         wait = max(wait, timedelta(seconds=error.after))
     with run.deployment.records.write() as tx:
-        if gone or hopeless:
-            comments.settle(tx, comment, written_at=None, due_at=None, outcome=str(error))
-        else:
+        if not (gone or hopeless):
             comments.postpone(tx, comment, now=run.now, by=wait, outcome=str(error))
+        elif comments.settle(tx, comment, written_at=None, due_at=None, outcome=str(error)):
+            facts: dict[str, Fact] = {"step": comment.step, "error": type(error).__name__}
+            journal.append(
+                tx, Kind.COMMENT_REFUSED, now=run.now, cause=run.cause, elevation=comment.elevation, facts=facts
+            )

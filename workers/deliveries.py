@@ -11,7 +11,7 @@ from ulid import ULID
 from integration import comments as words
 from integration.comments import Offer, Step
 from integration.elevation import ACT_FRESHNESS, PATIENCE, Elevation, EndReason, State, backoff
-from integration.journal import Kind
+from integration.journal import Kind, StartsStopped
 from integration.records import deliveries, elevations, people
 from integration.records.deliveries import Delivery
 from integration.records.elevations import Overtaken
@@ -44,18 +44,26 @@ def step(run: Run, due: Due) -> Iterable[Due]:
     except HelpdeskError as error:
         return _postpone(run, delivery, error)
     try:
-        return _work(run, delivery, ticket)
+        return _work_or_refuse(run, delivery, ticket)
     except (Overtaken, sa.exc.IntegrityError):
         # Somebody else picked, clicked or ended in this very moment: look at what is there now.
         log.info("delivery_overtaken", extra={"delivery": delivery.id})
         return _again(run, delivery)
 
 
-def _work(run: Run, delivery: Delivery, ticket: Ticket | None) -> list[Due]:
+def _work_or_refuse(run: Run, delivery: Delivery, ticket: Ticket | None) -> list[Due]:
+    """While the journal is broken what ends still ends, and a pick is refused in words."""
+    try:
+        return _work(run, delivery, ticket)
+    except StartsStopped as error:
+        return _work(run, delivery, ticket, stopped=error)
+
+
+def _work(run: Run, delivery: Delivery, ticket: Ticket | None, stopped: StartsStopped | None = None) -> list[Due]:
     """Everything that follows from the delivery, and that it was worked: in one transaction."""
     with change(run) as changed:
         if ticket is not None:
-            consider(changed, ticket)
+            consider(changed, ticket, stopped)
         else:
             held = elevations.open_on_ticket(changed.tx, delivery.connection, delivery.ticket)
             let_go_of(changed, [(it, EndReason.TICKET_GONE) for it in held])
@@ -86,8 +94,8 @@ def _postpone(run: Run, delivery: Delivery, error: HelpdeskError) -> list[Due]:
     return []
 
 
-def consider(changed: Change, ticket: Ticket) -> None:
-    """What this ticket, as it stands now, ends and starts."""
+def consider(changed: Change, ticket: Ticket, stopped: StartsStopped | None = None) -> None:
+    """What this ticket, as it stands now, ends and starts; with `stopped`, why it starts nothing."""
     held = elevations.open_on_ticket(changed.tx, ticket.connection, ticket.number)
     reasons = [(it, reason_to_end(ticket, it)) for it in held]
     let_go_of(changed, [(it, reason) for it, reason in reasons if reason is not None])
@@ -99,6 +107,8 @@ def consider(changed: Change, ticket: Ticket) -> None:
     found = changed.run.deployment.rules.match(ticket)
     if isinstance(found, Refusal) and found.code is RefusalCode.NO_RULE:
         return
+    if stopped is not None and not isinstance(found, Refusal):
+        found = Refusal(rule=found.name, code=RefusalCode.JOURNAL_BROKEN, reason=str(stopped), analysis=())
     _open(changed, ticket, found)
 
 

@@ -23,10 +23,10 @@ from integration.elevation import (
     move,
 )
 from integration.entra.errors import EntraError, EntraUnavailable, SignInNeeded
-from integration.journal import Fact, Kind
+from integration.journal import Fact, Kind, StartsStopped
 from integration.records import elevations, people
 from integration.records.elevations import Overtaken
-from integration.rules import Plan, Refusal, Start, analysis_to_json
+from integration.rules import Plan, Refusal, RefusalCode, Start, analysis_to_json
 from integration.tickets import HelpdeskError, Ticket, TicketGone
 from workers.activations import still_there
 from workers.change import Change, change
@@ -55,6 +55,8 @@ def step(run: Run, due: Due) -> Iterable[Due]:
     except Overtaken:
         log.info("elevation_overtaken", extra={"elevation": it.id})
         return []
+    except StartsStopped as error:
+        return _fail(run, it, str(error), code=RefusalCode.JOURNAL_BROKEN)
 
 
 def _start(run: Run, it: Elevation) -> Iterable[Due]:
@@ -220,10 +222,10 @@ def _refuse(run: Run, it: Elevation, refusal: Refusal) -> list[Due]:
     return changed.due
 
 
-def _fail(run: Run, it: Elevation, sentence: str) -> list[Due]:
+def _fail(run: Run, it: Elevation, sentence: str, *, code: str = "setup") -> list[Due]:
     with change(run) as changed:
         failed = replace(it, outcome=sentence[:600])
-        changed.settle(failed, State.FAILED, text=words.refused(sentence), facts={"code": "setup"})
+        changed.settle(failed, State.FAILED, text=words.refused(sentence), facts={"code": code})
     return changed.due
 
 

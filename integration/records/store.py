@@ -55,13 +55,13 @@ class Records:
                     raise
                 connection.commit()
 
-    def migrate(self) -> None:
-        """Bring the tables up to this version of the product."""
+    def migrate(self, version: str = "head") -> None:
+        """Bring the tables up to this version of the product, or an older one (tests)."""
         config = Config()
         config.set_main_option("script_location", "integration.records:migrations")
         config.set_main_option("path_separator", "os")
         config.attributes["url"] = self.url
-        command.upgrade(config, "head")
+        command.upgrade(config, version)
 
     def dispose(self) -> None:
         self.engine.dispose()

@@ -237,7 +237,9 @@ sign_in_flows = sa.Table(
 journal = sa.Table(
     "journal",
     metadata,
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    # 1, 2, 3 ... over all logs; `seq` counts within one. They differ once a log goes on from a broken one.
+    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("seq", sa.Integer, nullable=False),
     sa.Column("log", sa.String(32), nullable=False),
     sa.Column("at", UtcDateTime, nullable=False),
     sa.Column("kind", sa.String(64), nullable=False),
@@ -245,12 +247,33 @@ journal = sa.Table(
     sa.Column("activation", sa.String(32), index=True),
     sa.Column("entry", sa.Text, nullable=False),
     sa.Column("hash", sa.String(64), nullable=False),
+    # Nothing may start after it: the log before was broken and nobody has accepted that yet.
+    sa.Column("held", sa.Boolean, nullable=False, default=False),
+)
+
+# Every checkpoint that was signed, as the file it is; `stored_at`: when a copy of it was in checkpoint_dir.
+journal_checkpoints = sa.Table(
+    "journal_checkpoints",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("place", sa.Integer, nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("signed_at", UtcDateTime, nullable=False),
+    sa.Column("stored_at", UtcDateTime),
+)
+
+heartbeats = sa.Table(
+    "heartbeats",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
 )
 
 journal_private = sa.Table(
     "journal_private",
     metadata,
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("salt", sa.LargeBinary, nullable=False),
     sa.Column("value", sa.Text, nullable=False),

@@ -1,6 +1,7 @@
 """`ticket-elevate doctor`. Contract: each thing that is wrong is found, and said with its fix."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ from click.testing import CliRunner, Result
 
 from cli.doctor import examine
 from cli.main import commands
+from integration import checkpoints
 from integration.deployment import Deployment
+from integration.journal import Kind
+from integration.records import journal
 from integration.tickets import Finding
 from tests.conftest import Practice, settings_for
 from tests.end_to_end.product import settings_file
@@ -106,6 +110,91 @@ def test_a_helpdesk_that_refuses_our_token_is_found(findings: Findings, practice
     wrong = [it for name, it in found.items() if name.startswith("practice") and not it.ok]
     assert wrong
     assert "Make a new API token" in wrong[0].fix
+
+
+def test_a_broken_journal_is_found_until_an_administrator_accepts_it(
+    practice: Practice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threat 39."""
+    monkeypatch.setenv("TICKET_ELEVATE_SETTINGS", str(settings_file(practice, tmp_path)))
+
+    def found() -> Finding:
+        return next(it for it in examine(deployment) if it.what == "journal")
+
+    def accept(**more: Any) -> Result:
+        return CliRunner().invoke(commands, ["journal", "accept-break", "--reason", "a bad disk"], **more)
+
+    deployment = Deployment(settings_for(practice, f"sqlite:///{tmp_path}/elevate.sqlite", tmp_path))
+    deployment.records.migrate()
+    append(deployment, 2)
+    assert found().ok
+    assert accept(input="y\n").exit_code == 1
+    with deployment.records.write() as tx:
+        tx.exec_driver_sql("DROP TRIGGER journal_no_update")
+        tx.exec_driver_sql("UPDATE journal SET entry = replace(entry, 'sweep', 'admin') WHERE place = 2")
+
+    assert "accept-break" in found().fix
+    assert not found().ok
+    assert accept(input="n\n").exit_code == 1
+    assert not found().ok
+    said = accept(input="y\n")
+    assert (said.exit_code, "Elevations start again. Journal 2 " in said.output) == (0, True), said.output
+    assert found().ok
+    append(deployment)
+    deployment.records.dispose()
+
+
+def append(deployment: Deployment, times: int = 1) -> None:
+    for _ in range(times):
+        with deployment.records.write() as tx:
+            journal.append(tx, Kind.PICK_PLANNED, now=datetime.now(UTC), cause="sweep")
+
+
+def test_a_checkpoint_key_that_is_missing_or_open_to_others_is_found(findings: Findings, tmp_path: Path) -> None:
+    """Threat 25."""
+    assert findings()["checkpoint key"].ok
+    (tmp_path / "checkpoint-key").chmod(0o440)
+    assert "chmod 400" in findings()["checkpoint key"].fix
+    elsewhere = findings(checkpoint_key_file=tmp_path / "elsewhere")["checkpoint key"]
+    assert (elsewhere.ok, "ticket-elevate init" in elsewhere.fix) == (False, True)
+
+
+def test_a_restored_backup_is_found_by_the_newest_checkpoint(practice: Practice, tmp_path: Path) -> None:
+    """Threat 41: the journal is shorter than somebody witnessed."""
+    made = []
+    for name, entries in (("now", 5), ("backup", 3)):
+        deployment = Deployment(settings_for(practice, f"sqlite:///{tmp_path}/{name}.sqlite", tmp_path))
+        deployment.records.migrate()
+        append(deployment, entries)
+        made.append(deployment)
+    checkpoints.keep(made[0], now=datetime.now(UTC))
+
+    now, backup = [next(it for it in examine(d) if it.what == "checkpoints") for d in made]
+
+    assert now.ok
+    assert not backup.ok
+    assert "backup" in backup.fix
+    for deployment in made:
+        deployment.records.dispose()
+
+
+def test_checkpoints_that_wait_for_their_store_are_found(practice: Practice, tmp_path: Path) -> None:
+    deployment = Deployment(settings_for(practice, f"sqlite:///{tmp_path}/elevate.sqlite", tmp_path))
+    deployment.records.migrate()
+    append(deployment)
+    checkpoints.sign(deployment, now=datetime.now(UTC), cause="cli")
+
+    def found() -> Finding:
+        return next(it for it in examine(deployment) if it.what == "checkpoints")
+
+    assert "1 are not in" in found().fix
+    checkpoints.copy(deployment, now=datetime.now(UTC))
+    assert found().ok
+    for copy in deployment.settings.checkpoint_dir.iterdir():
+        copy.unlink()
+    deployment.settings.checkpoint_dir.rmdir()
+    assert "checkpoint_dir" in found().fix
+    deployment.records.dispose()
 
 
 def run_doctor(settings: Path, monkeypatch: pytest.MonkeyPatch) -> Result:

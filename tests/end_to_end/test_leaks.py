@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -84,11 +85,14 @@ class Person:
         page = self.get(path)
         hidden = dict(re.findall(r'name="(csrf_token|back_to)" value="([^"]+)"', page.text))
         start = self.web.post(f"{self.base}/sign-in", data=hidden, allow_redirects=False, timeout=20)
-        assert start.status_code == 303, start.text
-        self._keep_flow(who, start.headers["Location"])
+        assert start.status_code == 200, start.text
+        found = re.search(r'id="onward" href="([^"]+)"', start.text)
+        assert found, start.text
+        to_microsoft = unescape(found[1])
+        self._keep_flow(who, to_microsoft)
         upn = self.practice.people[who]["upn"]
         back = requests.get(
-            f"{start.headers['Location']}&practice_person={upn}",
+            f"{to_microsoft}&practice_person={upn}",
             allow_redirects=False,
             timeout=20,
             verify=self.practice.facts["ca_bundle"],
@@ -148,14 +152,18 @@ def listening(client: "redis.Redis") -> Iterator[list[bytes]]:
             while not stop.is_set():
                 try:
                     heard.append(str(monitor.next_command()).encode())
-                except (redis.exceptions.TimeoutError, redis.exceptions.ConnectionError):
+                except redis.exceptions.TimeoutError:
                     continue
+                except (redis.exceptions.ConnectionError, ValueError, OSError):
+                    return  # Redis is gone
 
         thread = threading.Thread(target=hear, daemon=True)
         thread.start()
-        yield heard
-        stop.set()
-        thread.join(15)
+        try:
+            yield heard
+        finally:
+            stop.set()
+            thread.join(15)
 
 
 def misbehave(practice: Practice, product: Product) -> None:

@@ -88,7 +88,7 @@ def test_everything_waits_for_the_tables_and_the_keys(compose):
     assert services["init"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
     for name in ("web", "worker", "beat"):
         assert services[name]["depends_on"]["init"] == {"condition": "service_completed_successfully"}
-    assert {name for name, service in services.items() if "healthcheck" in service} == {"web", "postgres", "redis"}
+    assert {name for name, service in services.items() if "healthcheck" not in service} == {"init"}
 
 
 def test_secrets_and_volumes_that_are_used_are_declared(compose):
@@ -103,6 +103,14 @@ def test_only_init_can_write_the_keys(compose):
 
     assert "keys:/keys" in mounts.pop("init")
     assert all("keys:/keys:ro" in volumes for volumes in mounts.values())
+
+
+def test_the_key_that_signs_checkpoints_is_not_where_pages_are_served(compose):
+    """Threat 40."""
+    mounts = {name: compose["services"][name]["volumes"] for name in PRODUCT}
+
+    assert {name for name, volumes in mounts.items() if any("/signing" in it for it in volumes)} == {"init", "worker"}
+    assert "signing:/signing:ro" in mounts["worker"]
 
 
 def test_no_secret_is_written_in_the_file(compose):

@@ -136,6 +136,14 @@ def test_what_readers_could_disagree_about_is_not_recorded(facts):
         append(empty(LOG), at=AT, kind=Kind.PICK_PLANNED, cause="click", facts=facts)
 
 
+@pytest.mark.parametrize(
+    "cause", ["queue", "", "delivery:", "delivery:a b", "delivery:" + "a" * 129, "sweep\n", "Click"]
+)
+def test_a_cause_is_one_of_the_closed_list(cause):
+    with pytest.raises(EntryRefused):
+        append(empty(LOG), at=AT, kind=Kind.PICK_PLANNED, cause=cause)
+
+
 def test_texts_are_recorded_in_nfc():
     entry = append(
         empty(LOG),
@@ -170,7 +178,7 @@ def test_a_stored_tail_is_taken_up_again(vector):
 
 
 def test_a_changed_tail_refuses_to_go_on(vector):
-    with pytest.raises(TailBroken, match="entry 1 does not have its hash"):
+    with pytest.raises(TailBroken, match="does not have its hash"):
         tail_of(vector.entry_json.replace("3600", "3601"), vector.hash)
 
 

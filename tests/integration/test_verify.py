@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from cli.journal import journal
 from integration import verify as verifier
 from integration.journal import (
+    STARTS,
     Checkpoint,
     Kind,
     append,
@@ -238,6 +239,51 @@ def test_a_log_cut_short_and_continued_is_still_missed_by_whoever_saw_the_rest(e
     assert verify(lines, [(45, export.heads[44])]).anchors_beyond == [(45, export.heads[44])]
 
 
+def test_nothing_may_start_in_a_new_log_before_somebody_accepted_it(export):
+    """Trust section 2: elevations stop, giving back goes on."""
+
+    def lines(*kinds):
+        tail, made = empty("te-00000000000000aa"), []
+        for kind in kinds:
+            facts = continuation(LOG, 50, export.heads[49]) if kind is Kind.LOG_CONTINUED else {}
+            entry = append(tail, at=START + timedelta(days=1), kind=kind, cause="cli", facts=facts)
+            made.append(export_line(entry.entry_json, entry.hash, {}).encode())
+            tail = entry.tail
+        return [*export.lines, *made]
+
+    going_back = (Kind.LOG_CONTINUED, Kind.ELEVATION_ENDING, Kind.GIVEBACK_INTENDED, Kind.GIVEBACK_DONE)
+    assert verify(lines(*going_back)).ok
+    assert verify(lines(*going_back, Kind.LOG_ACCEPTED, Kind.ACTIVATION_INTENDED)).ok
+    for kind in STARTS:
+        report = verify(lines(*going_back, kind))
+        assert (report.ok, report.first.seq, "accepted" in report.first.text) == (False, 5, True)
+
+
+def test_a_log_that_goes_on_from_one_that_was_left_out_does_not_fit(export):
+    """Trust row 41: dropping the whole old log, and keeping the one after it."""
+    first = append(
+        empty("te-00000000000000aa"),
+        at=START,
+        kind=Kind.LOG_CONTINUED,
+        cause="sweep",
+        facts=continuation(LOG, 50, export.heads[49]),
+    )
+    report = verify([export_line(first.entry_json, first.hash, {}).encode()])
+    assert (report.ok, "does not have" in report.first.text) == (False, True)
+
+
+def test_what_no_anchor_vouches_for_in_a_second_log_is_said(export):
+    first = append(
+        empty("te-00000000000000aa"),
+        at=START + timedelta(days=1),
+        kind=Kind.LOG_CONTINUED,
+        cause="sweep",
+        facts=continuation(LOG, 50, export.heads[49]),
+    )
+    report = verify([*export.lines, export_line(first.entry_json, first.hash, {}).encode()], [(45, export.heads[44])])
+    assert any("The last 6 entries against a rewrite" in line for line in report.not_checked)
+
+
 def test_another_logs_entries_are_not_taken_for_this_ones(export):
     stranger = append(empty("te-00000000000000aa"), at=START, kind=Kind.LINK_MADE, cause="click")
     report = verify([*export.lines, export_line(stranger.entry_json, stranger.hash, {}).encode()])
@@ -265,7 +311,14 @@ def test_hostile_lines_are_named_and_never_crash(export, line):
 
 def test_unknown_keys_and_kinds_do_not_fit():
     row = json.loads(make_export(1).lines[0])
-    for change in ({"kind": "pick.invented"}, {"extra": "x"}, {"v": 2}, {"v": True}):
+    for change in (
+        {"kind": "pick.invented"},
+        {"cause": "queue"},
+        {"cause": "click\n"},
+        {"extra": "x"},
+        {"v": 2},
+        {"v": True},
+    ):
         entry = row["entry"] | change
         changed = {"entry": entry, "hash": verifier.entry_hash(verifier.canonical(entry)), "private": row["private"]}
         assert verify([rfc8785.dumps(changed)]).first.seq == 1
@@ -350,7 +403,7 @@ def test_keys_are_ordered_by_utf16_and_not_by_code_point():
 
 
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_any_subset_in_order_is_whole_or_has_gaps_where_it_was_cut(data):
     """Whatever is dropped, what is missing before the last kept entry is exactly what the report says."""
     whole = make_export(12)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from flask import Flask
 
 from integration.deployment import Deployment
-from integration.records.tables import sign_in_flows, web_sessions
+from integration.records.tables import journal, journal_private, sign_in_flows, web_sessions
 from tests.conftest import Practice, settings_for
 from tests.webhooks.conftest import Browser, onward, rows
 from webhooks import logs
@@ -140,6 +140,17 @@ def test_a_cookie_is_worth_nothing_after_sign_out(browser: Open, app: Flask, pra
     thief = Browser(app.test_client(), practice)
     thief.client.set_cookie("te", stolen)
     assert thief.get("/").status_code == 401
+
+
+def test_who_signs_in_and_out_is_in_the_journal(browser: Open, deployment: Deployment, practice: Practice) -> None:
+    browser("technician").press("/sign-out")
+    query = sa.select(journal.c.kind, journal_private.c.value).join_from(
+        journal, journal_private, journal.c.place == journal_private.c.place
+    )
+    with deployment.records.read() as connection:
+        found = [tuple(row) for row in connection.execute(query.order_by(journal.c.place))]
+    oid = practice.people["technician"]["oid"]
+    assert found == [("session.signed_in", oid), ("session.signed_out", oid)]
 
 
 @pytest.mark.parametrize(("column", "alive", "dead"), [("seen_at", 29, 31), ("started_at", 8 * 60 - 1, 8 * 60 + 1)])

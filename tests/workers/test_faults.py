@@ -96,7 +96,7 @@ def test_a_requester_whose_account_is_linked_to_the_same_user_is_the_technician(
     ticket = practice.new_ticket()
     practice.assign(ticket)
 
-    run = Run(desk.deployment, cause="test", clock=desk.now)
+    run = Run(desk.deployment, cause="sweep", clock=desk.now)
     read = run.ticket("practice", ticket)
     desk.deliver(ticket)
     known = desk.only(ticket)

@@ -181,7 +181,8 @@ def die_at_each(
     desk: Desk, practice: Practice, plan: Callable[[int], list[tuple[str, int, bool]]], *, least: int = 1
 ) -> int:
     """One life for each place to die at, until fewer than `least` deaths happen in one; how many lives that were."""
-    desk.link()
+    if not len(practice.activation_requests()):
+        desk.link()
     gallows = Gallows(desk)
     for at in range(1, MOST):
         with desk.deployment.records.write() as tx:  # each life asks the tenant what it knows

@@ -1,5 +1,6 @@
 """What changed between the pick and the act: in the tenant, in the rules, at the helpdesk, or only the time."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -310,3 +311,22 @@ def test_a_state_that_never_comes_is_asked_for_less_and_less_and_then_not_waited
 
     assert desk.only(ticket).state is State.ACTIVE
     assert len(asked) < 25
+
+
+def test_a_comment_that_cannot_be_written_any_more_is_given_up_and_that_is_recorded(
+    desk: Desk, practice: Practice
+) -> None:
+    desk.link()
+    fault(practice, "status", side="helpdesk", method="POST", path="/notes")
+    ticket = pick(desk, practice)
+    requests.delete(f"{practice.facts['practice_url']}/_practice/tickets/{ticket}", timeout=10).raise_for_status()
+    mend(practice)
+    pass_time(desk, 3)
+
+    it = desk.only(ticket)
+    with desk.deployment.records.read() as connection:
+        (comment,) = [c for c in comments.of_elevation(connection, it.id) if c.step == "active"]
+        entries = [json.loads(row.entry) for row in journal.of_elevation(connection, it.id, it.activation)]
+    assert (comment.due_at, comment.written_at) == (None, None)
+    refused = [entry["facts"] for entry in entries if entry["kind"] == "comment.refused"]
+    assert {"step": "active", "error": "TicketGone"} in refused

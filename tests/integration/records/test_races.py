@@ -206,7 +206,7 @@ def test_parallel_writers_number_the_journal_without_gaps_and_the_chain_verifies
             with records.write() as tx:
                 facts = {"writer": number, "turn": turn}
                 written = journal.append(
-                    tx, Kind.PICK_PLANNED, now=NOON, cause="test", facts=facts, private={"actor": f"oid-{number}"}
+                    tx, Kind.PICK_PLANNED, now=NOON, cause="sweep", facts=facts, private={"actor": f"oid-{number}"}
                 )
                 numbers.append(written.seq)
         return numbers

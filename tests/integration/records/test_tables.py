@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from integration import journal as chain
+from integration import verify
 from integration.elevation import Elevation, State
 from integration.journal import Kind
 from integration.records import comments, elevations, journal, people
@@ -32,33 +34,42 @@ CHANGES = (
     "UPDATE journal SET seq = seq + 1 WHERE seq = 1",
     "DELETE FROM journal",
     "DELETE FROM journal WHERE seq = 1",
+    "UPDATE journal_private SET value = 'somebody else'",
 )
+ON_ONE = {
+    "sqlite": (
+        "INSERT OR REPLACE INTO journal SELECT * FROM journal",
+        "INSERT OR REPLACE INTO journal_private SELECT * FROM journal_private",
+    ),
+    "postgresql": ("TRUNCATE journal", "TRUNCATE journal_private"),
+}
 
 
 def test_the_journal_table_refuses_to_be_changed(records: Records) -> None:
     """Threat 43: not even with a plain database connection."""
     with records.write() as tx:
-        journal.append(tx, Kind.PICK_PLANNED, now=NOON, cause="test")
+        journal.append(tx, Kind.PICK_PLANNED, now=NOON, cause="sweep", private={"actor": "oid"})
 
-    for statement in CHANGES:
+    for statement in (*CHANGES, *ON_ONE[records.engine.dialect.name]):
         with pytest.raises(sa.exc.DatabaseError, match="append-only"), records.write() as tx:
             tx.exec_driver_sql(statement)
 
     with records.read() as connection:
         assert connection.exec_driver_sql("SELECT kind, seq FROM journal").one() == ("pick.planned", 1)
+        assert connection.exec_driver_sql("SELECT value FROM journal_private").scalar_one() == "oid"
 
 
 def test_a_transaction_that_fails_leaves_no_journal_entry(records: Records) -> None:
     def fail() -> None:
         with records.write() as tx:
-            journal.append(tx, Kind.PICK_PLANNED, now=NOON, cause="test")
+            journal.append(tx, Kind.PICK_PLANNED, now=NOON, cause="sweep")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
 
     with records.write() as tx:
-        assert journal.append(tx, Kind.PICK_PLANNED, now=NOON, cause="test").seq == 1
+        assert journal.append(tx, Kind.PICK_PLANNED, now=NOON, cause="sweep").seq == 1
 
 
 def test_times_come_back_as_the_same_moment_in_utc(records: Records) -> None:
@@ -90,9 +101,33 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(records: Records) ->
         assert set(sa.inspect(connection).get_table_names()) - {"alembic_version"} == set(metadata.tables)
 
 
+def test_a_journal_of_the_first_version_is_taken_along(database_url: str) -> None:
+    """Its one log's places are its numbers; the private values stay with their entries."""
+    records = Records(database_url)
+    records.migrate("0001")
+    made = chain.append(
+        chain.empty(chain.new_log()), at=NOON, kind=Kind.LINK_MADE, cause="click", private={"actor": "o"}
+    )
+    (opened,) = made.opened
+    entry = {"seq": 1, "log": made.tail.log, "at": NOON, "kind": "link.made", "entry": made.entry_json}
+    with records.write() as tx:
+        columns = sa.table("journal", *(sa.column(name) for name in entry), sa.column("hash"))
+        tx.execute(columns.insert().values(**entry, hash=made.hash))
+        private = sa.table("journal_private", *(sa.column(name) for name in ("seq", "name", "salt", "value")))
+        tx.execute(private.insert().values(seq=1, name="actor", salt=opened.salt, value="o"))
+
+    records.migrate()
+
+    with records.write() as tx:
+        journal.append(tx, Kind.PICK_PLANNED, now=NOON, cause="click")
+        report = verify.verify(list(journal.export(tx)))
+    assert (report.ok, report.entries, report.private_open) == (True, 2, 1), verify.render(report)
+    records.dispose()
+
+
 def test_migrating_twice_changes_nothing(records: Records) -> None:
     with records.write() as tx:
-        journal.append(tx, Kind.PICK_PLANNED, now=NOON, cause="test")
+        journal.append(tx, Kind.PICK_PLANNED, now=NOON, cause="sweep")
 
     records.migrate()
 

@@ -222,10 +222,16 @@ def complaints(
     *,
     minimum: timedelta = timedelta(minutes=5),
     allowance: timedelta = timedelta(minutes=2),
+    since: datetime = LONG_AGO,
 ) -> list[str]:
-    """What is wrong with a run; nothing when all rules hold."""
+    """What is wrong with a run; nothing when all rules hold.
+
+    `since`: when it began. A call of an earlier one that was answered late stands in this one's log.
+    """
     raw = [json.loads(line) for line in journal]
-    asked, given = posts(log, "selfActivate"), posts(log, "selfDeactivate")
+    asked, given = (
+        [it for it in posts(log, action) if it.arrived >= since] for action in ("selfActivate", "selfDeactivate")
+    )
     run = Run(read(journal), raw, log, state, minimum, allowance, asked, given)
     rules: list[Callable[[Run], Iterator[str]]] = [_chain, _folds, _one_open, _asked, _given_back, _once, _notes, _over]
     return [complaint for rule in rules for complaint in rule(run)]

@@ -48,6 +48,7 @@ class Product:
     port: int
     desk: Desk
     process: "subprocess.Popen[bytes]"
+    began: datetime
 
     def processes(self) -> dict[int, str]:
         """Every living process that was started with our settings file, and Redis, which overwrites its environment."""
@@ -119,7 +120,7 @@ def judge(product: Product, practice: Practice) -> None:
     with product.desk.deployment.records.read() as connection:
         lines = list(journal.export(connection))
     minimum = timedelta(seconds=practice.state()["settings"]["active_minimum"])
-    found = history.complaints(lines, practice.log(), practice.state(), minimum=minimum)
+    found = history.complaints(lines, practice.log(), practice.state(), minimum=minimum, since=product.began)
     assert not found, found
 
 
@@ -129,7 +130,7 @@ def running(practice: Practice, directory: Path, database_url: str | None = None
 
     A story that ends well is judged by what the others recorded of it.
     """
-    port = stage._free_port()
+    port, began = stage._free_port(), datetime.now(UTC)
     settings = settings_file(practice, directory, database_url, port, **changes)
     url = database_url or f"sqlite:///{directory}/elevate.sqlite"
     environment = {**os.environ, "TICKET_ELEVATE_SETTINGS": str(settings)}
@@ -140,7 +141,7 @@ def running(practice: Practice, directory: Path, database_url: str | None = None
     deployment = Deployment(settings_for(practice, url, directory, public_url=f"http://localhost:{port}"))
     with (directory / "log").open("wb") as out:
         process = subprocess.Popen([*command, "run"], env=environment, cwd=ROOT, stdout=out, stderr=out)
-    product = Product(directory, port, Desk(deployment, practice), process)
+    product = Product(directory, port, Desk(deployment, practice), process, began)
     try:
         until(product.ready, "Ticket Elevate answers", patience=START)
         until(product.pool, "the worker takes tasks", patience=START)

@@ -26,8 +26,12 @@ from integration.deployment import Deployment
 from integration.records import people
 from integration.records.people import Link
 
-# Each of these needs another role of the technician's, so that as many picks can go on side by side.
+# Each of these needs another role of a technician's, so that as many picks can go on side by side: enough to keep the
+# cores busy while some wait for the tenant.
 CATEGORIES = ("Password reset", "MFA reset", "Login error", "BitLocker key")
+TECHNICIANS = ("technician", "technician2")
+Lane = tuple[str, str]  # who, and the category of their tickets
+LANES: tuple[Lane, ...] = tuple((who, category) for who in TECHNICIANS for category in CATEGORIES)
 ACTIVE, ENDED = "is active until", "was given back"
 
 
@@ -49,11 +53,11 @@ class Desk:
         made = self.call("requester", "/api/tickets", {"subject": "Cannot sign in", "category": category})
         return str(made["id"])
 
-    def pick(self, ticket: str) -> None:
-        self.call("technician", f"/api/tickets/{ticket}/assign", {"assignee": "technician"})
+    def pick(self, who: str, ticket: str) -> None:
+        self.call(who, f"/api/tickets/{ticket}/assign", {"assignee": who})
 
-    def solve(self, ticket: str) -> None:
-        self.call("technician", f"/api/tickets/{ticket}/status", {"status": "solved"})
+    def solve(self, who: str, ticket: str) -> None:
+        self.call(who, f"/api/tickets/{ticket}/status", {"status": "solved"})
 
     def log(self, since: int = 0) -> list[dict[str, Any]]:
         url = f"{self.facts['practice_url']}/_practice/log"
@@ -102,7 +106,7 @@ def measure(directory: Path, *, quick: bool = False) -> dict[str, float]:
         reached = _sustained(desk, seconds)
         figures |= memory.of_processes_below(directory)
     with _practice_alone(directory / "straight") as desk:
-        unsafe = straight.cycles_per_second(desk, CATEGORIES, seconds, _browse)
+        unsafe = straight.cycles_per_second(desk, LANES, seconds, _browse)
     figures |= {
         "sustained_picks_per_second": round(reached, 2),
         "straight_picks_per_second": round(unsafe, 2),
@@ -118,7 +122,8 @@ def _running(directory: Path) -> Iterator[Desk]:
         facts = stack.enter_context(parts.sandbox(directory, port))
         database = f"sqlite:///{directory}/elevate.sqlite"
         environment = parts.settings(directory, "picks", facts, database=database, redis_url="", port=port)
-        _link_technician(Path(environment[settings.SETTINGS_VARIABLE]), facts)
+        _prepare_people(facts)
+        _link_technicians(Path(environment[settings.SETTINGS_VARIABLE]), facts)
         product = [sys.executable, "-m", "cli", "run"]
         stack.enter_context(parts.program(product, directory / "product.log", environment))
         parts.until(lambda: _ready(port), "Ticket Elevate is ready")
@@ -131,9 +136,9 @@ def _running(directory: Path) -> Iterator[Desk]:
 def _practice_alone(directory: Path) -> Iterator[Desk]:
     directory.mkdir()
     with parts.sandbox(directory, 1) as facts:
-        desk = Desk(facts)
+        _prepare_people(facts)
         requests.post(f"{facts['practice_url']}/_practice/webhooks", json={"url": ""}, timeout=10)
-        yield desk
+        yield Desk(facts)
 
 
 def _ready(port: int) -> bool:
@@ -143,45 +148,57 @@ def _ready(port: int) -> bool:
         return False
 
 
-def _link_technician(path: Path, facts: dict[str, Any]) -> None:
-    """The one sign-in, and the link of the helpdesk account that the pages make from it."""
+def _prepare_people(facts: dict[str, Any]) -> None:
+    """All technicians are eligible for what the first one is."""
+    roles = [held["role"] for held in _person(facts, TECHNICIANS[0])["eligible"]]
+    for who in TECHNICIANS[1:]:
+        url = f"{facts['practice_url']}/_practice/people/{who}"
+        requests.post(url, json={"eligible": roles}, timeout=10).raise_for_status()
+
+
+def _person(facts: dict[str, Any], key: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(p for p in facts["people"] if p["key"] == key)
+    return found
+
+
+def _link_technicians(path: Path, facts: dict[str, Any]) -> None:
+    """The one sign-in of each, and the link of the helpdesk account that the pages make from it."""
     os.environ[settings.SETTINGS_VARIABLE] = str(path)
     deployment = Deployment(settings.load())
     deployment.records.migrate()
-    now = datetime.now(UTC)
-    me = next(p for p in facts["people"] if p["key"] == "technician")
-    url, flow = deployment.tenant.start_sign_in(deployment.settings.redirect_uri)
-    deployment.tenant.finish_sign_in(flow, _browse(url, facts), now=now)
-    link = Link(
-        parts.CONNECTION, me["helpdesk_account"], facts["tenant_id"], me["oid"], me["name"], me["mail"], now, None
-    )
-    with deployment.records.write() as tx:
-        people.make_link(tx, link)
+    now, tid = datetime.now(UTC), facts["tenant_id"]
+    for who in TECHNICIANS:
+        me = _person(facts, who)
+        url, flow = deployment.tenant.start_sign_in(deployment.settings.redirect_uri)
+        deployment.tenant.finish_sign_in(flow, _browse(url, facts, who), now=now)
+        link = Link(parts.CONNECTION, me["helpdesk_account"], tid, me["oid"], me["name"], me["mail"], now, None)
+        with deployment.records.write() as tx:
+            people.make_link(tx, link)
     deployment.records.dispose()
 
 
-def _browse(url: str, facts: dict[str, Any]) -> dict[str, str]:
-    """What the technician's browser does at Microsoft: what comes back in the callback's query."""
+def _browse(url: str, facts: dict[str, Any], who: str) -> dict[str, str]:
+    """What a technician's browser does at Microsoft: what comes back in the callback's query."""
     browser = requests.Session()
     browser.trust_env, browser.verify = False, facts["ca_bundle"]
-    upn = next(p["upn"] for p in facts["people"] if p["key"] == "technician")
-    answer = browser.get(f"{url}&practice_person={upn}", allow_redirects=False, timeout=10)
+    answer = browser.get(f"{url}&practice_person={_person(facts, who)['upn']}", allow_redirects=False, timeout=10)
     return dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
 
 
 def _warm(desk: Desk) -> None:
     """Each category once or twice, so that both workers have what a long day has: caches and connections."""
     notes = Notes(desk)
-    for category in CATEGORIES * 2:
-        _cycle(desk, notes, category)
+    for lane in LANES * 2:
+        _cycle(desk, notes, lane)
     notes.stop()
 
 
-def _cycle(desk: Desk, notes: Notes, category: str) -> None:
+def _cycle(desk: Desk, notes: Notes, lane: Lane) -> None:
+    who, category = lane
     ticket = desk.ticket(category)
-    desk.pick(ticket)
+    desk.pick(who, ticket)
     notes.wait(ticket, ACTIVE)
-    desk.solve(ticket)
+    desk.solve(who, ticket)
     notes.wait(ticket, ENDED)
 
 
@@ -192,9 +209,9 @@ def _paced(desk: Desk, count: int) -> dict[str, float]:
     began = time.monotonic()
     for number, ticket in enumerate(tickets):
         _sleep_until(began + number)
-        desk.pick(ticket)
+        desk.pick(TECHNICIANS[0], ticket)
         _sleep_until(began + number + 0.7)
-        desk.solve(ticket)
+        desk.solve(TECHNICIANS[0], ticket)
     time.sleep(3)
     rows = desk.log(since)
     # On a machine that is busy with other things a ticket may be solved before its role was there: said, not hidden.
@@ -237,17 +254,17 @@ def _moment(row: dict[str, Any]) -> datetime:
 
 
 def _sustained(desk: Desk, seconds: float) -> float:
-    """Whole cycles (pick, active, solved, given back) per second, a lane for each category."""
+    """Whole cycles (pick, active, solved, given back) per second, all lanes side by side."""
     notes = Notes(desk)
     stop = time.monotonic() + seconds
-    done: list[str] = []
+    done: list[Lane] = []
 
-    def lane(category: str) -> None:
+    def go_round(lane: Lane) -> None:
         while time.monotonic() < stop:
-            _cycle(desk, notes, category)
-            done.append(category)
+            _cycle(desk, notes, lane)
+            done.append(lane)
 
     began = time.monotonic()
-    straight.side_by_side(lane, CATEGORIES)
+    straight.side_by_side(go_round, LANES)
     notes.stop()
     return len(done) / (time.monotonic() - began)

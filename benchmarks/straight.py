@@ -18,37 +18,37 @@ ROLES = {  # by category, as the shipped rules choose them for the practice tech
     "Login error": "Reports Reader",
     "BitLocker key": "Cloud Device Administrator",
 }
+Lane = tuple[str, str]  # who, and the category of their tickets
+Browse = Callable[[str, dict[str, Any], str], dict[str, str]]
 BASE = "/v1.0/roleManagement/directory"
 MINE = "/filterByCurrentUser(on='principal')"
 
 
-def side_by_side(lane: Callable[[str], None], categories: Sequence[str]) -> None:
-    threads = [threading.Thread(target=lane, args=(category,)) for category in categories]
+def side_by_side(go_round: Callable[[Lane], None], lanes: Sequence[Lane]) -> None:
+    threads = [threading.Thread(target=go_round, args=(lane,)) for lane in lanes]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
 
-def cycles_per_second(
-    desk: Any, categories: Sequence[str], seconds: float, browse: Callable[[str, dict[str, Any]], dict[str, str]]
-) -> float:
-    app = _signed_in(desk.facts, browse)
+def cycles_per_second(desk: Any, lanes: Sequence[Lane], seconds: float, browse: Browse) -> float:
+    apps = {who: _signed_in(desk.facts, browse, who) for who, _ in lanes}
     stop = time.monotonic() + seconds
-    done: list[str] = []
+    done: list[Lane] = []
 
-    def lane(category: str) -> None:
-        script = Script(desk, app, category)
+    def go_round(lane: Lane) -> None:
+        script = Script(desk, apps[lane[0]], lane)
         while time.monotonic() < stop:
             script.cycle()
-            done.append(category)
+            done.append(lane)
 
     began = time.monotonic()
-    side_by_side(lane, categories)
+    side_by_side(go_round, lanes)
     return len(done) / (time.monotonic() - began)
 
 
-def _signed_in(facts: dict[str, Any], browse: Callable[[str, dict[str, Any]], dict[str, str]]) -> Any:
+def _signed_in(facts: dict[str, Any], browse: Browse, who: str) -> Any:
     http = _trusting(facts)
     app = msal.ConfidentialClientApplication(
         facts["client_id"],
@@ -59,7 +59,7 @@ def _signed_in(facts: dict[str, Any], browse: Callable[[str, dict[str, Any]], di
     )
     warnings.filterwarnings("ignore", message="response_mode='form_post'")  # a page of a script: there is none
     flow = app.initiate_auth_code_flow(list(GRAPH_SCOPES), redirect_uri=facts["redirect_uris"][0])
-    answer = app.acquire_token_by_auth_code_flow(flow, browse(flow["auth_uri"], facts))
+    answer = app.acquire_token_by_auth_code_flow(flow, browse(flow["auth_uri"], facts, who))
     if "access_token" not in answer:
         raise ValueError(f"The straight script could not sign in: {answer.get('error_description')}")
     return app
@@ -73,22 +73,24 @@ def _trusting(facts: dict[str, Any]) -> requests.Session:
 
 
 class Script:
-    def __init__(self, desk: Any, app: Any, category: str) -> None:
-        self._desk, self._app, self._category, self._facts = desk, app, category, desk.facts
-        me = next(p for p in self._facts["people"] if p["key"] == "technician")
-        role = next(e["roleDefinitionId"] for e in me["eligible"] if e["role"] == ROLES[category])
+    def __init__(self, desk: Any, app: Any, lane: Lane) -> None:
+        self._desk, self._app, self._facts = desk, app, desk.facts
+        self._who, self._category = lane
+        people = {p["key"]: p for p in self._facts["people"]}
+        me, first = people[self._who], people["technician"]
+        role = next(e["roleDefinitionId"] for e in first["eligible"] if e["role"] == ROLES[self._category])
         self._target = {"principalId": me["oid"], "roleDefinitionId": role, "directoryScopeId": "/"}
         self._helpdesk, self._graph = _trusting(self._facts), _trusting(self._facts)
         self._helpdesk.headers["Authorization"] = f"Bearer {self._facts['helpdesk_token']}"
 
     def cycle(self) -> None:
         ticket = self._desk.ticket(self._category)
-        self._desk.pick(ticket)
+        self._desk.pick(self._who, ticket)
         self._desk_call("GET", ticket)
         self._ask("selfActivate", ticket)
         self._graph_call("GET", f"{BASE}/roleAssignmentScheduleInstances{MINE}")
         self._note(ticket, "active")
-        self._desk.solve(ticket)
+        self._desk.solve(self._who, ticket)
         self._desk_call("GET", ticket)
         self._ask("selfDeactivate", ticket)
         self._note(ticket, "given back")

@@ -14,7 +14,7 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -133,7 +133,7 @@ class Entry:
 
     def canonical(self) -> bytes:
         """The bytes that are hashed (RFC 8785)."""
-        return rfc8785.dumps(asdict(self))
+        return rfc8785.dumps(vars(self))
 
 
 @dataclass(frozen=True)

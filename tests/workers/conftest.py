@@ -22,7 +22,8 @@ UNWRITTEN_STATES = {("active", "asked"), ("left", "active")}
 
 @pytest.fixture(autouse=True)
 def judged(request: pytest.FixtureRequest) -> Iterator[None]:
-    if "desk" not in request.fixturenames:
+    # A story that breaks its journal is told by test_broken_journal.py, and judged there.
+    if "desk" not in request.fixturenames or request.path.name == "test_broken_journal.py":
         yield
         return
     desk, practice = request.getfixturevalue("desk"), request.getfixturevalue("practice")

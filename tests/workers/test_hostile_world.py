@@ -74,7 +74,7 @@ def test_four_deliveries_in_each_of_their_orders_about_a_ticket_that_is_held_sta
 ) -> None:
     """Threat 4: created, assigned, unassigned, and assigned again."""
     desk.link()
-    events = ("ticket.created", "ticket.assigned", "ticket.unassigned", "ticket.assigned again")
+    events = ("ticket.created", "ticket.assigned", "ticket.unassigned", "ticket.assigned_again")
     tickets = []
     for order in itertools.permutations(events):
         ticket = story_of(practice, (*events[:3], "ticket.assigned"))

@@ -56,6 +56,7 @@ class Kind(StrEnum):
     ACTIVATION_SEEN = "activation.seen"
     ACTIVATION_FAILED = "activation.failed"
     ACTIVATION_EXPIRED = "activation.expired"
+    ACTIVATION_LEFT = "activation.left"
     GIVEBACK_INTENDED = "giveback.intended"
     GIVEBACK_DONE = "giveback.done"
     ELEVATION_ENDING = "elevation.ending"

@@ -38,6 +38,7 @@ KINDS = frozenset(
         "activation.seen",
         "activation.failed",
         "activation.expired",
+        "activation.left",
         "giveback.intended",
         "giveback.done",
         "elevation.ending",

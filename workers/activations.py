@@ -33,7 +33,7 @@ from integration.entra.errors import (
     TooEarlyToGiveBack,
 )
 from integration.entra.roles import Active, Request, RequestKind
-from integration.journal import Kind, StartsStopped
+from integration.journal import Fact, Kind, StartsStopped
 from integration.records import comments, elevations, journal, people
 from integration.records.elevations import Overtaken
 from integration.targets import Target
@@ -284,6 +284,7 @@ def _seen(run: Run, it: Activation, active: Active, *, asked: Request | None = N
         for elevation in held:
             _tell_active(changed, elevation, seen)
         if not held:
+            changed.record(Kind.ACTIVATION_SEEN, activation=it.id, facts=_facts(seen))
             give_back_unheld(changed, seen)
     return changed.due
 
@@ -296,12 +297,12 @@ def _tell_active(changed: Change, it: Elevation, activation: Activation) -> None
         State.ACTIVE,
         due_at=(end or run.now) + PATIENCE,  # a backstop: the activation itself is looked at when it ends
         text=words.active(on, activation, run.deployment.settings.zone),
-        facts={
-            "target": activation.target,
-            "until": end.isoformat() if end else None,
-            "by_hand": activation.by_hand,
-        },
+        facts=_facts(activation),
     )
+
+
+def _facts(it: Activation) -> dict[str, Fact]:
+    return {"target": it.target, "until": it.ends_at.isoformat() if it.ends_at else None, "by_hand": it.by_hand}
 
 
 def fail(run: Run, it: Activation, sentence: str, *, code: str) -> list[Due]:

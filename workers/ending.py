@@ -106,9 +106,9 @@ def give_back_unheld(changed: Change, it: Activation) -> Activation:
     """Nobody holds this active role any more, and its lock is ours: the intent to give it back, as soon as allowed."""
     run, tx = changed.run, changed.tx
     if it.by_hand:
-        return elevations.save_activation(
-            tx, move_activation(replace(it, ended_at=run.now), ActivationState.LEFT, due_at=None)
-        )
+        left = move_activation(replace(it, ended_at=run.now), ActivationState.LEFT, due_at=None)
+        changed.record(Kind.ACTIVATION_LEFT, activation=it.id, facts={"target": it.target})
+        return elevations.save_activation(tx, left)
     at = give_back_at(it, minimum=run.deployment.settings.give_back_minimum)
     if at > run.now:
         return elevations.save_activation(tx, replace(it, due_at=at, attempts=0))

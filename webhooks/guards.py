@@ -11,7 +11,7 @@ from werkzeug.sansio.utils import host_is_trusted
 
 from integration.deployment import Deployment
 from webhooks.people import viewer
-from webhooks.problems import MACHINES, page
+from webhooks.problems import page
 
 REDIS_PATIENCE = timedelta(milliseconds=250)  # a page must not wait for a Redis that is away
 
@@ -21,12 +21,11 @@ def install(app: Flask, deployment: Deployment) -> None:
     public_url = urlsplit(deployment.settings.public_url)
     ours = f"{public_url.scheme}://{public_url.netloc}"
 
-    # Flask's own TRUSTED_HOSTS would be for every address. A helpdesk beside us may call /webhooks/ by a name of the
-    # inner network, and a probe calls /healthz by the machine's address: those answer without cookie and link, by a
-    # signature or a token, so the name they are called by does not matter. Pages have one name, that of public_url.
+    # Pages have one name, that of public_url. The app beside them has none: a helpdesk may call by a name of the inner
+    # network, and a probe by the machine's address; those answers hold no cookie and no link.
     @app.before_request
     def one_name() -> Response | None:
-        if request.path.startswith(MACHINES) or host_is_trusted(request.host, [public_url.hostname or ""]):
+        if host_is_trusted(request.host, [public_url.hostname or ""]):
             return None
         sentence = "These pages are not served under this name."
         return page(400, "Wrong address", sentence, next_step=f"Open {ours} instead.")
@@ -41,7 +40,7 @@ def install(app: Flask, deployment: Deployment) -> None:
     @app.before_request
     def same_site() -> Response | None:
         """A second lock beside the CSRF token: browsers say who sends a form, and scripts cannot change it."""
-        if request.method in ("GET", "HEAD", "OPTIONS") or request.path.startswith(MACHINES):
+        if request.method in ("GET", "HEAD", "OPTIONS"):
             return None
         site = request.headers.get("Sec-Fetch-Site", "same-origin")
         if site in ("same-origin", "none") and request.headers.get("Origin", ours) == ours:
@@ -70,7 +69,7 @@ def _limit(app: Flask, deployment: Deployment) -> None:
         storage_options=options,  # type: ignore[arg-type]  # redis takes fractions of a second
         in_memory_fallback_enabled=True,  # each process counts for itself until Redis is back
         application_limits=[f"{settings.posts_per_minute} per minute"],
-        application_limits_exempt_when=lambda: request.method != "POST" or request.path.startswith(MACHINES),
+        application_limits_exempt_when=lambda: request.method != "POST",
         key_prefix="te",
     )
     limiter.init_app(app)

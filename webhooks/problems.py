@@ -3,7 +3,7 @@
 import logging
 from http import HTTPStatus
 
-from flask import Flask, Response, g, jsonify, render_template, request
+from flask import Flask, Response, g, jsonify, render_template
 from flask_wtf.csrf import CSRFError
 from ulid import ULID
 from werkzeug.exceptions import HTTPException
@@ -14,7 +14,6 @@ from webhooks import current
 from webhooks.people import Why, to_sign_in
 
 log = logging.getLogger(__name__)
-MACHINES = ("/webhooks/", "/healthz", "/readyz", "/metrics")
 
 
 def correlation_id() -> str:
@@ -65,8 +64,6 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(StartsStopped)
     def nothing_starts(error: StartsStopped) -> Response:
-        if request.path.startswith(MACHINES):
-            return problem(503, str(error))
         return page(503, "No role can be started now", str(error))
 
     @app.errorhandler(HTTPException)
@@ -75,11 +72,8 @@ def install(app: Flask) -> None:
         words = {
             404: "There is nothing here for you. The link may be wrong, or it belongs to another technician.",
             405: "This address does not take that kind of call.",
-            413: "The call is larger than 256 KiB. Send only the ticket's number and what happened to it.",
         }
         sentence = words.get(code, HTTPStatus(code).phrase + ".")
-        if request.path.startswith(MACHINES):
-            return problem(code, sentence)
         next_step = "If the ticket is yours, open it in the helpdesk and press Elevate there." if code == 404 else ""
         title = "Nothing here" if code == 404 else HTTPStatus(code).phrase
         return page(code, title, sentence, next_step=next_step)
@@ -103,6 +97,4 @@ def install(app: Flask) -> None:
     def unknown(error: Exception) -> Response:  # the one place where a request's surprises end
         log.exception("request_failed", extra={"correlation_id": correlation_id()})
         sentence = "Something went wrong on our side. Nothing you did is lost; it will be tried again where it can be."
-        if request.path.startswith(MACHINES):
-            return problem(500, sentence)
         return page(500, "Something went wrong", sentence)

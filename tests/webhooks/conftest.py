@@ -23,6 +23,8 @@ from sandbox.sender import signature
 from tests.conftest import Desk, Practice, settings_for
 from webhooks.app import create_app
 
+# What a sign-in alone leaves behind.
+SIGNED_IN = frozenset({"token_caches", "tenant_answers", "journal", "journal_private"})
 NOT_STATE = {"web_sessions", "sign_in_flows"}
 
 

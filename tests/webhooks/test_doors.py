@@ -10,8 +10,8 @@ from flask import Flask
 
 from integration.deployment import Deployment
 from tests.conftest import Practice, settings_for
-from tests.webhooks.conftest import Browser, rows
-from webhooks.app import create_app
+from tests.webhooks.conftest import SIGNED_IN, Browser, rows
+from webhooks.app import MACHINES, create_app
 
 Open = Callable[..., Browser]
 PEOPLE = (None, "technician", "technician2", "requester", "auditor", "administrator")
@@ -44,9 +44,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
 
 
 def routes(app: Flask) -> set[tuple[str, str]]:
-    return {
-        (method, rule.rule) for rule in app.url_map.iter_rules() for method in (rule.methods or ()) & {"GET", "POST"}
-    }
+    rules = [rule for each in (app, app.extensions[MACHINES]) for rule in each.url_map.iter_rules()]
+    return {(method, rule.rule) for rule in rules for method in (rule.methods or ()) & {"GET", "POST"}}
 
 
 def address(rule: str, *, elevation: str = "01M86JXAYCC19MB5T8HMDN68SC", ticket: str = "1") -> str:
@@ -63,13 +62,13 @@ def test_each_route_and_role_has_its_answer_in_the_matrix(
     """Threats 20, 21 and 37. A route that is not in the matrix fails; who may do nothing is told nothing."""
     assert routes(app) == set(MATRIX)
     ticket = _ticket(deployment, elevated)
-    before = rows(deployment, but=frozenset({"token_caches", "tenant_answers"}))
+    before = rows(deployment, but=SIGNED_IN)
     browsers = {who: browser(who) for who in PEOPLE}
     # The technician goes last: what they may do changes what the others would see.
     order = [PEOPLE.index(who) for who in (None, "technician2", "requester", "auditor", "administrator", "technician")]
     for column in order:
         if PEOPLE[column] == "technician":
-            assert rows(deployment, but=frozenset({"token_caches", "tenant_answers"})) == before
+            assert rows(deployment, but=SIGNED_IN) == before
         for (method, rule), answers in MATRIX.items():
             if rule in ("/sign-out", "/sign-in") and column:
                 continue  # they would end the session that the other rows need
@@ -109,7 +108,7 @@ def test_the_state_of_an_unclaimed_elevation_is_shown_to_nobody(
     desk.deliver(ticket)
     it = desk.only(ticket)
     assert it.oid is None
-    before = rows(desk.deployment, but=frozenset({"token_caches", "tenant_answers"}))
+    before = rows(desk.deployment, but=SIGNED_IN)
     for who in ("technician2", "requester", "auditor", "administrator"):
         other = browser(who)
         page = other.get(f"/elevations/{it.id}")
@@ -120,7 +119,7 @@ def test_the_state_of_an_unclaimed_elevation_is_shown_to_nobody(
         answer = other.sign_in(who, back_to=f"/elevations/{it.id}")
         assert answer.status_code == 403, who
         assert "canary-subject" not in answer.text
-    assert rows(desk.deployment, but=frozenset({"token_caches", "tenant_answers"})) == before
+    assert rows(desk.deployment, but=SIGNED_IN) == before
 
 
 @pytest.mark.parametrize("public_url", ["http://localhost:8080", "https://elevate.example"])

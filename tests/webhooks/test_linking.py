@@ -19,7 +19,7 @@ from integration.records.people import Link
 from integration.records.tables import elevations as elevations_table
 from integration.records.tables import token_caches, web_sessions
 from tests.conftest import Desk, Practice
-from tests.webhooks.conftest import Browser, onward, rows
+from tests.webhooks.conftest import SIGNED_IN, Browser, onward, rows
 from webhooks import linking
 from webhooks.app import create_app
 
@@ -107,8 +107,6 @@ def taken_over(desk: Desk, practice: Practice, how: str) -> tuple[Elevation, str
     return it, "technician" if how == "of the account to another user" else "technician2"
 
 
-# What a sign-in alone leaves behind.
-SIGNED_IN = frozenset({"token_caches", "tenant_answers", "journal", "journal_private"})
 IN_THE_WAY = ("of the account to another user", "of the user to another account")
 
 

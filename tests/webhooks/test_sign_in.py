@@ -17,7 +17,7 @@ from integration.records.tables import journal, journal_private, sign_in_flows, 
 from tests.conftest import Practice, settings_for
 from tests.webhooks.conftest import Browser, onward, rows
 from webhooks import logs
-from webhooks.app import create_app
+from webhooks.app import MACHINES, create_app
 from webhooks.review import _cell, _line
 
 Open = Callable[..., Browser]
@@ -289,9 +289,9 @@ def test_a_fault_shows_an_id_and_nothing_of_itself(browser: Open, deployment: De
     def breaks(*_: object, **__: object) -> str:
         raise RuntimeError("canary-fault")
 
-    pages = {name: view for name, view in app.view_functions.items() if not name.endswith("static")}
-    for name in pages:
-        app.view_functions[name] = breaks
+    for each in (app, app.extensions[MACHINES]):
+        for name in [name for name in each.view_functions if not name.endswith("static")]:
+            each.view_functions[name] = breaks
     for path in ("/", "/elevations/X", "/review", "/elevate/practice/1", "/sign-in/callback", "/healthz"):
         answer = it.get(path)
         assert answer.status_code == 500, path

@@ -123,6 +123,9 @@ def _running(directory: Path) -> Iterator[Desk]:
         database = f"sqlite:///{directory}/elevate.sqlite"
         environment = parts.settings(directory, "picks", facts, database=database, redis_url="", port=port)
         _prepare_people(facts)
+        # As an administrator sets up a helpdesk's webhook: what can start or end something, and nothing else.
+        events = ["ticket.assigned", "ticket.status_changed"]
+        requests.post(f"{facts['practice_url']}/_practice/webhooks", json={"events": events}, timeout=10)
         _link_technicians(Path(environment[settings.SETTINGS_VARIABLE]), facts)
         product = [sys.executable, "-m", "cli", "run"]
         stack.enter_context(parts.program(product, directory / "product.log", environment))

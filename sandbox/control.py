@@ -178,6 +178,8 @@ class Control:
             self.sender.url = str(body["url"] or "")
         if "secret" in body:
             self.sender.secrets = [body["secret"]] if isinstance(body["secret"], str) else list(body["secret"])
+        if "events" in body:
+            self.sender.events = None if body["events"] is None else frozenset(map(str, body["events"]))
         if "hold" in body:
             self.sender.hold(body["hold"] is True, body.get("backwards") is True)
         return jsonify(url=self.sender.url)

@@ -50,6 +50,7 @@ class Sender:
         self._held = False
         self.url = ""
         self.secrets: list[str] = [new_secret()]
+        self.events: frozenset[str] | None = None  # which are sent, as an administrator would choose them; None: all
         self.log: deque[dict[str, Any]] = deque(maxlen=5000)
         self._session = requests.Session()
         self._session.trust_env = False
@@ -68,6 +69,7 @@ class Sender:
         with self._wake:
             self._waiting.clear()
             self._held = False
+            self.events = None
             self.log.clear()
 
     def hold(self, held: bool, backwards: bool = False) -> None:
@@ -79,8 +81,8 @@ class Sender:
             self._wake.notify()
 
     def send(self, kind: str, ticket: str, actor: str) -> None:
-        """Queues one event. Without an address nothing is sent."""
-        if not self.url:
+        """Queues one event. Without an address, or of a kind that nobody asked for, nothing is sent."""
+        if not self.url or (self.events is not None and kind not in self.events):
             return
         event = {
             "type": kind,

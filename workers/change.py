@@ -86,6 +86,7 @@ class Change:
         self._entries.append(_Entry(kind, elevation, activation, facts or {}, private or {}, step, text))
 
     def write(self) -> None:
+        written: journal.Written | None = None
         for it in self._entries:
             written = journal.append(
                 self.tx,
@@ -96,6 +97,7 @@ class Change:
                 activation=it.activation,
                 facts=it.facts,
                 private=it.private,
+                after=written,
             )
             if it.elevation is not None and it.step is not None and it.text is not None:
                 self._say(it.elevation, it.step, it.text, written.witness)

@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+import sqlalchemy as sa
+
 from integration.elevation import Elevation
 from integration.records import people
 from integration.rules import Plan, Refusal, RefusalCode
@@ -16,10 +18,15 @@ def decide(run: Run, it: Elevation, ticket: Ticket) -> Plan | Refusal:
     """What to activate for `it`, or why not. Raises EntraError where the tenant must be asked and does not answer."""
     assert it.tid is not None
     assert it.oid is not None
+    others = [requester for requester in ticket.requesters if requester.account != it.account]
     technician = _Technician(run, it.tid, it.oid)
-    own = _files_for_self(technician, it, ticket)
-    if own is not None:
-        return own
+    with run.deployment.records.read() as connection:
+        technician.look_up(connection)
+        links = [people.link_of(connection, it.connection, requester.account) for requester in others]
+    filed_by_another = any(link is not None and (link.tid, link.oid) == (it.tid, it.oid) for link in links)
+    if filed_by_another or (others and technician.has_address_of(others)):
+        reason = "You filed this ticket yourself. Somebody else must work on it."
+        return Refusal(rule=it.rule, code=RefusalCode.OWN_TICKET, reason=reason, analysis=())
     rules, asked = run.deployment.rules, timedelta(seconds=it.duration_seconds) if it.duration_seconds else None
     known = technician.eligibilities()
     decision = rules.plan(ticket, eligibilities=known, maximum=technician.maximum, duration=asked)
@@ -29,25 +36,18 @@ def decide(run: Run, it: Elevation, ticket: Ticket) -> Plan | Refusal:
     return decision
 
 
-def _files_for_self(technician: "_Technician", it: Elevation, ticket: Ticket) -> Refusal | None:
-    """The technician filed this ticket by another account or address of theirs than the one it is assigned to."""
-    requesters = [requester for requester in ticket.requesters if requester.account != it.account]
-    if not requesters:
-        return None
-    addresses = technician.addresses()
-    named = any((requester.address or requester.account).casefold() in addresses for requester in requesters)
-    if not named and not technician.owns_one_of(it.connection, requesters):
-        return None
-    reason = "You filed this ticket yourself. Somebody else must work on it."
-    return Refusal(rule=it.rule, code=RefusalCode.OWN_TICKET, reason=reason, analysis=())
-
-
 class _Technician:
     """What the tenant knows of one technician. Its answers are kept for `eligibilities_seconds`."""
 
     def __init__(self, run: Run, tid: str, oid: str) -> None:
         self._run, self._tid, self._oid = run, tid, oid
+        self._kept: dict[str, str] = {}
         self.asked = False  # whether the tenant was asked for the eligibilities just now
+
+    def look_up(self, connection: sa.Connection) -> None:
+        """Take what is kept, all at once."""
+        since = self._run.now - timedelta(seconds=self._run.deployment.settings.eligibilities_seconds)
+        self._kept = people.answers(connection, self._tid, self._oid, newer_than=since)
 
     def eligibilities(self, *, again: bool = False) -> Sequence[Eligibility]:
         def read() -> str:
@@ -55,16 +55,17 @@ class _Technician:
             found = self._run.deployment.tenant.eligibilities(self._tid, self._oid, self._run.now)
             return json.dumps([{"target": it.target.key, "name": it.name} for it in found])
 
-        kept = self._kept(f"eligibilities:{self._tid}:{self._oid}", read, again=again)
+        kept = self._answer("eligibilities", read, again=again)
         return [Eligibility(Target.from_key(it["target"]), it["name"]) for it in json.loads(kept)]
 
-    def addresses(self) -> frozenset[str]:
-        """All addresses of theirs in the directory, case folded."""
+    def has_address_of(self, persons: Sequence[Person]) -> bool:
+        """Whether one of them goes by an address that the directory has for this technician."""
 
         def read() -> str:
             return json.dumps(sorted(self._run.deployment.tenant.addresses(self._tid, self._oid, self._run.now)))
 
-        return frozenset(it.casefold() for it in json.loads(self._kept(f"addresses:{self._tid}:{self._oid}", read)))
+        mine = {address.casefold() for address in json.loads(self._answer("addresses", read))}
+        return any((person.address or person.account).casefold() in mine for person in persons)
 
     def maximum(self, target: Target) -> timedelta | None:
         """The longest activation that the tenant's policy allows; None where it does not tell."""
@@ -74,24 +75,13 @@ class _Technician:
             return str(int(policy.maximum.total_seconds())) if policy and policy.maximum else ""
 
         # By person: that one of them may not read it says nothing about the next.
-        kept = self._kept(f"policy:{target.key}:{self._tid}:{self._oid}", read)
+        kept = self._answer(f"policy:{target.key}", read)
         return timedelta(seconds=int(kept)) if kept else None
 
-    def owns_one_of(self, desk: str, people_there: Sequence[Person]) -> bool:
-        """Whether one of these helpdesk accounts is linked to this technician."""
-        with self._run.deployment.records.read() as connection:
-            links = (people.link_of(connection, desk, person.account) for person in people_there)
-            return any(link is not None and (link.tid, link.oid) == (self._tid, self._oid) for link in links)
-
-    def _kept(self, key: str, read: Callable[[], str], *, again: bool = False) -> str:
-        run = self._run
-        since = run.now - timedelta(seconds=run.deployment.settings.eligibilities_seconds)
-        if not again:
-            with run.deployment.records.read() as connection:
-                kept = people.answer(connection, key, newer_than=since)
-            if kept is not None:
-                return kept
-        found = read()
-        with run.deployment.records.write() as tx:
-            people.keep_answer(tx, key, found, now=run.now)
-        return found
+    def _answer(self, name: str, read: Callable[[], str], *, again: bool = False) -> str:
+        if again or name not in self._kept:
+            found = read()
+            with self._run.deployment.records.write() as tx:
+                people.keep_answer(tx, self._tid, self._oid, name, found, now=self._run.now)
+            self._kept[name] = found
+        return self._kept[name]

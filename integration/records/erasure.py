@@ -34,7 +34,7 @@ def of_technician(tx: sa.Connection, oid: str, *, now: datetime) -> Erased:
 
     Their link and their sign-in are not records of the past, and stay.
     """
-    tx.execute(tenant_answers.delete().where(tenant_answers.c.key.endswith(f":{oid}", autoescape=True)))
+    tx.execute(tenant_answers.delete().where(tenant_answers.c.oid == oid))
     did = sa.select(journal_private.c.place).where(journal_private.c.value == oid)
     return _erase(tx, elevations.c.oid == oid, entries.c.place.in_(did), now=now)
 

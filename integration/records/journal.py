@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -17,10 +17,29 @@ log = logging.getLogger(__name__)
 _LOCK = 0x7E1E7A7E  # any constant: the advisory lock that makes appenders queue on PostgreSQL
 
 
+class Standing(StrEnum):
+    """What the end of the journal says of the whole."""
+
+    WHOLE = "whole"
+    BROKEN = "broken"  # the last entry was changed; nothing was written since
+    HELD = "held"  # it goes on in a new log, and nobody has accepted the break yet
+
+
+@dataclass(frozen=True)
+class End:
+    """Where the next entry goes. `tail` is None where the last one was changed, `row` where there is none."""
+
+    standing: Standing
+    place: int
+    tail: chain.Tail | None
+    row: sa.Row[Any] | None
+
+
 @dataclass(frozen=True)
 class Written:
     seq: int
     hash: str
+    end: End = field(repr=False)  # where the journal ends now, for as long as the transaction lasts
 
     @property
     def witness(self) -> str:
@@ -37,14 +56,6 @@ _INSERT, _INSERT_PRIVATE = journal.insert(), journal_private.insert()
 _WAIT_FOR_TURN = sa.select(sa.func.pg_advisory_xact_lock(_LOCK))
 
 
-class Standing(StrEnum):
-    """What the end of the journal says of the whole."""
-
-    WHOLE = "whole"
-    BROKEN = "broken"  # the last entry was changed; nothing was written since
-    HELD = "held"  # it goes on in a new log, and nobody has accepted the break yet
-
-
 def append(
     tx: sa.Connection,
     kind: Kind,
@@ -55,12 +66,15 @@ def append(
     activation: str | None = None,
     facts: Mapping[str, chain.Fact] | None = None,
     private: Mapping[str, str | None] | None = None,
+    after: Written | None = None,
 ) -> Written:
     """Append one entry inside `tx`. Raises EntryRefused and StartsStopped, which must undo it all.
 
+    `after`: what this transaction appended last, so that the end need not be read again.
+
     Where the last entry was changed, what gives a role back or says that one is gone goes on in a new log.
     """
-    end = lock_end(tx)
+    end = after.end if after else lock_end(tx)
     if kind in chain.STARTS and end.standing is not Standing.WHOLE:
         log.critical("journal_broken", extra={"place": end.place})
         raise chain.StartsStopped
@@ -79,17 +93,8 @@ def append(
     )
     held = end.standing is Standing.HELD and kind is not Kind.LOG_ACCEPTED
     _insert(tx, made, place=end.place + 1, kind=kind, elevation=elevation, activation=activation, held=held)
-    return Written(made.seq, made.hash)
-
-
-@dataclass(frozen=True)
-class End:
-    """Where the next entry goes. `tail` is None where the last one was changed, `row` where there is none."""
-
-    standing: Standing
-    place: int
-    tail: chain.Tail | None
-    row: sa.Row[Any] | None
+    standing = Standing.HELD if held else Standing.WHOLE
+    return Written(made.seq, made.hash, End(standing, end.place + 1, made.tail, None))
 
 
 def lock_end(tx: sa.Connection) -> End:

@@ -28,8 +28,10 @@ class Link:
 _LINK = sa.select(links).where(
     links.c.connection == sa.bindparam("desk"), links.c.account == sa.bindparam("of_account")
 )
-_ANSWER = sa.select(tenant_answers.c.answer).where(
-    tenant_answers.c.key == sa.bindparam("name"), tenant_answers.c.read_at > sa.bindparam("newer_than")
+_ANSWERS = sa.select(tenant_answers.c.name, tenant_answers.c.answer).where(
+    tenant_answers.c.tid == sa.bindparam("of_tid"),
+    tenant_answers.c.oid == sa.bindparam("of_oid"),
+    tenant_answers.c.read_at > sa.bindparam("newer_than"),
 )
 _CACHE = sa.select(token_caches).where(
     token_caches.c.tid == sa.bindparam("of_tid"), token_caches.c.oid == sa.bindparam("of_oid")
@@ -84,21 +86,23 @@ def suspend_link(tx: sa.Connection, link: Link, *, now: datetime) -> None:
     tx.execute(links.update().where(mine).values(suspended_at=now))
 
 
-def answer(connection: sa.Connection, key: str, *, newer_than: datetime) -> str | None:
-    return connection.execute(_ANSWER, {"name": key, "newer_than": newer_than}).scalar()
+def answers(connection: sa.Connection, tid: str, oid: str, *, newer_than: datetime) -> dict[str, str]:
+    """What the tenant told about this technician, by name."""
+    rows = connection.execute(_ANSWERS, {"of_tid": tid, "of_oid": oid, "newer_than": newer_than})
+    return {row.name: row.answer for row in rows}
 
 
-def keep_answer(tx: sa.Connection, key: str, text: str, *, now: datetime) -> None:
+def keep_answer(tx: sa.Connection, tid: str, oid: str, name: str, text: str, *, now: datetime) -> None:
     """Two workers may bring the same answer in the same moment; the later one stays."""
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     fresh = {"answer": text, "read_at": now}
-    statement = insert(tenant_answers).values(key=key, **fresh)
-    tx.execute(statement.on_conflict_do_update(index_elements=["key"], set_=fresh))
+    statement = insert(tenant_answers).values(tid=tid, oid=oid, name=name, **fresh)
+    tx.execute(statement.on_conflict_do_update(index_elements=["tid", "oid", "name"], set_=fresh))
 
 
 def forget_answers(tx: sa.Connection, tid: str, oid: str) -> None:
     """What the tenant told about this technician was wrong, or is no longer so: ask again."""
-    tx.execute(tenant_answers.delete().where(tenant_answers.c.key.endswith(f":{tid}:{oid}", autoescape=True)))
+    tx.execute(tenant_answers.delete().where(tenant_answers.c.tid == tid, tenant_answers.c.oid == oid))
 
 
 class TokenRows:

@@ -208,7 +208,9 @@ token_caches = sa.Table(
 tenant_answers = sa.Table(
     "tenant_answers",
     metadata,
-    sa.Column("key", sa.String(500), primary_key=True),
+    sa.Column("tid", sa.String(64), primary_key=True),
+    sa.Column("oid", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(450), primary_key=True),
     sa.Column("answer", sa.Text, nullable=False),
     sa.Column("read_at", UtcDateTime, nullable=False),
 )

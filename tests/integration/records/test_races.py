@@ -162,12 +162,12 @@ def test_a_delivery_is_kept_once_however_often_it_comes_at_once(records: Records
 def test_an_answer_of_the_tenant_may_be_kept_by_many_at_once(records: Records) -> None:
     def keep(number: int) -> None:
         with records.write() as tx:
-            people.keep_answer(tx, "policy:R", str(number), now=NOON)
+            people.keep_answer(tx, "T", "O", "policy:R", str(number), now=NOON)
 
     assert at_once(6, keep) == [None] * 6
     with records.read() as connection:
-        assert people.answer(connection, "policy:R", newer_than=NOON - timedelta(seconds=1)) in set("012345")
-        assert people.answer(connection, "policy:R", newer_than=NOON) is None
+        assert people.answers(connection, "T", "O", newer_than=NOON - timedelta(seconds=1))["policy:R"] in set("012345")
+        assert people.answers(connection, "T", "O", newer_than=NOON) == {}
 
 
 def test_a_give_back_and_a_join_in_the_same_moment_see_each_other(records: Records) -> None:

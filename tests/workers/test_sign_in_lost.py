@@ -1,5 +1,6 @@
 """A technician's sign-in ends in the middle, or comes back in the very moment in which it is missed."""
 
+import inspect
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,9 @@ import requests
 import sqlalchemy as sa
 
 from integration.elevation import Activation, ActivationState, State, move
+from integration.journal import Kind
 from integration.records import elevations
+from integration.records import journal as records
 from integration.records.tables import activations, journal, journal_private
 from integration.records.tables import comments as comments_table
 from integration.targets import Target, TargetKind
@@ -53,6 +56,7 @@ def comes_back(desk: Desk) -> None:
         for it in elevations.parked_for(tx, "practice", "technician"):
             known = replace(it, tid=tid, oid=oid, technician="Technician One", acted_at=desk.now())
             elevations.save_elevation(tx, move(known, State.REQUESTED, due_at=desk.now()))
+            records.append(tx, Kind.SIGNIN_DONE, now=desk.now(), cause="click", elevation=it.id)
 
 
 def activations_of(desk: Desk) -> list[Activation]:
@@ -209,9 +213,7 @@ def test_a_role_that_cannot_be_given_back_asks_the_next_pick_for_a_sign_in_and_g
 
 
 @pytest.mark.parametrize("where", ["planning", "asking"])
-def test_a_sign_in_in_the_moment_in_which_it_is_missed_is_not_missed(
-    desk: Desk, practice: Practice, where: str
-) -> None:
+def test_a_sign_in_in_the_moment_in_which_it_is_missed_wakes(desk: Desk, practice: Practice, where: str) -> None:
     desk.link()
     if where == "planning":
         with desk.deployment.records.write() as tx:
@@ -219,8 +221,7 @@ def test_a_sign_in_in_the_moment_in_which_it_is_missed_is_not_missed(
     else:
         pick_and_end(desk, practice)
         loses_sign_in(practice)
-    records = desk.deployment.records
-    desk.deployment.__dict__["records"] = _BackBefore(desk, records)
+    desk.deployment.__dict__["records"] = _BackBefore(desk, desk.deployment.records)
 
     ticket = pick(desk, practice)
     pass_time(desk, 1)
@@ -245,8 +246,6 @@ class _BackBefore:
         return getattr(self._records, name)
 
     def write(self) -> Any:
-        import inspect
-
         inside = [frame.function for frame in inspect.stack()[1:8]]
         if self._left and ("_park" in inside or "_sign_in_needed" in inside):
             self._left = 0
@@ -254,6 +253,7 @@ class _BackBefore:
         return self._records.write()
 
 
+@pytest.mark.usefixtures("at_the_portal")
 def test_an_activation_that_the_technician_made_after_ending_ours_is_left_to_them(
     desk: Desk, practice: Practice
 ) -> None:

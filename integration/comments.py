@@ -42,6 +42,7 @@ class Offer(StrEnum):
     BY_OTHER = "This ticket was assigned by somebody else, so nothing was activated."
     ON_CLICK = "Nothing is activated before the assigned technician starts it."
     TOO_LATE = "Helpdesk or Entra could not be reached for a while, so nothing was activated."
+    LONG_AGO = "The pick was a while before its technician signed in, so nothing was activated."
 
 
 def offered(link: str, why: Offer) -> str:

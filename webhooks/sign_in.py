@@ -6,12 +6,11 @@ import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-import sqlalchemy as sa
 from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from integration.deployment import Deployment
-from integration.elevation import Elevation, State
+from integration.elevation import State
 from integration.entra.errors import EntraError, Unsealable
 from integration.entra.sign_in import SignedIn
 from integration.journal import Kind
@@ -24,6 +23,7 @@ from webhooks.sessions import RowSession, alive
 
 blueprint = Blueprint("sign_in", __name__)
 FLOW_LIFE = timedelta(minutes=10)
+ELEVATIONS = "/elevations/"
 FLOW_COOKIE = "te-flow"
 # Where a sign-in may lead back to: nothing but pages of ours, so that no address can be smuggled in.
 OUR_PAGES = re.compile(
@@ -142,9 +142,10 @@ def _link_and_wake(who: Viewer, back_to: str) -> AnyResponse | None:
     now, records = datetime.now(UTC), current.deployment().records
     with records.read() as connection:
         links = people.links_of_user(connection, who.tid, who.oid)
-    linking.resume((link for link in links if link.suspended_at is None), now)
+    came_from = back_to.removeprefix(ELEVATIONS) if back_to.startswith(ELEVATIONS) else None
+    linking.resume((link for link in links if link.suspended_at is None), now, came_from=came_from)
     with records.read() as connection:
-        it = _elevation_of(connection, back_to)
+        it = elevations.elevation(connection, came_from) if came_from else None
     if it is None or it.state is not State.SIGN_IN_NEEDED:
         return None
     if not is_address_of(who, it.address):
@@ -152,10 +153,5 @@ def _link_and_wake(who: Viewer, back_to: str) -> AnyResponse | None:
     link = linking.wanted(who, it.connection, it.account, it.address, now)
     if not linking.make(link):
         return redirect(url_for("linking.ask", connection=it.connection, ticket=it.ticket), code=303)
-    linking.resume([link], now)
+    linking.resume([link], now, came_from=it.id)
     return None
-
-
-def _elevation_of(connection: sa.Connection, path: str) -> Elevation | None:
-    prefix = "/elevations/"
-    return elevations.elevation(connection, path.removeprefix(prefix)) if path.startswith(prefix) else None

@@ -388,6 +388,77 @@ def test_a_parked_elevation_that_somebody_else_changes_holds_up_no_other(
         elevations.save_elevation(tx, first)
 
 
+def picked_earlier(desk: Desk, it: Elevation, by: timedelta) -> None:
+    with desk.deployment.records.write() as tx:
+        then = {"created_at": it.created_at - by, "acted_at": it.acted_at and it.acted_at - by}
+        tx.execute(elevations_table.update().where(elevations_table.c.id == it.id).values(then))
+
+
+def test_a_sign_in_for_something_else_starts_no_pick_of_hours_ago(
+    browser: Open, desk: Desk, practice: Practice
+) -> None:
+    """Its technician finds the link on the ticket, and the button behind it still works."""
+    old, new = waiting(desk, practice), waiting(desk, practice)
+    desk.link()
+    picked_earlier(desk, old, timedelta(minutes=16))
+    me = browser("technician")
+
+    desk.sweep()
+
+    assert (desk.only(old.ticket).state, desk.only(new.ticket).state) == (State.OFFERED, State.ACTIVE)
+    assert any("was a while before its technician signed in" in note for note in practice.notes(old.ticket))
+    assert len(practice.activation_requests()) == 1
+    place = f"/elevate/practice/{old.ticket}"
+    assert me.get(f"/elevations/{old.id}").headers["Location"] == place
+    shown = re.search(r'name="shown" value="([0-9a-f]{64})"', me.get(place).text)
+    assert shown is not None
+    assert me.press(place, shown=shown[1]).headers["Location"] == f"/elevations/{old.id}"
+    desk.sweep()
+    assert desk.only(old.ticket).state is State.ACTIVE
+
+
+def test_a_pick_that_goes_on_with_a_sign_in_for_something_else_grows_no_younger(
+    browser: Open, desk: Desk, practice: Practice
+) -> None:
+    """Or a technician whose sign-ins never last would keep an old pick alive by each of them."""
+    it = waiting(desk, practice)
+    desk.link()
+    picked_earlier(desk, it, timedelta(minutes=14))
+    then = desk.only(it.ticket).acted_at
+    browser("technician")
+    assert desk.only(it.ticket).state is State.REQUESTED
+    assert desk.only(it.ticket).acted_at == then
+
+
+@pytest.mark.parametrize("linked_before", [True, False])
+def test_a_pick_of_hours_ago_goes_on_by_the_sign_in_that_was_started_from_it(
+    linked_before: bool, browser: Open, desk: Desk, practice: Practice
+) -> None:
+    it, other = waiting(desk, practice), waiting(desk, practice)
+    if linked_before:
+        desk.link()
+    for each in (it, other):
+        picked_earlier(desk, each, timedelta(hours=20))
+
+    browser().sign_in("technician", back_to=f"/elevations/{it.id}")
+
+    desk.sweep()
+    assert (desk.only(it.ticket).state, desk.only(other.ticket).state) == (State.ACTIVE, State.OFFERED)
+
+
+def test_a_pick_of_hours_ago_goes_on_by_the_button_that_replaces_a_link_for_it(
+    browser: Open, desk: Desk, practice: Practice
+) -> None:
+    it, _ = taken_over(desk, practice, IN_THE_WAY[0])
+    picked_earlier(desk, it, timedelta(hours=20))
+    other = browser("technician2")
+    place = f"/link/practice/{it.ticket}"
+    other.press(place, agreed=agreed(other.get(place).text))
+    assert desk.only(it.ticket).state is State.REQUESTED
+    desk.sweep()
+    assert desk.only(it.ticket).state is State.ACTIVE
+
+
 def without_id(page: str) -> str:
     return re.sub(r"<code>[0-9A-Z]{26}</code>|nonce=\"[^\"]+\"|value=\"[^\"]{40,}\"", "", page)
 

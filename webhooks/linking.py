@@ -74,9 +74,11 @@ def _make(tx: sa.Connection, link: Link, agreed: str) -> bool:
         return False
     if any(_same_pair(it, link) and it.suspended_at is None and it.address == link.address for it in old):
         return True
-    for it in old:
-        people.end_link(tx, it, now=link.made_at, cause="click", why="replaced", actor=link.oid)
+    ended = [it for it in old if people.delete_link(tx, it)]
     people.make_link(tx, link)
+    # The journal last: who holds it must not wait for somebody who makes a link of this user at the same time.
+    for it in ended:
+        people.record_end(tx, it, now=link.made_at, cause="click", why="replaced", actor=link.oid)
     facts, private = {"helpdesk": link.connection}, {"actor": link.oid, "account": link.account}
     journal.append(tx, Kind.LINK_MADE, now=link.made_at, cause="click", facts=facts, private=private)
     return True

@@ -71,19 +71,35 @@ def make_link(tx: sa.Connection, link: Link) -> None:
 
 
 def end_link(tx: sa.Connection, link: Link, *, now: datetime, cause: str, why: str, actor: str | None = None) -> bool:
-    """Delete the link and write that down, with the oid of who did it. False where it was ended since it was read."""
-    same = sa.and_(*(links.c[name] == getattr(link, name) for name in ("connection", "account", "tid", "oid")))
-    if not tx.execute(links.delete().where(same)).rowcount:
+    """Delete the link and write that down, with the oid of who did it. False where it was ended since it was read.
+
+    Where another link follows in `tx`, `delete_link`, make that one, and `record_end` last.
+    """
+    if not delete_link(tx, link):
         return False
+    record_end(tx, link, now=now, cause=cause, why=why, actor=actor)
+    return True
+
+
+def delete_link(tx: sa.Connection, link: Link) -> bool:
+    """False where it was ended since it was read."""
+    return bool(tx.execute(links.delete().where(_same(link))).rowcount)
+
+
+def record_end(tx: sa.Connection, link: Link, *, now: datetime, cause: str, why: str, actor: str | None = None) -> None:
+    """Write down that the link was deleted. It locks the journal, which is everybody's: after all other rows."""
     facts = {"helpdesk": link.connection, "why": why}
     private = {"actor": actor, "account": link.account, "linked_to": link.oid}
     journal.append(tx, Kind.LINK_ENDED, now=now, cause=cause, facts=facts, private=private)
-    return True
 
 
 def suspend_link(tx: sa.Connection, link: Link, *, now: datetime) -> None:
     mine = sa.and_(links.c.connection == link.connection, links.c.account == link.account)
     tx.execute(links.update().where(mine).values(suspended_at=now))
+
+
+def _same(link: Link) -> sa.ColumnElement[bool]:
+    return sa.and_(*(links.c[name] == getattr(link, name) for name in ("connection", "account", "tid", "oid")))
 
 
 def answers(connection: sa.Connection, tid: str, oid: str, *, newer_than: datetime) -> dict[str, str]:

@@ -2,10 +2,12 @@
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from integration.records.elevations import Overtaken
 from integration.records.people import Link
 from integration.records.tables import elevations as elevations_table
 from integration.records.tables import token_caches, web_sessions
-from tests.conftest import Desk, Practice
+from tests.conftest import Desk, Practice, settings_for
 from tests.webhooks.conftest import SIGNED_IN, Browser, onward, rows
 from webhooks import linking
 from webhooks.app import create_app
@@ -289,6 +291,38 @@ def test_two_people_who_link_one_account_at_the_same_moment_do_not_replace_each_
     assert linked(both) == {"shared": links[made.index(True)].oid}
     assert len(entries(both, "link.made")) == 1
     assert entries(both, "link.ended") == []
+
+
+def test_two_links_of_one_user_at_the_same_moment_do_not_wait_for_each_other(
+    practice: Practice, postgres_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One ends a link before, and so has something to write down, when the other has made its own."""
+    deployment = Deployment(settings_for(practice, postgres_database, tmp_path))
+    deployment.records.migrate()
+    app, now = create_app(deployment), datetime.now(UTC)
+    old = Link("practice", "first", "T", "o1", "Technician 1", "a@b", now, now)
+    with deployment.records.write() as tx:
+        people.make_link(tx, old)
+    wanted = [Link("practice", account, "T", "o2", "Technician 2", "a@b", now, None) for account in ("first", "second")]
+    make_link, both_there = people.make_link, threading.Barrier(2, timeout=20)
+
+    def at_the_same_moment(tx: sa.Connection, link: Link) -> None:
+        if link.account == "second":
+            make_link(tx, link)
+            both_there.wait()
+        else:
+            both_there.wait()
+            make_link(tx, link)
+
+    def make(link: Link) -> bool:
+        with app.app_context():
+            return linking.make(link)
+
+    monkeypatch.setattr(people, "make_link", at_the_same_moment)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(make, wanted)) == [False, True]
+    assert linked(deployment) == {"first": "o1", "second": "o2"}
+    deployment.records.dispose()
 
 
 def test_a_technician_sees_their_accounts_and_unlinks_one(

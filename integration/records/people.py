@@ -93,9 +93,10 @@ def record_end(tx: sa.Connection, link: Link, *, now: datetime, cause: str, why:
     journal.append(tx, Kind.LINK_ENDED, now=now, cause=cause, facts=facts, private=private)
 
 
-def suspend_link(tx: sa.Connection, link: Link, *, now: datetime) -> None:
-    mine = sa.and_(links.c.connection == link.connection, links.c.account == link.account)
-    tx.execute(links.update().where(mine).values(suspended_at=now))
+def suspend_link(tx: sa.Connection, link: Link, *, now: datetime) -> bool:
+    """False, and nothing is changed, where it was ended, replaced or suspended since it was read."""
+    live = sa.and_(_same(link), links.c.address == link.address, links.c.suspended_at.is_(None))
+    return bool(tx.execute(links.update().where(live).values(suspended_at=now)).rowcount)
 
 
 def _same(link: Link) -> sa.ColumnElement[bool]:

@@ -10,16 +10,18 @@ from flask import Blueprint, make_response, redirect, render_template, request, 
 from werkzeug.wrappers import Response as AnyResponse
 
 from integration.deployment import Deployment
-from integration.elevation import State
+from integration.elevation import Elevation, State
 from integration.entra.errors import EntraError, Unsealable
 from integration.entra.sign_in import SignedIn
 from integration.journal import Kind
 from integration.records import elevations, journal, people, sessions
+from integration.tickets import HelpdeskError
 from webhooks import current, linking
 from webhooks.claims import is_address_of, not_theirs
 from webhooks.people import Viewer, viewer
 from webhooks.problems import page as problem_page
 from webhooks.sessions import RowSession, alive
+from workers.run import Run
 
 blueprint = Blueprint("sign_in", __name__)
 FLOW_LIFE = timedelta(minutes=10)
@@ -148,10 +150,24 @@ def _link_and_wake(who: Viewer, back_to: str) -> AnyResponse | None:
         it = elevations.elevation(connection, came_from) if came_from else None
     if it is None or it.state is not State.SIGN_IN_NEEDED:
         return None
-    if not is_address_of(who, it.address):
-        return not_theirs() if it.oid is None else None
-    link = linking.wanted(who, it.connection, it.account, it.address, now)
+    address = _address_now(it)
+    if not is_address_of(who, address):
+        return not_theirs() if it.oid in (None, who.oid) else None
+    link = linking.wanted(who, it.connection, it.account, address, now)
     if not linking.make(link):
         return redirect(url_for("linking.ask", connection=it.connection, ticket=it.ticket), code=303)
     linking.resume([link], now, came_from=it.id)
     return None
+
+
+def _address_now(it: Elevation) -> str | None:
+    """The address of the account in the helpdesk, as a link must have it for the worker to go by it; None where the
+    ticket is no longer the account's. Of a helpdesk that does not answer it is the address of the pick.
+    """
+    if it.connection not in current.deployment().helpdesks:
+        return None
+    try:
+        technician = Run(current.deployment(), cause="click").ticket(it.connection, it.ticket).assignee
+    except HelpdeskError as error:
+        return it.address if error.try_again else None
+    return technician.address if technician is not None and technician.account == it.account else None

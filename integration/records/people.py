@@ -123,7 +123,10 @@ def forget_answers(tx: sa.Connection, tid: str, oid: str) -> None:
 
 
 class TokenRows:
-    """The token store that `integration.entra` asks for: lease first, read again, save by compare-and-set."""
+    """The token store that `integration.entra` asks for: lease first, read again, save by compare-and-set.
+
+    A row without a sealed sign-in is what a deletion leaves: the version to count on from.
+    """
 
     def __init__(self, records: Records) -> None:
         self._records = records
@@ -131,11 +134,18 @@ class TokenRows:
     def read(self, tid: str, oid: str) -> TokenRow | None:
         with self._records.read() as connection:
             row = connection.execute(_CACHE, {"of_tid": tid, "of_oid": oid}).first()
-        return None if row is None else TokenRow(row.sealed, row.version, row.home_account_id)
+        return TokenRow(row.sealed, row.version, row.home_account_id) if row is not None and row.sealed else None
+
+    def version(self, tid: str, oid: str) -> int:
+        with self._records.read() as connection:
+            row = connection.execute(_CACHE, {"of_tid": tid, "of_oid": oid}).first()
+        return 0 if row is None else int(row.version)
 
     def lease(self, tid: str, oid: str, *, holder: str, until: datetime, now: datetime) -> bool:
         free = sa.or_(token_caches.c.lease_until.is_(None), token_caches.c.lease_until <= now)
-        return self._update(sa.and_(_of(tid, oid), free), lease_holder=holder, lease_until=until)
+        return self._update(
+            sa.and_(_of(tid, oid), token_caches.c.sealed != b"", free), lease_holder=holder, lease_until=until
+        )
 
     def save(self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str) -> bool:
         seen = sa.and_(token_caches.c.version == version, token_caches.c.lease_holder == holder)
@@ -164,8 +174,8 @@ class TokenRows:
         return True
 
     def delete(self, tid: str, oid: str) -> None:
-        with self._records.write() as tx:
-            tx.execute(token_caches.delete().where(_of(tid, oid)))
+        empty = {"sealed": b"", "home_account_id": "", "lease_holder": None, "lease_until": None}
+        self._update(_of(tid, oid), version=token_caches.c.version + 1, **empty)
 
     def _update(self, where: sa.ColumnElement[bool], **values: object) -> bool:
         with self._records.write() as tx:

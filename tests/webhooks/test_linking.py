@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from integration.deployment import Deployment
 from integration.elevation import Elevation, State
+from integration.entra.errors import SignInNeeded
 from integration.records import elevations, journal, people
 from integration.records.elevations import Overtaken
 from integration.records.people import Link
@@ -389,13 +390,55 @@ def test_forgetting_the_sign_in_deletes_it_and_says_what_that_does_not_do(
     page = me.press("/forget-sign-in")
     assert "Nothing was revoked at Entra" in page.text
     with deployment.records.read() as connection:
-        assert list(connection.execute(sa.select(token_caches))) == []
+        assert list(connection.execute(sa.select(token_caches.c.sealed, token_caches.c.home_account_id))) == [(b"", "")]
     assert "Forget my sign-in" not in me.get("/").text
     ticket = practice.new_ticket()
     practice.assign(ticket)
     asked = me.get(f"/elevate/practice/{ticket}")
     assert asked.status_code == 401
     assert "needs a valid Microsoft sign-in of yours" in asked.text
+
+
+def sealed(deployment: Deployment) -> tuple[bytes, int]:
+    with deployment.records.read() as connection:
+        ((blob, version),) = connection.execute(sa.select(token_caches.c.sealed, token_caches.c.version))
+    return blob, version
+
+
+def test_another_process_does_not_go_on_with_a_token_of_before_it_was_forgotten(
+    browser: Open, deployment: Deployment, practice: Practice
+) -> None:
+    tid, oid = practice.facts["tenant_id"], practice.people["technician"]["oid"]
+    other, me = Deployment(deployment.settings), browser("technician")
+    assert other.tenant.addresses(tid, oid, datetime.now(UTC))
+    me.press("/forget-sign-in")
+    with pytest.raises(SignInNeeded):
+        other.tenant.addresses(tid, oid, datetime.now(UTC))
+    practice.control("/people/technician", {"expire_access_tokens": True})
+    me.sign_in("technician")
+    before = sealed(deployment)
+    assert other.tenant.addresses(tid, oid, datetime.now(UTC))
+    assert sealed(deployment) == before, "the old token was tried, and had to be renewed"
+    other.records.dispose()
+
+
+def test_a_sign_in_of_before_it_was_forgotten_does_not_open_when_it_is_put_back(
+    browser: Open, deployment: Deployment, practice: Practice
+) -> None:
+    """Threat 23."""
+    tid, oid = practice.facts["tenant_id"], practice.people["technician"]["oid"]
+    me = browser("technician")
+    old, _ = sealed(deployment)
+    for again in (False, True):
+        me.press("/forget-sign-in")
+        if again:
+            me.sign_in("technician")
+        with deployment.records.write() as tx:
+            tx.execute(token_caches.update().values(sealed=old))
+        other = Deployment(deployment.settings)
+        with pytest.raises(SignInNeeded):
+            other.tenant.addresses(tid, oid, datetime.now(UTC))
+        other.records.dispose()
 
 
 def test_a_parked_elevation_that_somebody_else_changes_holds_up_no_other(

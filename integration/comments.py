@@ -17,6 +17,7 @@ class Step(StrEnum):
 
     OFFERED = "offered"
     SIGN_IN = "sign-in"
+    UNSEEN = "unseen"
     ACTIVE = "active"
     LETTING_GO = "letting-go"
     ENDED = "ended"
@@ -41,8 +42,7 @@ class Offer(StrEnum):
 
     BY_OTHER = "This ticket was assigned by somebody else, so nothing was activated."
     ON_CLICK = "Nothing is activated before the assigned technician starts it."
-    TOO_LATE = "Helpdesk or Entra could not be reached for a while, so nothing was activated."
-    LONG_AGO = "The pick was a while before its technician signed in, so nothing was activated."
+    TOO_LATE = "It could not be started within a quarter of an hour of the pick, so nothing was activated."
 
 
 def offered(link: str, why: Offer) -> str:
@@ -53,6 +53,13 @@ def sign_in(link: str) -> str:
     return (
         "This ticket needs a privileged role. Ticket Elevate does not have a valid Microsoft sign-in of the assigned "
         f"technician: please sign in once at {link} and the elevation goes on by itself."
+    )
+
+
+def sign_in_to_see(link: str) -> str:
+    return (
+        "Entra was asked for the role that this ticket needs, and the technician's Microsoft sign-in ended before the "
+        f"role was seen: please sign in once at {link} and it goes on by itself."
     )
 
 

@@ -117,7 +117,7 @@ def _go_on(it: Elevation, link: Link, now: datetime) -> None:
 
 def _offer(it: Elevation) -> None:
     run = Run(current.deployment(), cause="click")
-    text = words.offered(run.deployment.link(it.id), Offer.LONG_AGO)
+    text = words.offered(run.deployment.link(it.id), Offer.TOO_LATE)
     with change(run) as changed:
         changed.settle(it, State.OFFERED, due_at=run.now + PATIENCE, text=text)
     for due in changed.due:

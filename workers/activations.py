@@ -41,7 +41,8 @@ from integration.tickets import HelpdeskError, TicketGone
 from workers.change import Change, change
 from workers.deliveries import reason_to_end
 from workers.ending import give_back_unheld, let_go
-from workers.run import Due, Run, What
+from workers.parking import park, woken_meanwhile
+from workers.run import Due, Run, What, claimed_at
 
 log = logging.getLogger(__name__)
 LOOK_AGAIN = timedelta(seconds=0.5)  # first look for an instance that Entra has not shown yet; doubled each time
@@ -50,6 +51,7 @@ SLOWEST_GIVE_BACK = 60.0  # a role that nobody holds must not stay for long afte
 SURELY_ASKED = 8  # tries after which a request with a lost answer would show: the last pause was over a minute
 ROOM = timedelta(seconds=15)  # of the lease, for the tenant to answer our request in
 AGREEMENT = timedelta(minutes=5)  # within which Entra shows what it says is there
+UNSEEN_PAUSE = timedelta(minutes=5)
 CLOCK_SKEW = timedelta(minutes=5)  # how far the tenant's clock may be from ours when we look for our own request
 
 
@@ -60,6 +62,16 @@ def step(run: Run, due: Due) -> Iterable[Due]:
             it = elevations.claim_activation(tx, due.id, now=run.now)
     if it is None:
         return []
+    try:
+        return _step(run, it)
+    except Overtaken:
+        log.info("activation_overtaken", extra={"activation": it.id})
+        return _look_again(run, it)
+    except StartsStopped as error:
+        return fail(run, it, str(error), code="journal_broken")
+
+
+def _step(run: Run, it: Activation) -> Iterable[Due]:
     steps = {
         ActivationState.ASKED: _ask,
         ActivationState.ACTIVE: _watch,
@@ -67,9 +79,6 @@ def step(run: Run, due: Due) -> Iterable[Due]:
     }
     try:
         return steps[it.state](run, it)
-    except Overtaken:
-        log.info("activation_overtaken", extra={"activation": it.id})
-        return _look_again(run, it)
     except SignInNeeded as error:
         return _sign_in_needed(run, it, error)
     except EntraUnavailable as error:
@@ -92,7 +101,7 @@ def _look_again(run: Run, it: Activation) -> list[Due]:
         now = elevations.lock_activation(tx, it.id)
         if now is None or now.due_at is None or now.attempts != it.attempts:
             return []
-        elevations.save_activation(tx, replace(now, due_at=run.now))
+        elevations.save_activation(tx, replace(now, due_at=run.now))  # locked: nobody changes it before us
     return [Due(What.ACTIVATION, it.id)]
 
 
@@ -215,9 +224,11 @@ def _adopt(run: Run, it: Activation, target: Target, error: RoleAssignmentExists
         if run.now - it.created_at > AGREEMENT:
             return fail(run, it, str(error), code=error.code)
         return _later(run, it, backoff(it.attempts, first=2, most=60))
-    ours = request is not None and active.schedule_id == request.schedule_id
-    known = replace(it, request_id=request.id if ours and request else None, by_hand=not ours)
-    return _seen(run, known, active, asked=request if ours else None)
+    if request is not None and active.schedule_id == request.schedule_id:
+        return _seen(run, replace(it, request_id=request.id), active, asked=request)
+    with run.deployment.records.read() as connection:
+        ours = elevations.was_asked_by_us(connection, active.schedule_id)
+    return _seen(run, replace(it, by_hand=not ours), active)
 
 
 def _see_asked(run: Run, it: Activation, request: Request, target: Target) -> Iterable[Due]:
@@ -327,16 +338,33 @@ def _too_late(run: Run, it: Activation) -> list[Due]:
 
 
 def _sign_in_needed(run: Run, it: Activation, error: SignInNeeded) -> list[Due]:
-    """Asking: the elevations wait for their technician. Giving back: say that the role ends by itself."""
+    """Surely not asked yet: the elevations wait for their technician. Else it goes on when they have signed in."""
     if it.state is not ActivationState.ASKED:
         return _stuck(run, it)
+    if it.request_id is not None or it.attempts > 1:
+        return _unseen(run, it)
+    parked: list[Elevation] = []
 
-    def park(changed: Change, elevation: Elevation) -> None:
-        text = words.sign_in(run.deployment.link(elevation.id))
-        parked = replace(elevation, activation=None)
-        changed.settle(parked, State.SIGN_IN_NEEDED, due_at=run.now + PATIENCE, text=text)
+    def wait(changed: Change, elevation: Elevation) -> None:
+        park(changed, replace(elevation, activation=None))
+        parked.append(elevation)
 
-    return _drop(run, it, str(error), park, code="sign_in_needed")
+    due = _drop(run, it, str(error), wait, code="sign_in_needed")
+    return [*due, *woken_meanwhile(run, parked, since=claimed_at(it))]
+
+
+def _unseen(run: Run, it: Activation) -> list[Due]:
+    """Entra may have granted it, and only its technician's sign-in can show that, or give it back."""
+    if run.now > it.created_at + timedelta(seconds=it.duration_seconds) + CLOCK_SKEW:
+        sentence = "It may have been active for a while: without the technician's sign-in nobody could see it."
+        return fail(run, it, sentence, code="over")
+    with change(run) as changed:
+        elevations.save_activation(changed.tx, replace(it, due_at=run.now + UNSEEN_PAUSE))
+        for elevation in elevations.holders(changed.tx, it.id):
+            text = words.sign_in_to_see(run.deployment.link(elevation.id))
+            if not comments.said(changed.tx, elevation.id, Step.UNSEEN):
+                changed.record(Kind.SIGNIN_NEEDED, elevation=elevation, activation=it.id, step=Step.UNSEEN, text=text)
+    return changed.due
 
 
 def _drop(
@@ -349,7 +377,8 @@ def _drop(
         changed.record(Kind.ACTIVATION_FAILED, activation=it.id, facts={"code": code})
         for elevation in elevations.on_activation(changed.tx, it.id):
             if elevation.state is State.ENDING:
-                changed.settle(elevation, State.ENDED)
+                why = EndReason(elevation.end_reason or EndReason.END_NOW)
+                changed.settle(elevation, State.ENDED, text=words.cancelled(why))
             else:
                 unless_leaving(changed, elevation)
     return changed.due
@@ -378,41 +407,48 @@ def _keep(changed: Change, it: Activation) -> None:
             changed.settle(gone, State.ENDED, text=text)
 
 
-def still_there(run: Run, it: Activation) -> list[Due]:
-    """Before an active one is joined: the technician may have ended it in the portal. Then it is closed, and said so.
+def is_there(run: Run, it: Activation) -> bool:
+    """Whether this very activation may still be joined; one that the technician made after it is none of ours.
 
-    Raises EntraError.
+    Raises EntraError, which also tells that a role on its way out cannot be given back without a sign-in.
     """
-    if it.state is not ActivationState.ACTIVE or _is_there(run, it):
-        return []
+    if it.state is ActivationState.ASKED:
+        return True
+    there = _shown(run, it, Target.from_key(it.target))
+    return it.state is ActivationState.GIVING_BACK or (there is not None and _is_it(it, there))
+
+
+def gone_outside(run: Run, it: Activation) -> list[Due]:
+    """The technician ended it in the portal."""
     try:
         return close(run, it, ActivationState.EXPIRED, EndReason.OUTSIDE)
     except Overtaken:
         return []
 
 
-def _is_there(run: Run, it: Activation) -> bool:
-    """Whether this very activation is still there; one that the technician made after it is none of ours."""
+def _is_shown(run: Run, it: Activation) -> bool:
     there = _shown(run, it, Target.from_key(it.target))
     return there is not None and _is_it(it, there)
 
 
 def _expire(run: Run, it: Activation) -> Iterable[Due]:
-    if _is_there(run, it):
+    if _is_shown(run, it):
         return _later(run, it, backoff(it.attempts, most=30))
     return close(run, it, ActivationState.EXPIRED, EndReason.TIME_UP)
 
 
 def _give_back(run: Run, it: Activation) -> Iterable[Due]:
     target = Target.from_key(it.target)
-    if it.attempts > 1 and not _is_there(run, it):
+    there = _shown(run, it, target)
+    if there is not None and not _is_it(it, there):
+        # The technician ended ours and made one by hand, which is theirs.
         return close(run, it, ActivationState.GIVEN_BACK, EndReason.OUTSIDE)
     try:
         run.deployment.tenant.give_back(it.tid, it.oid, run.now, target)
     except TooEarlyToGiveBack:
         return _later(run, it, timedelta(seconds=5))
     except NotActive:
-        if _is_there(run, it):  # Entra answers the same for one that not all of it can see yet
+        if _is_shown(run, it):  # Entra answers the same for one that not all of it can see yet
             return _later(run, it, timedelta(seconds=5))
     except EntraRefused as error:
         log.warning("give_back_refused", extra={"activation": it.id, "code": error.code})

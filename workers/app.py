@@ -24,6 +24,7 @@ STEPS: dict[What, Step] = {
     What.ACTIVATION: activations.step,
     What.COMMENT: comments.step,
 }
+BETWEEN, MOST_OTHERS = timedelta(seconds=1), 20  # what else is due has its turn this often under a flood
 SHARE = timedelta(seconds=60)  # of one message, well within a task's time limit
 
 app = Celery("ticket_elevate", set_as_current=False)
@@ -107,13 +108,25 @@ def checkpoint() -> None:
 @app.task(name="deliveries")  # type: ignore[untyped-decorator]
 def work_deliveries() -> None:
     """Work the deliveries that are due, oldest first; what another worker took meanwhile is passed over."""
-    stop = datetime.now(UTC) + SHARE  # the sweep goes on with the rest
-    while datetime.now(UTC) < stop:
+    now = looked = datetime.now(UTC)
+    stop = now + SHARE  # the sweep goes on with the rest
+    while now < stop:
+        if now - looked > BETWEEN:
+            _work_others(now)
+            looked = now
         with deployment().records.write() as tx:
-            taken = claim_next(tx, now=datetime.now(UTC))
+            taken = claim_next(tx, now=now)
         if taken is None:
             return
         go(Run(deployment(), cause="sweep"), Due(What.DELIVERY, taken.id, taken), STEPS)
+        now = datetime.now(UTC)
+
+
+def _work_others(now: datetime) -> None:
+    """Under a flood of deliveries no sweep gets its turn, and no role would be given back."""
+    for due in schedule.due(deployment(), now=now, at_most=MOST_OTHERS):
+        if due.what is not What.DELIVERY:
+            go(Run(deployment(), cause="sweep"), due, STEPS)
 
 
 def wake_deliveries() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from integration.comments import marker
-from integration.elevation import backoff
+from integration.elevation import LEASE, backoff
 from integration.journal import Fact, Kind
 from integration.records import comments, journal
 from integration.records.comments import Comment
@@ -24,14 +24,27 @@ def step(run: Run, due: Due) -> Iterable[Due]:
     helpdesk = run.deployment.helpdesks[comment.connection]
     try:
         # After an unknown outcome the note may stand there already.
-        if comment.attempts == 1 or not helpdesk.has_note(comment.ticket, marker(comment.elevation, comment.step)):
-            helpdesk.write_note(comment.ticket, comment.text)
+        if comment.attempts > 1 and helpdesk.has_note(comment.ticket, marker(comment.elevation, comment.step)):
+            return _written(run, comment)
+        if comment.attempts > 1 and not _still_ours(run, comment):
+            return []
+        helpdesk.write_note(comment.ticket, comment.text)
     except HelpdeskError as error:
         _later(run, comment, error)
         return []
+    return _written(run, comment)
+
+
+def _written(run: Run, comment: Comment) -> list[Due]:
     with run.deployment.records.write() as tx:
         comments.settle(tx, comment, written_at=run.now, due_at=None, outcome="written")
     return []
+
+
+def _still_ours(run: Run, comment: Comment) -> bool:
+    """Looking through a long ticket takes longer than a lease: take a new one before writing, unless another has it."""
+    with run.deployment.records.write() as tx:
+        return comments.postpone(tx, comment, now=run.now, by=LEASE, outcome="about to be written")
 
 
 def _later(run: Run, comment: Comment, error: HelpdeskError) -> None:

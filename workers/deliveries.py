@@ -133,6 +133,8 @@ def _open(changed: Change, ticket: Ticket, found: Rule | Refusal) -> None:
         log.info("pick_seen_before", extra={"ticket": ticket.number})
         return
     link = people.link_of(tx, ticket.connection, ticket.assignee.account)
+    if link is not None and not link.is_of(ticket.assignee.address):
+        link = None
     it = Elevation(
         id=str(ULID()),
         connection=ticket.connection,

@@ -28,15 +28,17 @@ from integration.records import elevations, people
 from integration.records.elevations import Overtaken
 from integration.rules import Plan, Refusal, RefusalCode, Start, analysis_to_json
 from integration.tickets import HelpdeskError, Ticket, TicketGone
-from workers.activations import still_there
+from workers.activations import gone_outside, is_there
 from workers.change import Change, change
 from workers.deciding import decide
 from workers.deliveries import reason_to_end
 from workers.ending import let_go
-from workers.run import Due, Run, What
+from workers.parking import park, woken_meanwhile
+from workers.run import Due, Run, What, claimed_at
 
 log = logging.getLogger(__name__)
 GIVING_BACK_PAUSE = timedelta(seconds=3)
+SURE_LOOKS, NOT_SEEN_PAUSE = 2, timedelta(seconds=2)
 
 
 def step(run: Run, due: Due) -> Iterable[Due]:
@@ -73,7 +75,7 @@ def _start(run: Run, it: Elevation) -> Iterable[Due]:
         return _offer(run, it, Offer.TOO_LATE)
     linked = _linked(run, it, ticket)
     if linked is None:
-        return _park(run, it)
+        return _park(run, replace(it, tid=None, oid=None, technician=None))
     try:
         decision = decide(run, linked, ticket)
         if isinstance(decision, Refusal):
@@ -99,12 +101,13 @@ def _linked(run: Run, it: Elevation, ticket: Ticket) -> Elevation | None:
         link = people.link_of(connection, it.connection, it.account)
     if link is None or link.suspended_at is not None:
         return None
-    known = replace(it, tid=link.tid, oid=link.oid, technician=link.technician)
-    if (ticket.assignee.address or "").casefold() == link.address.casefold():
-        return known
+    if link.is_of(ticket.assignee.address):
+        return replace(it, tid=link.tid, oid=link.oid, technician=link.technician)
+    nobodys = replace(it, oid=None)  # whoever owned the account did not do this
     with change(run) as changed:
-        people.suspend_link(changed.tx, link, now=run.now)
-        changed.record(Kind.LINK_SUSPENDED, elevation=known, private={"account": it.account})
+        if people.suspend_link(changed.tx, link, now=run.now):
+            private = {"account": it.account, "linked_to": link.oid}
+            changed.record(Kind.LINK_SUSPENDED, elevation=nobodys, private=private)
     return None
 
 
@@ -123,7 +126,11 @@ def _hold(run: Run, it: Elevation, plan: Plan) -> Iterable[Due]:
     )
     with run.deployment.records.read() as connection:
         seen = elevations.open_activation_of(connection, it.tid, it.oid, plan.target.key)
-    closed = [] if seen is None else still_there(run, seen)
+    closed: list[Due] = []
+    if seen is not None and not is_there(run, seen):
+        if it.attempts < SURE_LOOKS:  # Entra does not agree with itself at each moment
+            return _postpone(run, it, "the role was not seen", NOT_SEEN_PAUSE)
+        closed = gone_outside(run, seen)
     try:
         with change(run) as changed:
             open_one = elevations.lock_open_activation_of(changed.tx, it.tid, it.oid, plan.target.key)
@@ -209,10 +216,9 @@ def _offer(run: Run, it: Elevation, why: Offer) -> list[Due]:
 
 def _park(run: Run, it: Elevation) -> list[Due]:
     """Wait for the technician to sign in; the ticket shows where."""
-    text = words.sign_in(run.deployment.link(it.id))
     with change(run) as changed:
-        changed.settle(it, State.SIGN_IN_NEEDED, due_at=run.now + PATIENCE, text=text)
-    return changed.due
+        park(changed, it)
+    return [*changed.due, *woken_meanwhile(run, [it], since=claimed_at(it))]
 
 
 def _refuse(run: Run, it: Elevation, refusal: Refusal) -> list[Due]:

@@ -170,6 +170,26 @@ def holders(connection: sa.Connection, activation_id: str) -> list[Elevation]:
     return [it for it in on_activation(connection, activation_id) if it.state in HOLDING]
 
 
+def wake_waiting(tx: sa.Connection, tid: str, oid: str, *, now: datetime) -> list[str]:
+    """The activations of a technician who just signed in that wait for it: due now. One at work now is left alone."""
+    waits = sa.and_(
+        activations.c.tid == tid,
+        activations.c.oid == oid,
+        activations.c.state.in_([ActivationState.ASKED, ActivationState.GIVING_BACK]),
+        activations.c.due_at > now + LEASE,
+    )
+    return list(tx.execute(activations.update().where(waits).values(due_at=now).returning(activations.c.id)).scalars())
+
+
+def was_asked_by_us(connection: sa.Connection, schedule_id: str) -> bool:
+    """Whether an activation of ours made this schedule, whatever became of it."""
+    query = sa.select(activations.c.id).where(
+        sa.or_(activations.c.schedule_id == schedule_id, activations.c.request_id == schedule_id),
+        activations.c.by_hand.is_(False),
+    )
+    return bool(schedule_id) and connection.execute(query).first() is not None
+
+
 def due(connection: sa.Connection, table: sa.Table, *, now: datetime, limit: int) -> list[str]:
     query = sa.select(table.c.id).where(table.c.due_at <= now).order_by(table.c.due_at).limit(limit)
     return [row.id for row in connection.execute(query)]

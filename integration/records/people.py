@@ -24,6 +24,10 @@ class Link:
     made_at: datetime
     suspended_at: datetime | None
 
+    def is_of(self, address: str | None) -> bool:
+        """Whether it is live, and of an account that still has this address: another may be somebody else's by now."""
+        return self.suspended_at is None and (address or "").casefold() == self.address.casefold()
+
 
 _LINK = sa.select(links).where(
     links.c.connection == sa.bindparam("desk"), links.c.account == sa.bindparam("of_account")
@@ -97,6 +101,15 @@ def suspend_link(tx: sa.Connection, link: Link, *, now: datetime) -> bool:
     """False, and nothing is changed, where it was ended, replaced or suspended since it was read."""
     live = sa.and_(_same(link), links.c.address == link.address, links.c.suspended_at.is_(None))
     return bool(tx.execute(links.update().where(live).values(suspended_at=now)).rowcount)
+
+
+def came_back(connection: sa.Connection, desk: str, account: str, *, since: datetime) -> Link | None:
+    """The live link of this account whose user signed in, or was linked, at or after `since`."""
+    kept = sa.and_(token_caches.c.tid == links.c.tid, token_caches.c.oid == links.c.oid, token_caches.c.sealed != b"")
+    live = sa.and_(links.c.connection == desk, links.c.account == account, links.c.suspended_at.is_(None))
+    late = sa.or_(links.c.made_at >= since, token_caches.c.signed_in_at >= since)
+    row = connection.execute(sa.select(links).join(token_caches, kept).where(live, late)).first()
+    return None if row is None else Link(**row._mapping)
 
 
 def _same(link: Link) -> sa.ColumnElement[bool]:

@@ -483,7 +483,9 @@ def test_a_sign_in_for_something_else_starts_no_pick_of_hours_ago(
     desk.sweep()
 
     assert (desk.only(old.ticket).state, desk.only(new.ticket).state) == (State.OFFERED, State.ACTIVE)
-    assert any("was a while before its technician signed in" in note for note in practice.notes(old.ticket))
+    assert any(
+        "could not be started within a quarter of an hour of the pick" in note for note in practice.notes(old.ticket)
+    )
     assert len(practice.activation_requests()) == 1
     place = f"/elevate/practice/{old.ticket}"
     assert me.get(f"/elevations/{old.id}").headers["Location"] == place

@@ -1,0 +1,39 @@
+"""Waiting for a technician to sign in, and not missing it when they do so in that very moment."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from integration import comments as words
+from integration.elevation import PATIENCE, Elevation, State, move
+from integration.journal import Kind
+from integration.records import elevations, people
+from workers.change import Change, change
+from workers.run import Due, Run, What
+
+
+def park(changed: Change, it: Elevation) -> None:
+    """The ticket shows where to sign in; the elevation goes on when its technician has done so."""
+    text = words.sign_in(changed.run.deployment.link(it.id))
+    changed.settle(it, State.SIGN_IN_NEEDED, due_at=changed.run.now + PATIENCE, text=text)
+
+
+def woken_meanwhile(run: Run, parked: Iterable[Elevation], *, since: datetime) -> list[Due]:
+    """Who signed in after `since`, when the sign-in was missed, and before the parking was committed, found nothing to
+    wake. Call it after that commit.
+    """
+    due: list[Due] = []
+    for each in parked:
+        with run.deployment.records.read() as connection:
+            back = people.came_back(connection, each.connection, each.account, since=since)
+        if back is None:
+            continue
+        with change(run) as changed:
+            it = elevations.lock_elevation(changed.tx, each.id)
+            if it is not None and it.state is State.SIGN_IN_NEEDED:
+                known = replace(it, tid=back.tid, oid=back.oid, technician=back.technician)
+                saved = elevations.save_elevation(changed.tx, run.at_once(move(known, State.REQUESTED, due_at=run.now)))
+                changed.record(Kind.SIGNIN_DONE, elevation=known)
+                changed.due.append(run.due(What.ELEVATION, saved))
+        due += changed.due
+    return due

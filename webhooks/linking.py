@@ -106,6 +106,14 @@ def resume(links: Iterable[Link], now: datetime, *, came_from: str | None = None
                 log.info("resume_overtaken", extra={"elevation": it.id})
 
 
+def wake_activations(tid: str, oid: str, now: datetime) -> None:
+    """Go on at once with what was asked of Entra, or is to be given back, and stood still for want of a sign-in."""
+    with current.deployment().records.write() as tx:
+        waiting = elevations.wake_waiting(tx, tid, oid, now=now)
+    for activation in waiting:
+        wake(Due(What.ACTIVATION, activation))
+
+
 def _go_on(it: Elevation, link: Link, now: datetime) -> None:
     known = replace(it, tid=link.tid, oid=link.oid, technician=link.technician)
     with current.deployment().records.write() as tx:

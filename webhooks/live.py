@@ -5,8 +5,9 @@ import logging
 from flask import Blueprint, abort, jsonify, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from integration.comments import Step
 from integration.elevation import LABELS, OPEN, Elevation, EndReason, State
-from integration.records import elevations
+from integration.records import comments, elevations
 from integration.records.elevations import Overtaken
 from integration.rules import analysis_from_json
 from webhooks import current
@@ -41,12 +42,21 @@ def show(viewer: Viewer, elevation_id: str) -> Response | str:
     return render_template(
         "live.html",
         it=it,
+        sign_in_needed=_waits_for_sign_in(it),
         labels=LABELS,
         ticket_url=current.ticket_url(it.connection, it.ticket),
         analysis=analysis_from_json(it.analysis) if it.analysis else (),
         status=_status(it),
         help_contact=current.deployment().settings.help_contact,
     )
+
+
+def _waits_for_sign_in(it: Elevation) -> bool:
+    """Also an elevation that was asked for may have to wait for one, as its ticket says then."""
+    if it.state is not State.WAITING:
+        return it.state is State.SIGN_IN_NEEDED
+    with current.deployment().records.read() as connection:
+        return comments.said(connection, it.id, Step.UNSEEN) > 0
 
 
 def _unclaimed(viewer: Viewer, it: Elevation) -> Response:

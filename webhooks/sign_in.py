@@ -142,6 +142,7 @@ def _remember(who: SignedIn) -> None:
 def _link_and_wake(who: Viewer, back_to: str) -> AnyResponse | None:
     """Wake what waits for this person, and link the helpdesk account of the elevation that they came from."""
     now, records = datetime.now(UTC), current.deployment().records
+    linking.wake_activations(who.tid, who.oid, now)
     with records.read() as connection:
         links = people.links_of_user(connection, who.tid, who.oid)
     came_from = back_to.removeprefix(ELEVATIONS) if back_to.startswith(ELEVATIONS) else None

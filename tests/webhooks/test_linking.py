@@ -23,6 +23,7 @@ from integration.records.tables import elevations as elevations_table
 from integration.records.tables import token_caches, web_sessions
 from tests.conftest import Desk, Practice, settings_for
 from tests.webhooks.conftest import SIGNED_IN, Browser, onward, rows
+from tests.workers.test_sign_in_lost import asked_and_not_seen
 from webhooks import linking
 from webhooks.app import create_app
 
@@ -536,6 +537,40 @@ def test_a_pick_of_hours_ago_goes_on_by_the_button_that_replaces_a_link_for_it(
     assert desk.only(it.ticket).state is State.REQUESTED
     desk.sweep()
     assert desk.only(it.ticket).state is State.ACTIVE
+
+
+def test_a_sign_in_wakes_what_was_asked_of_entra_and_could_not_be_seen(
+    browser: Open, desk: Desk, practice: Practice
+) -> None:
+    """The note leads to a page with the button, also for somebody whose session here goes on."""
+    me = browser("technician")
+    ticket = asked_and_not_seen(desk, practice)
+    page = f"/elevations/{desk.only(ticket).id}"
+    assert "Sign in with Microsoft" in me.get(page).text
+    assert me.get(me.at_microsoft(me.to_microsoft(page, page=page), "technician")).headers["Location"] == page
+
+    desk.sweep()
+
+    assert desk.only(ticket).state is State.ACTIVE
+    assert "Sign in with Microsoft" not in me.get(page).text
+
+
+def test_a_sign_in_wakes_a_give_back_that_was_stuck(
+    browser: Open, desk: Desk, practice: Practice, elevated: str
+) -> None:
+    desk.advance(timedelta(minutes=6))
+    practice.control("/people/technician", {"revoke_sign_ins": True, "expire_access_tokens": True})
+    with desk.deployment.records.read() as connection:
+        it = elevations.elevation(connection, elevated)
+    assert it is not None
+    practice.solve(it.ticket)
+    desk.deliver(it.ticket)
+    assert practice.active_roles() != []
+
+    browser("technician")
+
+    desk.sweep()
+    assert practice.active_roles() == []
 
 
 def without_id(page: str) -> str:

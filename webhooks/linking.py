@@ -20,6 +20,7 @@ from integration.records.people import Link
 from webhooks import current
 from webhooks.claims import Claim, claim
 from webhooks.people import Viewer, Why, signed_in, to_sign_in
+from webhooks.problems import page
 from workers.app import wake
 from workers.change import change
 from workers.run import Due, Run, What
@@ -152,9 +153,23 @@ def _page(viewer: Viewer, found: Claim) -> Response | str:
     now = datetime.now(UTC)
     link = wanted(viewer, found.ticket.connection, found.technician.account, found.technician.address, now)
     ending = live_in_the_way(link)
-    if ending and viewer.signed_in_at < now - FRESH:
-        return to_sign_in(Why.FRESH)
+    if ending and (unproved := _unproved(viewer, now)):
+        return unproved
     return render_template("link.html", link=link, ending=ending, agreed=agreement(ending), ticket=found.ticket)
+
+
+def _unproved(viewer: Viewer, now: datetime) -> Response | None:
+    """The page that stands in the way of replacing a live link; None for who proved who they are just now."""
+    if viewer.signed_in_at is None:
+        return page(
+            403,
+            "This link cannot be replaced here yet",
+            "Your Microsoft tenant does not say when you last proved who you are, and a link that is in use is only "
+            "replaced on a fresh sign-in. Nothing was changed.",
+            next_step="An administrator must add the optional claim auth_time to the ID tokens of the app registration "
+            "(then sign out, and sign in again), or end the old link with `ticket-elevate links remove`.",
+        )
+    return to_sign_in(Why.FRESH) if viewer.signed_in_at < now - FRESH else None
 
 
 @blueprint.post("/link/<connection>/<ticket>")
@@ -167,8 +182,8 @@ def confirm(viewer: Viewer, connection: str, ticket: str) -> Response | str:
         return _onward(connection, ticket)
     now = datetime.now(UTC)
     agreed = request.form.get("agreed", "")
-    if agreed and viewer.signed_in_at < now - FRESH:
-        return to_sign_in(Why.FRESH)
+    if agreed and (unproved := _unproved(viewer, now)):
+        return unproved
     link = wanted(viewer, connection, found.technician.account, found.technician.address, now)
     if not make(link, agreed=agreed):
         return redirect(url_for("linking.ask", connection=connection, ticket=ticket), code=303)

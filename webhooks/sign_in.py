@@ -42,7 +42,7 @@ def start() -> AnyResponse:
     max_age = int(linking.FRESH.total_seconds()) if "fresh" in request.form else None
     url, flow = deployment.tenant.start_sign_in(deployment.settings.redirect_uri, max_age=max_age)
     # MSAL would refuse an ID token without auth_time, which a tenant only sends where the app registration asks for it.
-    # Where it is sent it counts (_remember); that Microsoft asks anew does not depend on it.
+    # Microsoft asks anew all the same; only what is sent counts as proof of it (_remember).
     flow.pop("max_age", None)
     state, browser, now = str(flow["state"]), secrets.token_urlsafe(32), datetime.now(UTC)
     sealed = deployment.sealer.seal(json.dumps(flow).encode(), tid="flow", oid=sessions.digest(state), version=1)
@@ -135,8 +135,8 @@ def _remember(who: SignedIn) -> None:
     back.clear()
     back.renew = True
     back.update(tid=who.tid, oid=who.oid, name=who.name, upn=who.upn, roles=sorted(who.roles))
-    # When they proved who they are, where the tenant says so: a browser may still be signed in there since yesterday.
-    back["signed_in_at"] = (who.auth_time or datetime.now(UTC)).isoformat()
+    # When they proved who they are, and not when they came: a browser may still be signed in there since yesterday.
+    back["signed_in_at"] = who.auth_time.isoformat() if who.auth_time else None
 
 
 def _link_and_wake(who: Viewer, back_to: str) -> AnyResponse | None:

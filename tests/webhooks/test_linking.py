@@ -207,6 +207,30 @@ def test_a_sign_in_that_microsoft_remembers_from_the_morning_is_an_old_one(
     assert datetime.fromisoformat(json.loads(data)["signed_in_at"]) == morning
 
 
+@pytest.mark.parametrize("way", ["page", "button"])
+def test_a_sign_in_of_which_the_tenant_does_not_say_when_it_was_replaces_no_live_link(
+    way: str, browser: Open, desk: Desk, practice: Practice, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threat 12. It makes a link where none is in the way, as every sign-in does."""
+    it, _ = taken_over(desk, practice, IN_THE_WAY[0])
+    before, place = linked(deployment), f"/link/practice/{it.ticket}"
+    other = browser("technician2")
+    seen = agreed(other.get(place).text)
+    finish = deployment.tenant.finish_sign_in
+    monkeypatch.setattr(deployment.tenant, "finish_sign_in", lambda *a, **k: replace(finish(*a, **k), auth_time=None))
+    other.sign_in("technician2", back_to=place)
+    token = other.token("/")
+
+    answer = other.get(place) if way == "page" else other.client.post(place, data={"csrf_token": token, "agreed": seen})
+
+    assert answer.status_code == 403
+    assert "must add the optional claim auth_time" in answer.text
+    assert linked(deployment) == before
+    me = waiting(desk, practice, "approver")
+    browser().sign_in("approver", back_to=f"/elevations/{me.id}")
+    assert "approver" in linked(deployment)
+
+
 def test_a_page_that_was_opened_before_another_link_was_made_ends_nothing(
     browser: Open, desk: Desk, practice: Practice, deployment: Deployment
 ) -> None:

@@ -13,6 +13,7 @@ from integration.rules import analysis_from_json
 from webhooks import current
 from webhooks.claims import is_address_of, not_theirs
 from webhooks.people import Viewer, Why, signed_in, to_sign_in
+from webhooks.sessions import BY_ITSELF
 from workers.app import wake
 from workers.ending import let_go
 from workers.run import Run
@@ -42,6 +43,7 @@ def show(viewer: Viewer, elevation_id: str) -> Response | str:
     return render_template(
         "live.html",
         it=it,
+        by_itself=BY_ITSELF,
         sign_in_needed=_waits_for_sign_in(it),
         labels=LABELS,
         ticket_url=current.ticket_url(it.connection, it.ticket),

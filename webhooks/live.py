@@ -61,10 +61,13 @@ def _waits_for_sign_in(it: Elevation) -> bool:
         return comments.said(connection, it.id, Step.UNSEEN) > 0
 
 
-def _unclaimed(viewer: Viewer, it: Elevation) -> Response:
+def _unclaimed(viewer: Viewer, it: Elevation) -> Response | str:
     """Whose it is depends on the address in the helpdesk. Until that is known, no fact of it is shown."""
     if it.state is State.SIGN_IN_NEEDED:
         return to_sign_in(Why.LINK)
+    if it.state is State.REQUESTED:  # a worker is about to find out whose it is
+        here = url_for("live.show", elevation_id=it.id)
+        return render_template("prepared.html", page=here, by_itself=BY_ITSELF)
     if it.state is not State.OFFERED:
         abort(404)
     if not is_address_of(viewer, it.address):

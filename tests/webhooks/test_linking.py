@@ -597,6 +597,33 @@ def test_a_sign_in_wakes_a_give_back_that_was_stuck(
     assert practice.active_roles() == []
 
 
+@pytest.mark.parametrize("linked_before", [True, False])
+def test_the_page_of_a_pick_that_no_worker_has_looked_at_goes_on_by_itself(
+    linked_before: bool, browser: Open, desk: Desk, practice: Practice
+) -> None:
+    """And shows no fact of it: it may be anybody's."""
+    it = waiting(desk, practice)
+    if linked_before:
+        desk.link()
+    with desk.deployment.records.write() as tx:
+        mine = elevations_table.c.id == it.id
+        tx.execute(elevations_table.update().where(mine).values(state=State.REQUESTED, due_at=desk.now()))
+    me = browser("technician")
+    page = me.get(f"/elevate/practice/{it.ticket}").headers["Location"]
+    shown = me.get(page)
+    assert (shown.status_code, "Being prepared" in shown.text) == (200, True)
+    assert "canary-subject" not in shown.text
+    onward = re.search(r'<meta http-equiv="refresh" content="2;url=([^"]+)">', shown.text)
+    assert onward is not None
+
+    desk.sweep()
+
+    after = me.get(onward[1])
+    assert (after.status_code, desk.only(it.ticket).state) == (
+        (200, State.ACTIVE) if linked_before else (401, State.SIGN_IN_NEEDED)
+    )
+
+
 def without_id(page: str) -> str:
     return re.sub(r"<code>[0-9A-Z]{26}</code>|nonce=\"[^\"]+\"|value=\"[^\"]{40,}\"", "", page)
 

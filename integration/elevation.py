@@ -51,7 +51,7 @@ MOVES: Mapping[State, frozenset[State]] = {
             State.CANCELLED,
         }
     ),
-    State.SIGN_IN_NEEDED: frozenset({State.REQUESTED, State.REFUSED, State.CANCELLED}),
+    State.SIGN_IN_NEEDED: frozenset({State.OFFERED, State.REQUESTED, State.REFUSED, State.CANCELLED}),
     State.WAITING: frozenset(
         {State.ACTIVE, State.OFFERED, State.SIGN_IN_NEEDED, State.ENDING, State.FAILED, State.CANCELLED}
     ),

@@ -10,7 +10,9 @@ import sqlalchemy as sa
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from integration.elevation import State, move
+from integration import comments as words
+from integration.comments import Offer
+from integration.elevation import ACT_FRESHNESS, PATIENCE, Elevation, State, move
 from integration.journal import Kind
 from integration.records import elevations, journal, people
 from integration.records.elevations import Overtaken
@@ -18,8 +20,10 @@ from integration.records.people import Link
 from webhooks import current
 from webhooks.claims import Claim, claim
 from webhooks.people import Viewer, Why, signed_in, to_sign_in
+from webhooks.problems import page
 from workers.app import wake
-from workers.run import Due, What
+from workers.change import change
+from workers.run import Due, Run, What
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("linking", __name__)
@@ -71,33 +75,62 @@ def _make(tx: sa.Connection, link: Link, agreed: str) -> bool:
         return False
     if any(_same_pair(it, link) and it.suspended_at is None and it.address == link.address for it in old):
         return True
-    for it in old:
-        people.end_link(tx, it, now=link.made_at, cause="click", why="replaced", actor=link.oid)
+    ended = [it for it in old if people.delete_link(tx, it)]
     people.make_link(tx, link)
+    # The journal last: who holds it must not wait for somebody who makes a link of this user at the same time.
+    for it in ended:
+        people.record_end(tx, it, now=link.made_at, cause="click", why="replaced", actor=link.oid)
     facts, private = {"helpdesk": link.connection}, {"actor": link.oid, "account": link.account}
     journal.append(tx, Kind.LINK_MADE, now=link.made_at, cause="click", facts=facts, private=private)
     return True
 
 
-def resume(links: Iterable[Link], now: datetime) -> None:
-    """Let go on what waits for the technicians of `links`; each elevation for itself, so that one that somebody else
-    changes in this moment holds up no other.
+def resume(links: Iterable[Link], now: datetime, *, came_from: str | None = None) -> None:
+    """Let go on what waits for the technicians of `links`: the elevation that they `came_from`, and those that they
+    picked a moment ago. What was picked longer ago is offered: a sign-in for something else must not start it.
+
+    Each elevation for itself, so that one that somebody else changes in this moment holds up no other.
     """
     records = current.deployment().records
     for link in links:
         with records.read() as connection:
             parked = elevations.parked_for(connection, link.connection, link.account)
         for it in parked:
-            known = replace(it, tid=link.tid, oid=link.oid, technician=link.technician, acted_at=now)
-            private = {"actor": link.oid}
             try:
-                with records.write() as tx:
-                    elevations.save_elevation(tx, move(known, State.REQUESTED, due_at=now))
-                    journal.append(tx, Kind.SIGNIN_DONE, now=now, cause="click", elevation=it.id, private=private)
+                if it.id == came_from:
+                    _go_on(replace(it, acted_at=now), link, now)
+                elif now - (it.acted_at or it.created_at) <= ACT_FRESHNESS:
+                    _go_on(it, link, now)
+                else:
+                    _offer(it)
             except Overtaken:
                 log.info("resume_overtaken", extra={"elevation": it.id})
-                continue
-            wake(Due(What.ELEVATION, it.id))
+
+
+def wake_activations(tid: str, oid: str, now: datetime) -> None:
+    """Go on at once with what was asked of Entra, or is to be given back, and stood still for want of a sign-in."""
+    with current.deployment().records.write() as tx:
+        waiting = elevations.wake_waiting(tx, tid, oid, now=now)
+    for activation in waiting:
+        wake(Due(What.ACTIVATION, activation))
+
+
+def _go_on(it: Elevation, link: Link, now: datetime) -> None:
+    known = replace(it, tid=link.tid, oid=link.oid, technician=link.technician)
+    with current.deployment().records.write() as tx:
+        elevations.save_elevation(tx, move(known, State.REQUESTED, due_at=now))
+        private = {"actor": link.oid}
+        journal.append(tx, Kind.SIGNIN_DONE, now=now, cause="click", elevation=it.id, private=private)
+    wake(Due(What.ELEVATION, it.id))
+
+
+def _offer(it: Elevation) -> None:
+    run = Run(current.deployment(), cause="click")
+    text = words.offered(run.deployment.link(it.id), Offer.TOO_LATE)
+    with change(run) as changed:
+        changed.settle(it, State.OFFERED, due_at=run.now + PATIENCE, text=text)
+    for due in changed.due:
+        wake(due)
 
 
 @blueprint.get("/link/<connection>/<ticket>")
@@ -120,9 +153,23 @@ def _page(viewer: Viewer, found: Claim) -> Response | str:
     now = datetime.now(UTC)
     link = wanted(viewer, found.ticket.connection, found.technician.account, found.technician.address, now)
     ending = live_in_the_way(link)
-    if ending and viewer.signed_in_at < now - FRESH:
-        return to_sign_in(Why.FRESH)
+    if ending and (unproved := _unproved(viewer, now)):
+        return unproved
     return render_template("link.html", link=link, ending=ending, agreed=agreement(ending), ticket=found.ticket)
+
+
+def _unproved(viewer: Viewer, now: datetime) -> Response | None:
+    """The page that stands in the way of replacing a live link; None for who proved who they are just now."""
+    if viewer.signed_in_at is None:
+        return page(
+            403,
+            "This link cannot be replaced here yet",
+            "Your Microsoft tenant does not say when you last proved who you are, and a link that is in use is only "
+            "replaced on a fresh sign-in. Nothing was changed.",
+            next_step="An administrator must add the optional claim auth_time to the ID tokens of the app registration "
+            "(then sign out, and sign in again), or end the old link with `ticket-elevate links remove`.",
+        )
+    return to_sign_in(Why.FRESH) if viewer.signed_in_at < now - FRESH else None
 
 
 @blueprint.post("/link/<connection>/<ticket>")
@@ -135,13 +182,20 @@ def confirm(viewer: Viewer, connection: str, ticket: str) -> Response | str:
         return _onward(connection, ticket)
     now = datetime.now(UTC)
     agreed = request.form.get("agreed", "")
-    if agreed and viewer.signed_in_at < now - FRESH:
-        return to_sign_in(Why.FRESH)
+    if agreed and (unproved := _unproved(viewer, now)):
+        return unproved
     link = wanted(viewer, connection, found.technician.account, found.technician.address, now)
     if not make(link, agreed=agreed):
         return redirect(url_for("linking.ask", connection=connection, ticket=ticket), code=303)
-    resume([link], now)
+    resume([link], now, came_from=_parked_on(connection, ticket, link.account))
     return _onward(connection, ticket)
+
+
+def _parked_on(connection: str, ticket: str, account: str) -> str | None:
+    """The elevation of this ticket that waits for the account's technician; there is one at most."""
+    with current.deployment().records.read() as reading:
+        parked = elevations.parked_for(reading, connection, account)
+    return next((it.id for it in parked if it.ticket == ticket), None)
 
 
 @blueprint.post("/links/end")

@@ -5,13 +5,15 @@ import logging
 from flask import Blueprint, abort, jsonify, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
+from integration.comments import Step
 from integration.elevation import LABELS, OPEN, Elevation, EndReason, State
-from integration.records import elevations
+from integration.records import comments, elevations
 from integration.records.elevations import Overtaken
 from integration.rules import analysis_from_json
 from webhooks import current
 from webhooks.claims import is_address_of, not_theirs
 from webhooks.people import Viewer, Why, signed_in, to_sign_in
+from webhooks.sessions import BY_ITSELF
 from workers.app import wake
 from workers.ending import let_go
 from workers.run import Run
@@ -41,6 +43,8 @@ def show(viewer: Viewer, elevation_id: str) -> Response | str:
     return render_template(
         "live.html",
         it=it,
+        by_itself=BY_ITSELF,
+        sign_in_needed=_waits_for_sign_in(it),
         labels=LABELS,
         ticket_url=current.ticket_url(it.connection, it.ticket),
         analysis=analysis_from_json(it.analysis) if it.analysis else (),
@@ -49,10 +53,21 @@ def show(viewer: Viewer, elevation_id: str) -> Response | str:
     )
 
 
-def _unclaimed(viewer: Viewer, it: Elevation) -> Response:
+def _waits_for_sign_in(it: Elevation) -> bool:
+    """Also an elevation that was asked for may have to wait for one, as its ticket says then."""
+    if it.state is not State.WAITING:
+        return it.state is State.SIGN_IN_NEEDED
+    with current.deployment().records.read() as connection:
+        return comments.said(connection, it.id, Step.UNSEEN) > 0
+
+
+def _unclaimed(viewer: Viewer, it: Elevation) -> Response | str:
     """Whose it is depends on the address in the helpdesk. Until that is known, no fact of it is shown."""
     if it.state is State.SIGN_IN_NEEDED:
         return to_sign_in(Why.LINK)
+    if it.state is State.REQUESTED:  # a worker is about to find out whose it is
+        here = url_for("live.show", elevation_id=it.id)
+        return render_template("prepared.html", page=here, by_itself=BY_ITSELF)
     if it.state is not State.OFFERED:
         abort(404)
     if not is_address_of(viewer, it.address):

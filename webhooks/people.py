@@ -24,7 +24,7 @@ class Viewer:
     name: str
     upn: str
     roles: frozenset[str]
-    signed_in_at: datetime
+    signed_in_at: datetime | None  # when they last proved who they are; None where their tenant does not say
 
     @property
     def reviews(self) -> bool:
@@ -40,7 +40,7 @@ def viewer() -> Viewer | None:
         session["name"],
         session["upn"],
         frozenset(session["roles"]),
-        datetime.fromisoformat(session["signed_in_at"]),
+        datetime.fromisoformat(session["signed_in_at"]) if session["signed_in_at"] else None,
     )
 
 

@@ -9,7 +9,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, request
 from flask.sessions import SessionInterface, SessionMixin
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.datastructures import CallbackDict
@@ -20,6 +20,7 @@ from integration.records.sessions import Alive
 from integration.settings import Settings
 
 FORM_TOKEN = "csrf_token"  # noqa: S105  # the name under which Flask-WTF keeps it
+BY_ITSELF = "by-itself"  # in the query of an address that a page reloads without a script
 SEEN_EVERY = timedelta(minutes=1)  # how exactly idleness is measured; each page need not cost a write
 
 
@@ -27,11 +28,17 @@ def alive(settings: Settings, now: datetime) -> Alive:
     return Alive(now - timedelta(minutes=settings.session_idle_minutes), now - timedelta(hours=settings.session_hours))
 
 
+def _by_itself() -> bool:
+    """Whether an open page made this call, and nobody is known to sit before it."""
+    return request.endpoint == "live.status" or BY_ITSELF in request.args
+
+
 class RowSession(CallbackDict[str, Any], SessionMixin):
     def __init__(self, initial: dict[str, Any], cookie: str | None) -> None:
         super().__init__(initial, self._changed)
         self.cookie = cookie
         self.modified = False
+        self.seen = True  # and that is written down already
         self.renew = False  # a new id: at sign-in, so that a planted cookie is worth nothing
 
     def _changed(self, _: Any) -> None:
@@ -69,7 +76,7 @@ class RowSessions(SessionInterface):
             return RowSession({}, None)
         data, seen_at = found
         session = RowSession(json.loads(data), cookie)
-        session.modified = now - seen_at > SEEN_EVERY
+        session.seen = now - seen_at <= SEEN_EVERY
         return session
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
@@ -77,7 +84,7 @@ class RowSessions(SessionInterface):
         response.vary.add("Cookie")
         if not session:
             self._end(session, response)
-        elif not session.modified:
+        elif not session.modified and (session.seen or _by_itself()):
             return
         elif "oid" in session:
             self._keep(session, response)

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-import sqlalchemy as sa
 from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -16,14 +15,17 @@ from integration.entra.errors import EntraError, Unsealable
 from integration.entra.sign_in import SignedIn
 from integration.journal import Kind
 from integration.records import elevations, journal, people, sessions
+from integration.tickets import HelpdeskError
 from webhooks import current, linking
 from webhooks.claims import is_address_of, not_theirs
 from webhooks.people import Viewer, viewer
 from webhooks.problems import page as problem_page
 from webhooks.sessions import RowSession, alive
+from workers.run import Run
 
 blueprint = Blueprint("sign_in", __name__)
 FLOW_LIFE = timedelta(minutes=10)
+ELEVATIONS = "/elevations/"
 FLOW_COOKIE = "te-flow"
 # Where a sign-in may lead back to: nothing but pages of ours, so that no address can be smuggled in.
 OUR_PAGES = re.compile(
@@ -40,7 +42,7 @@ def start() -> AnyResponse:
     max_age = int(linking.FRESH.total_seconds()) if "fresh" in request.form else None
     url, flow = deployment.tenant.start_sign_in(deployment.settings.redirect_uri, max_age=max_age)
     # MSAL would refuse an ID token without auth_time, which a tenant only sends where the app registration asks for it.
-    # Where it is sent it counts (_remember); that Microsoft asks anew does not depend on it.
+    # Microsoft asks anew all the same; only what is sent counts as proof of it (_remember).
     flow.pop("max_age", None)
     state, browser, now = str(flow["state"]), secrets.token_urlsafe(32), datetime.now(UTC)
     sealed = deployment.sealer.seal(json.dumps(flow).encode(), tid="flow", oid=sessions.digest(state), version=1)
@@ -133,29 +135,40 @@ def _remember(who: SignedIn) -> None:
     back.clear()
     back.renew = True
     back.update(tid=who.tid, oid=who.oid, name=who.name, upn=who.upn, roles=sorted(who.roles))
-    # When they proved who they are, where the tenant says so: a browser may still be signed in there since yesterday.
-    back["signed_in_at"] = (who.auth_time or datetime.now(UTC)).isoformat()
+    # When they proved who they are, and not when they came: a browser may still be signed in there since yesterday.
+    back["signed_in_at"] = who.auth_time.isoformat() if who.auth_time else None
 
 
 def _link_and_wake(who: Viewer, back_to: str) -> AnyResponse | None:
     """Wake what waits for this person, and link the helpdesk account of the elevation that they came from."""
     now, records = datetime.now(UTC), current.deployment().records
+    linking.wake_activations(who.tid, who.oid, now)
     with records.read() as connection:
         links = people.links_of_user(connection, who.tid, who.oid)
-    linking.resume((link for link in links if link.suspended_at is None), now)
+    came_from = back_to.removeprefix(ELEVATIONS) if back_to.startswith(ELEVATIONS) else None
+    linking.resume((link for link in links if link.suspended_at is None), now, came_from=came_from)
     with records.read() as connection:
-        it = _elevation_of(connection, back_to)
+        it = elevations.elevation(connection, came_from) if came_from else None
     if it is None or it.state is not State.SIGN_IN_NEEDED:
         return None
-    if not is_address_of(who, it.address):
-        return not_theirs() if it.oid is None else None
-    link = linking.wanted(who, it.connection, it.account, it.address, now)
+    address = _address_now(it)
+    if not is_address_of(who, address):
+        return not_theirs() if it.oid in (None, who.oid) else None
+    link = linking.wanted(who, it.connection, it.account, address, now)
     if not linking.make(link):
         return redirect(url_for("linking.ask", connection=it.connection, ticket=it.ticket), code=303)
-    linking.resume([link], now)
+    linking.resume([link], now, came_from=it.id)
     return None
 
 
-def _elevation_of(connection: sa.Connection, path: str) -> Elevation | None:
-    prefix = "/elevations/"
-    return elevations.elevation(connection, path.removeprefix(prefix)) if path.startswith(prefix) else None
+def _address_now(it: Elevation) -> str | None:
+    """The address of the account in the helpdesk, as a link must have it for the worker to go by it; None where the
+    ticket is no longer the account's. Of a helpdesk that does not answer it is the address of the pick.
+    """
+    if it.connection not in current.deployment().helpdesks:
+        return None
+    try:
+        technician = Run(current.deployment(), cause="click").ticket(it.connection, it.ticket).assignee
+    except HelpdeskError as error:
+        return it.address if error.try_again else None
+    return technician.address if technician is not None and technician.account == it.account else None

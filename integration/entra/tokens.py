@@ -42,6 +42,10 @@ class TokenStore(Protocol):
 
     def read(self, tid: str, oid: str) -> TokenRow | None: ...
 
+    def version(self, tid: str, oid: str) -> int:
+        """The highest version that there ever was for this technician; 0 for none."""
+        ...
+
     def lease(self, tid: str, oid: str, *, holder: str, until: datetime, now: datetime) -> bool:
         """True if the row is now `holder`'s until `until`; False if another's lease has not ended, or no row is."""
         ...
@@ -53,10 +57,12 @@ class TokenStore(Protocol):
     def release(self, tid: str, oid: str, *, holder: str) -> None: ...
 
     def put(self, tid: str, oid: str, *, ciphertext: bytes, version: int, home_account_id: str, now: datetime) -> bool:
-        """After a sign-in: write `version` where the row has `version` - 1 (or, for 1, is not there), ending leases."""
+        """After a sign-in: write `version` where `version` - 1 is the highest there ever was, ending leases."""
         ...
 
-    def delete(self, tid: str, oid: str) -> None: ...
+    def delete(self, tid: str, oid: str) -> None:
+        """Leave no sign-in. The versions count on, so that nothing of before fits what is stored next."""
+        ...
 
 
 class Tokens:
@@ -71,8 +77,7 @@ class Tokens:
     def keep(self, signed: SignedIn, *, now: datetime) -> None:
         """Store a validated sign-in in place of what was there. Raises EntraUnavailable if others keep writing."""
         for _ in range(5):
-            row = self._store.read(signed.tid, signed.oid)
-            version = row.version + 1 if row else 1
+            version = self._store.version(signed.tid, signed.oid) + 1
             blob = self._seal.seal(signed.cache.encode(), tid=signed.tid, oid=signed.oid, version=version)
             home = signed.home_account_id
             if self._store.put(signed.tid, signed.oid, ciphertext=blob, version=version, home_account_id=home, now=now):

@@ -75,30 +75,45 @@ def make_link(tx: sa.Connection, link: Link) -> None:
 
 
 def end_link(tx: sa.Connection, link: Link, *, now: datetime, cause: str, why: str, actor: str | None = None) -> bool:
-    """Delete the link and write that down, with the oid of who did it. False where it was ended since it was read."""
-    same = sa.and_(*(links.c[name] == getattr(link, name) for name in ("connection", "account", "tid", "oid")))
-    if not tx.execute(links.delete().where(same)).rowcount:
+    """Delete the link and write that down, with the oid of who did it. False where it was ended since it was read.
+
+    Where another link follows in `tx`, `delete_link`, make that one, and `record_end` last.
+    """
+    if not delete_link(tx, link):
         return False
-    facts = {"helpdesk": link.connection, "why": why}
-    private = {"actor": actor, "account": link.account, "linked_to": link.oid}
-    journal.append(tx, Kind.LINK_ENDED, now=now, cause=cause, facts=facts, private=private)
+    record_end(tx, link, now=now, cause=cause, why=why, actor=actor)
     return True
 
 
+def delete_link(tx: sa.Connection, link: Link) -> bool:
+    """False where it was ended since it was read."""
+    return bool(tx.execute(links.delete().where(_same(link))).rowcount)
+
+
+def record_end(tx: sa.Connection, link: Link, *, now: datetime, cause: str, why: str, actor: str | None = None) -> None:
+    """Write down that the link was deleted. It locks the journal, which is everybody's: after all other rows."""
+    facts = {"helpdesk": link.connection, "why": why}
+    private = {"actor": actor, "account": link.account, "linked_to": link.oid}
+    journal.append(tx, Kind.LINK_ENDED, now=now, cause=cause, facts=facts, private=private)
+
+
 def suspend_link(tx: sa.Connection, link: Link, *, now: datetime) -> bool:
-    """False where it is not the link any more that was read: another one may stand in its place."""
-    same = (links.c[name] == getattr(link, name) for name in ("connection", "account", "tid", "oid", "address"))
-    mine = sa.and_(*same, links.c.suspended_at.is_(None))
-    return bool(tx.execute(links.update().where(mine).values(suspended_at=now)).rowcount)
+    """False, and nothing is changed, where it was ended, replaced or suspended since it was read."""
+    live = sa.and_(_same(link), links.c.address == link.address, links.c.suspended_at.is_(None))
+    return bool(tx.execute(links.update().where(live).values(suspended_at=now)).rowcount)
 
 
 def came_back(connection: sa.Connection, desk: str, account: str, *, since: datetime) -> Link | None:
     """The live link of this account whose user signed in, or was linked, at or after `since`."""
-    kept = sa.and_(token_caches.c.tid == links.c.tid, token_caches.c.oid == links.c.oid)
+    kept = sa.and_(token_caches.c.tid == links.c.tid, token_caches.c.oid == links.c.oid, token_caches.c.sealed != b"")
     live = sa.and_(links.c.connection == desk, links.c.account == account, links.c.suspended_at.is_(None))
     late = sa.or_(links.c.made_at >= since, token_caches.c.signed_in_at >= since)
     row = connection.execute(sa.select(links).join(token_caches, kept).where(live, late)).first()
     return None if row is None else Link(**row._mapping)
+
+
+def _same(link: Link) -> sa.ColumnElement[bool]:
+    return sa.and_(*(links.c[name] == getattr(link, name) for name in ("connection", "account", "tid", "oid")))
 
 
 def answers(connection: sa.Connection, tid: str, oid: str, *, newer_than: datetime) -> dict[str, str]:
@@ -121,7 +136,10 @@ def forget_answers(tx: sa.Connection, tid: str, oid: str) -> None:
 
 
 class TokenRows:
-    """The token store that `integration.entra` asks for: lease first, read again, save by compare-and-set."""
+    """The token store that `integration.entra` asks for: lease first, read again, save by compare-and-set.
+
+    A row without a sealed sign-in is what a deletion leaves: the version to count on from.
+    """
 
     def __init__(self, records: Records) -> None:
         self._records = records
@@ -129,11 +147,18 @@ class TokenRows:
     def read(self, tid: str, oid: str) -> TokenRow | None:
         with self._records.read() as connection:
             row = connection.execute(_CACHE, {"of_tid": tid, "of_oid": oid}).first()
-        return None if row is None else TokenRow(row.sealed, row.version, row.home_account_id)
+        return TokenRow(row.sealed, row.version, row.home_account_id) if row is not None and row.sealed else None
+
+    def version(self, tid: str, oid: str) -> int:
+        with self._records.read() as connection:
+            row = connection.execute(_CACHE, {"of_tid": tid, "of_oid": oid}).first()
+        return 0 if row is None else int(row.version)
 
     def lease(self, tid: str, oid: str, *, holder: str, until: datetime, now: datetime) -> bool:
         free = sa.or_(token_caches.c.lease_until.is_(None), token_caches.c.lease_until <= now)
-        return self._update(sa.and_(_of(tid, oid), free), lease_holder=holder, lease_until=until)
+        return self._update(
+            sa.and_(_of(tid, oid), token_caches.c.sealed != b"", free), lease_holder=holder, lease_until=until
+        )
 
     def save(self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str) -> bool:
         seen = sa.and_(token_caches.c.version == version, token_caches.c.lease_holder == holder)
@@ -162,8 +187,8 @@ class TokenRows:
         return True
 
     def delete(self, tid: str, oid: str) -> None:
-        with self._records.write() as tx:
-            tx.execute(token_caches.delete().where(_of(tid, oid)))
+        empty = {"sealed": b"", "home_account_id": "", "lease_holder": None, "lease_until": None}
+        self._update(_of(tid, oid), version=token_caches.c.version + 1, **empty)
 
     def _update(self, where: sa.ColumnElement[bool], **values: object) -> bool:
         with self._records.write() as tx:

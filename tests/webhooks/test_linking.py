@@ -2,10 +2,12 @@
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +15,15 @@ import sqlalchemy as sa
 
 from integration.deployment import Deployment
 from integration.elevation import Elevation, State
+from integration.entra.errors import SignInNeeded
 from integration.records import elevations, journal, people
 from integration.records.elevations import Overtaken
 from integration.records.people import Link
 from integration.records.tables import elevations as elevations_table
 from integration.records.tables import token_caches, web_sessions
-from tests.conftest import Desk, Practice
+from tests.conftest import Desk, Practice, settings_for
 from tests.webhooks.conftest import SIGNED_IN, Browser, onward, rows
+from tests.workers.test_sign_in_lost import asked_and_not_seen
 from webhooks import linking
 from webhooks.app import create_app
 
@@ -203,6 +207,30 @@ def test_a_sign_in_that_microsoft_remembers_from_the_morning_is_an_old_one(
     assert datetime.fromisoformat(json.loads(data)["signed_in_at"]) == morning
 
 
+@pytest.mark.parametrize("way", ["page", "button"])
+def test_a_sign_in_of_which_the_tenant_does_not_say_when_it_was_replaces_no_live_link(
+    way: str, browser: Open, desk: Desk, practice: Practice, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threat 12. It makes a link where none is in the way, as every sign-in does."""
+    it, _ = taken_over(desk, practice, IN_THE_WAY[0])
+    before, place = linked(deployment), f"/link/practice/{it.ticket}"
+    other = browser("technician2")
+    seen = agreed(other.get(place).text)
+    finish = deployment.tenant.finish_sign_in
+    monkeypatch.setattr(deployment.tenant, "finish_sign_in", lambda *a, **k: replace(finish(*a, **k), auth_time=None))
+    other.sign_in("technician2", back_to=place)
+    token = other.token("/")
+
+    answer = other.get(place) if way == "page" else other.client.post(place, data={"csrf_token": token, "agreed": seen})
+
+    assert answer.status_code == 403
+    assert "must add the optional claim auth_time" in answer.text
+    assert linked(deployment) == before
+    me = waiting(desk, practice, "approver")
+    browser().sign_in("approver", back_to=f"/elevations/{me.id}")
+    assert "approver" in linked(deployment)
+
+
 def test_a_page_that_was_opened_before_another_link_was_made_ends_nothing(
     browser: Open, desk: Desk, practice: Practice, deployment: Deployment
 ) -> None:
@@ -223,12 +251,12 @@ def test_a_page_that_was_opened_before_another_link_was_made_ends_nothing(
 def test_a_suspended_link_gives_way_to_a_sign_in_and_its_end_is_written_down(
     browser: Open, desk: Desk, practice: Practice, deployment: Deployment
 ) -> None:
-    """Threat 10: the address went to somebody else, who finds no dead end: the elevation waited in the old name."""
+    """Threat 10: the address went to somebody else, who finds no dead end."""
     desk.link()
     practice.control("/people/technician", {"helpdesk_mail": OTHER})
     it = waiting(desk, practice)
     old, new = practice.people["technician"]["oid"], practice.people["technician2"]["oid"]
-    assert it.oid == old
+    assert it.oid is None
 
     answer = browser().sign_in("technician2", back_to=f"/elevations/{it.id}")
 
@@ -260,7 +288,7 @@ def test_a_stranger_who_signs_in_for_an_elevation_with_an_owner_learns_no_more_t
 ) -> None:
     """Threat 20."""
     desk.link()
-    practice.control("/people/technician", {"helpdesk_mail": "somebody.else@practice.example"})
+    practice.control("/people/technician", {"revoke_sign_ins": True, "expire_access_tokens": True})
     it = waiting(desk, practice)
     before = rows(deployment, but=SIGNED_IN)
     for path in (f"/elevations/{it.id}", "/elevations/01M86JXAYCC19MB5T8HMDN68SC"):
@@ -289,6 +317,38 @@ def test_two_people_who_link_one_account_at_the_same_moment_do_not_replace_each_
     assert linked(both) == {"shared": links[made.index(True)].oid}
     assert len(entries(both, "link.made")) == 1
     assert entries(both, "link.ended") == []
+
+
+def test_two_links_of_one_user_at_the_same_moment_do_not_wait_for_each_other(
+    practice: Practice, postgres_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One ends a link before, and so has something to write down, when the other has made its own."""
+    deployment = Deployment(settings_for(practice, postgres_database, tmp_path))
+    deployment.records.migrate()
+    app, now = create_app(deployment), datetime.now(UTC)
+    old = Link("practice", "first", "T", "o1", "Technician 1", "a@b", now, now)
+    with deployment.records.write() as tx:
+        people.make_link(tx, old)
+    wanted = [Link("practice", account, "T", "o2", "Technician 2", "a@b", now, None) for account in ("first", "second")]
+    make_link, both_there = people.make_link, threading.Barrier(2, timeout=20)
+
+    def at_the_same_moment(tx: sa.Connection, link: Link) -> None:
+        if link.account == "second":
+            make_link(tx, link)
+            both_there.wait()
+        else:
+            both_there.wait()
+            make_link(tx, link)
+
+    def make(link: Link) -> bool:
+        with app.app_context():
+            return linking.make(link)
+
+    monkeypatch.setattr(people, "make_link", at_the_same_moment)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(make, wanted)) == [False, True]
+    assert linked(deployment) == {"first": "o1", "second": "o2"}
+    deployment.records.dispose()
 
 
 def test_a_technician_sees_their_accounts_and_unlinks_one(
@@ -355,13 +415,55 @@ def test_forgetting_the_sign_in_deletes_it_and_says_what_that_does_not_do(
     page = me.press("/forget-sign-in")
     assert "Nothing was revoked at Entra" in page.text
     with deployment.records.read() as connection:
-        assert list(connection.execute(sa.select(token_caches))) == []
+        assert list(connection.execute(sa.select(token_caches.c.sealed, token_caches.c.home_account_id))) == [(b"", "")]
     assert "Forget my sign-in" not in me.get("/").text
     ticket = practice.new_ticket()
     practice.assign(ticket)
     asked = me.get(f"/elevate/practice/{ticket}")
     assert asked.status_code == 401
     assert "needs a valid Microsoft sign-in of yours" in asked.text
+
+
+def sealed(deployment: Deployment) -> tuple[bytes, int]:
+    with deployment.records.read() as connection:
+        ((blob, version),) = connection.execute(sa.select(token_caches.c.sealed, token_caches.c.version))
+    return blob, version
+
+
+def test_another_process_does_not_go_on_with_a_token_of_before_it_was_forgotten(
+    browser: Open, deployment: Deployment, practice: Practice
+) -> None:
+    tid, oid = practice.facts["tenant_id"], practice.people["technician"]["oid"]
+    other, me = Deployment(deployment.settings), browser("technician")
+    assert other.tenant.addresses(tid, oid, datetime.now(UTC))
+    me.press("/forget-sign-in")
+    with pytest.raises(SignInNeeded):
+        other.tenant.addresses(tid, oid, datetime.now(UTC))
+    practice.control("/people/technician", {"expire_access_tokens": True})
+    me.sign_in("technician")
+    before = sealed(deployment)
+    assert other.tenant.addresses(tid, oid, datetime.now(UTC))
+    assert sealed(deployment) == before, "the old token was tried, and had to be renewed"
+    other.records.dispose()
+
+
+def test_a_sign_in_of_before_it_was_forgotten_does_not_open_when_it_is_put_back(
+    browser: Open, deployment: Deployment, practice: Practice
+) -> None:
+    """Threat 23."""
+    tid, oid = practice.facts["tenant_id"], practice.people["technician"]["oid"]
+    me = browser("technician")
+    old, _ = sealed(deployment)
+    for again in (False, True):
+        me.press("/forget-sign-in")
+        if again:
+            me.sign_in("technician")
+        with deployment.records.write() as tx:
+            tx.execute(token_caches.update().values(sealed=old))
+        other = Deployment(deployment.settings)
+        with pytest.raises(SignInNeeded):
+            other.tenant.addresses(tid, oid, datetime.now(UTC))
+        other.records.dispose()
 
 
 def test_a_parked_elevation_that_somebody_else_changes_holds_up_no_other(
@@ -386,6 +488,140 @@ def test_a_parked_elevation_that_somebody_else_changes_holds_up_no_other(
     assert len(entries(both, "signin.done")) == 1
     with pytest.raises(Overtaken), both.records.write() as tx:
         elevations.save_elevation(tx, first)
+
+
+def picked_earlier(desk: Desk, it: Elevation, by: timedelta) -> None:
+    with desk.deployment.records.write() as tx:
+        then = {"created_at": it.created_at - by, "acted_at": it.acted_at and it.acted_at - by}
+        tx.execute(elevations_table.update().where(elevations_table.c.id == it.id).values(then))
+
+
+def test_a_sign_in_for_something_else_starts_no_pick_of_hours_ago(
+    browser: Open, desk: Desk, practice: Practice
+) -> None:
+    """Its technician finds the link on the ticket, and the button behind it still works."""
+    old, new = waiting(desk, practice), waiting(desk, practice)
+    desk.link()
+    picked_earlier(desk, old, timedelta(minutes=16))
+    me = browser("technician")
+
+    desk.sweep()
+
+    assert (desk.only(old.ticket).state, desk.only(new.ticket).state) == (State.OFFERED, State.ACTIVE)
+    assert any(
+        "could not be started within a quarter of an hour of the pick" in note for note in practice.notes(old.ticket)
+    )
+    assert len(practice.activation_requests()) == 1
+    place = f"/elevate/practice/{old.ticket}"
+    assert me.get(f"/elevations/{old.id}").headers["Location"] == place
+    shown = re.search(r'name="shown" value="([0-9a-f]{64})"', me.get(place).text)
+    assert shown is not None
+    assert me.press(place, shown=shown[1]).headers["Location"] == f"/elevations/{old.id}"
+    desk.sweep()
+    assert desk.only(old.ticket).state is State.ACTIVE
+
+
+def test_a_pick_that_goes_on_with_a_sign_in_for_something_else_grows_no_younger(
+    browser: Open, desk: Desk, practice: Practice
+) -> None:
+    """Or a technician whose sign-ins never last would keep an old pick alive by each of them."""
+    it = waiting(desk, practice)
+    desk.link()
+    picked_earlier(desk, it, timedelta(minutes=14))
+    then = desk.only(it.ticket).acted_at
+    browser("technician")
+    assert desk.only(it.ticket).state is State.REQUESTED
+    assert desk.only(it.ticket).acted_at == then
+
+
+@pytest.mark.parametrize("linked_before", [True, False])
+def test_a_pick_of_hours_ago_goes_on_by_the_sign_in_that_was_started_from_it(
+    linked_before: bool, browser: Open, desk: Desk, practice: Practice
+) -> None:
+    it, other = waiting(desk, practice), waiting(desk, practice)
+    if linked_before:
+        desk.link()
+    for each in (it, other):
+        picked_earlier(desk, each, timedelta(hours=20))
+
+    browser().sign_in("technician", back_to=f"/elevations/{it.id}")
+
+    desk.sweep()
+    assert (desk.only(it.ticket).state, desk.only(other.ticket).state) == (State.ACTIVE, State.OFFERED)
+
+
+def test_a_pick_of_hours_ago_goes_on_by_the_button_that_replaces_a_link_for_it(
+    browser: Open, desk: Desk, practice: Practice
+) -> None:
+    it, _ = taken_over(desk, practice, IN_THE_WAY[0])
+    picked_earlier(desk, it, timedelta(hours=20))
+    other = browser("technician2")
+    place = f"/link/practice/{it.ticket}"
+    other.press(place, agreed=agreed(other.get(place).text))
+    assert desk.only(it.ticket).state is State.REQUESTED
+    desk.sweep()
+    assert desk.only(it.ticket).state is State.ACTIVE
+
+
+def test_a_sign_in_wakes_what_was_asked_of_entra_and_could_not_be_seen(
+    browser: Open, desk: Desk, practice: Practice
+) -> None:
+    """The note leads to a page with the button, also for somebody whose session here goes on."""
+    me = browser("technician")
+    ticket = asked_and_not_seen(desk, practice)
+    page = f"/elevations/{desk.only(ticket).id}"
+    assert "Sign in with Microsoft" in me.get(page).text
+    assert me.get(me.at_microsoft(me.to_microsoft(page, page=page), "technician")).headers["Location"] == page
+
+    desk.sweep()
+
+    assert desk.only(ticket).state is State.ACTIVE
+    assert "Sign in with Microsoft" not in me.get(page).text
+
+
+def test_a_sign_in_wakes_a_give_back_that_was_stuck(
+    browser: Open, desk: Desk, practice: Practice, elevated: str
+) -> None:
+    desk.advance(timedelta(minutes=6))
+    practice.control("/people/technician", {"revoke_sign_ins": True, "expire_access_tokens": True})
+    with desk.deployment.records.read() as connection:
+        it = elevations.elevation(connection, elevated)
+    assert it is not None
+    practice.solve(it.ticket)
+    desk.deliver(it.ticket)
+    assert practice.active_roles() != []
+
+    browser("technician")
+
+    desk.sweep()
+    assert practice.active_roles() == []
+
+
+@pytest.mark.parametrize("linked_before", [True, False])
+def test_the_page_of_a_pick_that_no_worker_has_looked_at_goes_on_by_itself(
+    linked_before: bool, browser: Open, desk: Desk, practice: Practice
+) -> None:
+    """And shows no fact of it: it may be anybody's."""
+    it = waiting(desk, practice)
+    if linked_before:
+        desk.link()
+    with desk.deployment.records.write() as tx:
+        mine = elevations_table.c.id == it.id
+        tx.execute(elevations_table.update().where(mine).values(state=State.REQUESTED, due_at=desk.now()))
+    me = browser("technician")
+    page = me.get(f"/elevate/practice/{it.ticket}").headers["Location"]
+    shown = me.get(page)
+    assert (shown.status_code, "Being prepared" in shown.text) == (200, True)
+    assert "canary-subject" not in shown.text
+    onward = re.search(r'<meta http-equiv="refresh" content="2;url=([^"]+)">', shown.text)
+    assert onward is not None
+
+    desk.sweep()
+
+    after = me.get(onward[1])
+    assert (after.status_code, desk.only(it.ticket).state) == (
+        (200, State.ACTIVE) if linked_before else (401, State.SIGN_IN_NEEDED)
+    )
 
 
 def without_id(page: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
@@ -166,6 +167,34 @@ def test_a_session_ends_when_idle_or_old(
             assert at is not None
             tx.execute(web_sessions.update().values({column: at - timedelta(minutes=minutes)}))
         assert it.get("/").status_code == status, minutes
+
+
+def idle(deployment: Deployment, minutes: int) -> None:
+    """The session was last seen so much longer ago."""
+    with deployment.records.write() as tx:
+        at = tx.execute(sa.select(web_sessions.c.seen_at)).scalar_one()
+        tx.execute(web_sessions.update().values(seen_at=at - timedelta(minutes=minutes)))
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_a_live_page_that_is_left_open_does_not_keep_its_session_alive(
+    script: bool, browser: Open, deployment: Deployment, elevated: str
+) -> None:
+    """Threat 12: nobody needs to sit before it."""
+    it, page = browser("technician"), f"/elevations/{elevated}"
+    reload = re.search(r'<noscript><meta http-equiv="refresh" content="30;url=([^"]+)"></noscript>', it.get(page).text)
+    assert reload is not None
+    asked_again = f"{page}/status" if script else reload[1]
+    for status in (200, 401):
+        idle(deployment, 16)
+        assert it.get(asked_again).status_code == status
+
+
+def test_who_opens_a_page_keeps_their_session_alive(browser: Open, deployment: Deployment, elevated: str) -> None:
+    it = browser("technician")
+    for _ in range(3):
+        idle(deployment, 16)
+        assert it.get(f"/elevations/{elevated}").status_code == 200
 
 
 def test_an_administrator_who_deletes_the_row_ends_the_session(browser: Open, deployment: Deployment) -> None:

@@ -115,3 +115,51 @@ def test_the_technicians_own_sign_in_makes_it_go_on(desk: Desk, practice: Practi
     desk.sweep()
     assert desk.only(ticket).state is State.ACTIVE
     assert len(practice.activation_requests("technician")) == 1
+
+
+def address_changed(desk: Desk, practice: Practice) -> tuple[str, str, str]:
+    """A ticket that waits for its first sign-in, its page, and the new address that its technician has by now."""
+    ticket, page = parked(desk, practice, "technician")
+    new = "technician.newname@practice.example"
+    practice.control("/people/technician", {"mail": new, "helpdesk_mail": new})
+    return ticket, page, new
+
+
+def test_a_technician_whose_address_changed_while_their_ticket_waited_signs_in_once(
+    desk: Desk, practice: Practice, browser: Open
+) -> None:
+    """A link with the address of the pick would be suspended at once, and the ticket ask for a sign-in for ever."""
+    ticket, page, new = address_changed(desk, practice)
+
+    assert browser().sign_in("technician", back_to=page).status_code == 303
+
+    desk.sweep()
+    assert desk.only(ticket).state is State.ACTIVE
+    link = link_of(desk, "technician")
+    assert link is not None
+    assert (link.address, link.suspended_at) == (new, None)
+
+
+def test_a_ticket_that_is_another_technicians_by_now_links_nobody(
+    desk: Desk, practice: Practice, browser: Open
+) -> None:
+    ticket, page = parked(desk, practice, "technician")
+    practice.assign(ticket, "technician2")
+
+    assert browser().sign_in("technician", back_to=page).status_code == 403
+
+    assert rows(desk.deployment)["links"] == []
+
+
+def test_a_sign_in_links_by_the_address_of_the_pick_while_the_helpdesk_does_not_answer(
+    desk: Desk, practice: Practice, browser: Open
+) -> None:
+    _, page = parked(desk, practice, "technician")
+    fault = {"match": {"side": "helpdesk"}, "kind": "status", "status": 503, "times": 1}
+    practice.control("/faults", fault)
+
+    assert browser().sign_in("technician", back_to=page).status_code == 303
+
+    link = link_of(desk, "technician")
+    assert link is not None
+    assert link.address == practice.people["technician"]["mail"]

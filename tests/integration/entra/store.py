@@ -23,12 +23,17 @@ class MemoryStore:
     def read(self, tid: str, oid: str) -> TokenRow | None:
         with self._lock:
             held = self.rows.get((tid, oid))
-            return held.row if held else None
+            return held.row if held and held.row.ciphertext else None
+
+    def version(self, tid: str, oid: str) -> int:
+        with self._lock:
+            held = self.rows.get((tid, oid))
+            return held.row.version if held else 0
 
     def lease(self, tid: str, oid: str, *, holder: str, until: datetime, now: datetime) -> bool:
         with self._lock:
             held = self.rows.get((tid, oid))
-            if held is None or (held.until is not None and held.until > now):
+            if held is None or not held.row.ciphertext or (held.until is not None and held.until > now):
                 return False
             held.holder, held.until = holder, until
             return True
@@ -58,4 +63,6 @@ class MemoryStore:
 
     def delete(self, tid: str, oid: str) -> None:
         with self._lock:
-            self.rows.pop((tid, oid), None)
+            held = self.rows.get((tid, oid))
+            if held:
+                self.rows[tid, oid] = _Row(TokenRow(b"", held.row.version + 1, ""))

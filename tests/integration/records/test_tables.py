@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -180,10 +181,45 @@ def test_a_suspended_link_stays_to_be_seen(records: Records) -> None:
     made = Link("practice", "one", "T", "o1", "Technician", "one@practice.example", NOON, None)
     with records.write() as tx:
         people.make_link(tx, made)
-        people.suspend_link(tx, made, now=NOON)
+        assert people.suspend_link(tx, made, now=NOON)
+        assert not people.suspend_link(tx, made, now=NOON + timedelta(minutes=1))
         found = people.link_of(tx, "practice", "one")
     assert found is not None
     assert found.suspended_at == NOON
+
+
+@pytest.mark.parametrize("successor", [{"oid": "o2"}, {"tid": "T2"}, {"address": "two@practice.example"}])
+def test_a_link_that_was_replaced_since_it_was_read_is_not_suspended_in_its_successor(
+    records: Records, successor: dict[str, str]
+) -> None:
+    """Threat 10: an address that is no longer the account's says nothing about who linked it since."""
+    seen = Link("practice", "one", "T", "o1", "Technician", "one@practice.example", NOON, None)
+    with records.write() as tx:
+        people.make_link(tx, replace(seen, **successor))
+        assert not people.suspend_link(tx, seen, now=NOON)
+        assert people.all_links(tx) == [replace(seen, **successor)]
+
+
+def test_the_versions_of_a_stored_sign_in_never_start_again(records: Records) -> None:
+    """Threat 23: a seal of before the deletion must fit nothing that is stored after it."""
+    rows = people.TokenRows(records)
+
+    def put(version: int) -> bool:
+        return rows.put("T", "o1", ciphertext=b"sealed", version=version, home_account_id="h", now=NOON)
+
+    rows.delete("T", "o1")
+    assert rows.version("T", "o1") == 0
+    assert put(1)
+    assert rows.lease("T", "o1", holder="worker", until=NOON + timedelta(minutes=1), now=NOON)
+    rows.delete("T", "o1")
+    assert rows.read("T", "o1") is None
+    assert not rows.save("T", "o1", ciphertext=b"renewed", version=1, holder="worker")
+    assert not rows.lease("T", "o1", holder="another", until=NOON + timedelta(minutes=1), now=NOON)
+    assert not put(1)
+    assert put(rows.version("T", "o1") + 1)
+    found = rows.read("T", "o1")
+    assert found is not None
+    assert (found.version, found.ciphertext) == (3, b"sealed")
 
 
 def test_an_error_of_the_database_does_not_say_what_was_to_be_written(records: Records) -> None:

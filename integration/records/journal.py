@@ -69,14 +69,21 @@ def _as_stored(dialect: str, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     )
 
 
+def _left_behind(end: sa.ColumnElement[int]) -> sa.Select[Any]:
+    """The last place of private values above the end: those of entries that were moved away or cut off."""
+    place = journal_private.c.place
+    return sa.select(sa.func.max(place)).where(place > end, place < end + LEAP // 2)
+
+
 def _make_last(dialect: str) -> sa.Select[Any]:
     columns = [_as_stored(dialect, journal.c[name]) for name in ("log", "seq", "entry", "hash", "held", "strays")]
     count = sa.select(sa.func.count()).select_from(journal.alias("other"))
     other = count.get_final_froms()[0].c.place
     beyond = count.where(other >= sa.bindparam("below")).scalar_subquery()
     before = count.where(other < 1).scalar_subquery()
+    left = _left_behind(journal.c.place).scalar_subquery()
     return (
-        sa.select(journal.c.place, *columns, (beyond + before).label("outside"))
+        sa.select(journal.c.place, *columns, (beyond + before).label("outside"), left.label("left"))
         .where(journal.c.place < sa.bindparam("below"), journal.c.place > 0)
         .order_by(journal.c.place.desc())
         .limit(1)
@@ -149,15 +156,19 @@ def _look(connection: sa.Connection) -> End:
     while True:
         row = connection.execute(_LAST[connection.dialect.name], {"below": below}).first()
         if row is None:
-            strays = connection.execute(sa.select(sa.func.count()).select_from(journal)).scalar_one()
-            tail = None if strays else chain.empty(chain.new_log())
-            return End(
-                Standing.BROKEN if strays else Standing.WHOLE, 0, tail, chain.continuation(None, 0, None), strays
-            )
+            return _look_at_nothing(connection)
         further = min(row.place + LEAP, _TOP)
         if not row.outside or further == below:
             return _judge(row)
         below = further
+
+
+def _look_at_nothing(connection: sa.Connection) -> End:
+    """No entry stands in the order: there was none yet, or all were taken out of it."""
+    strays = connection.execute(sa.select(sa.func.count()).select_from(journal)).scalar_one()
+    if strays or connection.execute(_left_behind(sa.literal(0))).scalar_one():
+        return End(Standing.BROKEN, 0, None, chain.continuation(None, None, None), strays)
+    return End(Standing.WHOLE, 0, chain.empty(chain.new_log()), {}, 0)
 
 
 def _judge(row: sa.Row[Any]) -> End:
@@ -170,7 +181,7 @@ def _judge(row: sa.Row[Any]) -> End:
         old = chain.continuation(name, row.seq, digest)
         return End(Standing.BROKEN, row.place, None, old, row.outside)
     known = (name, row.seq, row.strays) == (tail.log, tail.seq, row.outside) and row.held in (0, 1)
-    if not known:
+    if row.left is not None or not known:
         old = chain.continuation(tail.log, tail.seq, tail.hash)
         return End(Standing.BROKEN, row.place, None, old, row.outside)
     return End(Standing.HELD if row.held else Standing.WHOLE, row.place, tail, {}, row.outside)
@@ -190,9 +201,8 @@ def _continue(tx: sa.Connection, end: End, *, now: datetime, cause: str) -> End:
     log.critical("journal_continued", extra={"place": end.place})
     begin = chain.empty(chain.new_log())
     made = chain.append(begin, at=now, kind=Kind.LOG_CONTINUED, cause=cause, facts=end.old)
-    # The private values of entries that were moved away still have their places.
-    private = journal_private.c.place
-    taken = tx.execute(sa.select(sa.func.max(private)).where(private < end.place + LEAP // 2)).scalar_one()
+    # The private values of entries that are gone still have their places.
+    taken = tx.execute(_left_behind(sa.literal(end.place))).scalar_one()
     to = End(Standing.HELD, max(end.place, taken or 0) + 1, made.tail, {}, end.strays)
     _insert(tx, made, to, kind=Kind.LOG_CONTINUED, held=True)
     return to

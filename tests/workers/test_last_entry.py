@@ -173,7 +173,8 @@ def test_many_entries_moved_away_at_once_leave_room(desk: Desk) -> None:
     with records.write() as tx:
         for statement in TRIGGERS[tx.dialect.name]:
             tx.exec_driver_sql(statement)
-        tx.exec_driver_sql(f"UPDATE journal SET place = place + {TOP - 9} WHERE place > 3")
+        moved = sa.update(entries).where(entries.c.place > 3)
+        tx.execute(moved.values(place=entries.c.place + (TOP - 9)))
     assert standing(desk) is Standing.BROKEN
 
     for _ in range(9):
@@ -186,6 +187,28 @@ def test_many_entries_moved_away_at_once_leave_room(desk: Desk) -> None:
     report = verified_alone(desk)
     assert [p.seq for p in report.breaks] != []
     assert report.entries == 9 + 1 + 9 + 1
+
+
+def test_entries_that_were_cut_off_are_missed_by_what_they_left_behind(desk: Desk) -> None:
+    """Threat 41: the next entry would have had the place, and so the private values, of the one that is gone."""
+    off = {"sqlite": "DROP TRIGGER journal_no_delete", "postgresql": TRIGGERS["postgresql"][0]}
+    records = desk.deployment.records
+    for kept in (3, 0):
+        for _ in range(3):
+            with records.write() as tx:
+                journal.append(tx, Kind.PICK_REFUSED, now=desk.now(), cause="sweep", private={"actor": "o"})
+        with records.write() as tx:
+            if kept:
+                tx.exec_driver_sql(off[tx.dialect.name])
+            tx.execute(entries.delete().where(entries.c.place > kept - 1))
+        assert standing(desk) is Standing.BROKEN
+
+        with records.write() as tx:
+            journal.append(tx, Kind.GIVEBACK_DONE, now=desk.now(), cause="sweep", private={"actor": "o"})
+        accept(desk)
+
+        assert standing(desk) is Standing.WHOLE
+    assert verified_alone(desk).problems
 
 
 def verified_alone(desk: Desk) -> verify.Report:

@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import click
 import redis
@@ -17,6 +19,8 @@ from integration.records import journal
 from integration.records.tables import metadata
 from integration.rules import RulesInvalid
 from integration.tickets import Finding, HelpdeskError
+
+CLOCKS_APART = 60.0  # seconds, from which on it is worth a warning
 
 
 @click.command()
@@ -36,7 +40,7 @@ def examine(deployment: Deployment) -> Iterator[Finding]:
     yield from _checkpoints(deployment)
     yield _queue(deployment)
     yield _rules(deployment)
-    yield _tenant(deployment)
+    yield from _tenant(deployment)
     yield from _helpdesks(deployment)
 
 
@@ -120,17 +124,33 @@ def _rules(deployment: Deployment) -> Finding:
     return Finding(f"rules ({count})", True)
 
 
-def _tenant(deployment: Deployment) -> Finding:
+def _tenant(deployment: Deployment) -> Iterator[Finding]:
     entra = deployment.settings.entra
     url = f"{entra.authority}/v2.0/.well-known/openid-configuration"
     try:
         answer = requests.get(url, timeout=(3.05, 10), verify=str(entra.ca_bundle) if entra.ca_bundle else True)
         named = answer.json().get("issuer") if answer.ok else None
     except (requests.RequestException, ValueError):
-        return Finding("tenant", False, f"{entra.authority} does not answer. Check entra.authority and the network.")
-    if not named:
-        return Finding("tenant", False, "The authority knows no such tenant. Check entra.authority and tenant_id.")
-    return Finding("tenant", True)
+        fix = f"{entra.authority} does not answer. Check entra.authority and the network."
+        yield Finding("tenant", False, fix)
+        return
+    fix = "The authority knows no such tenant. Check entra.authority and tenant_id."
+    yield Finding("tenant", bool(named), fix)
+    yield from _clock(answer.headers.get("Date", ""), datetime.now(UTC))
+
+
+def _clock(told: str, now: datetime) -> Iterator[Finding]:
+    """Our clock against the `Date` of the tenant's answer (RFC 9110, 6.6.1: whole seconds, GMT)."""
+    try:
+        at = parsedate_to_datetime(told)
+        off = (now - (at if at.tzinfo else at.replace(tzinfo=UTC))).total_seconds()
+    except (ValueError, OverflowError):
+        return  # nothing to compare with
+    fix = (
+        f"This machine's clock is {abs(off):.0f} seconds {'ahead of' if off > 0 else 'behind'} the tenant's. Roles are "
+        "given back early or late, and the journal's times are wrong. Let NTP set it (`timedatectl set-ntp true`)."
+    )
+    yield Finding("clock", abs(off) <= CLOCKS_APART, fix)
 
 
 def _helpdesks(deployment: Deployment) -> Iterator[Finding]:

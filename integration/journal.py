@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 
 import rfc8785
 from cryptography.exceptions import InvalidSignature
@@ -33,6 +32,7 @@ _LARGEST = 2**53 - 1  # beyond it JSON readers disagree about a number
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _LOG = re.compile(r"te-[0-9a-f]{16}")
 _HASH = re.compile(r"[0-9a-f]{64}")
+_AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 _CAUSE = re.compile(r"delivery:[!-~]{1,128}|click|sweep|tenant|admin|cli")
 # A mail program may break the line, so any white space stands between the groups.
 _WITNESS = re.compile(r"\bJournal\s+([1-9][0-9]{0,15})" + r"\s+([0-9a-f]{8})" * 4 + r"\b")
@@ -191,11 +191,20 @@ def entry_hash(canonical: bytes) -> str:
 
 
 def tail_of(entry_json: str, stored_hash: str) -> Tail:
-    """The tail as stored, its hash recomputed. Raises TailBroken: then append to a new log (`continuation`)."""
+    """The tail as stored, its hash recomputed. Raises TailBroken: then append to a new log (`continuation`).
+
+    It is also broken where nothing can stand after it: somebody else may have written it and its hash.
+    """
     if entry_hash(entry_json.encode("utf-8", "surrogatepass")) != stored_hash:
         raise TailBroken
-    raw = json.loads(entry_json)
-    return Tail(raw["log"], raw["seq"], stored_hash, read_time(raw["at"]))
+    try:
+        raw = json.loads(entry_json)
+        log, seq, at = raw["log"], raw["seq"], raw["at"]
+        if not (_LOG.fullmatch(log) and _AT.fullmatch(at) and type(seq) is int and 0 < seq < _LARGEST):
+            raise TailBroken
+        return Tail(log, seq, stored_hash, read_time(at))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise TailBroken from None
 
 
 def commit(salt: bytes, name: str, value: str) -> str:
@@ -244,28 +253,45 @@ def append(
     return Appended(canonical.decode(), digest, entry.seq, at, opened, Tail(tail.log, entry.seq, digest, at))
 
 
-def continuation(old_log: str, old_seq: int, old_hash: str) -> dict[str, Fact]:
-    """The facts of `log.continued`, the first entry of the log that goes on after a broken one."""
-    return {"old_log": old_log, "old_seq": old_seq, "old_hash": old_hash}
+def continuation(old_log: object, old_seq: object, old_hash: object) -> dict[str, Fact]:
+    """The facts of `log.continued`, the first entry of the log that goes on after a broken one.
+
+    They are as somebody may have left them: what is not a log's name, an entry's number or a hash is said as null.
+    """
+    log = old_log if isinstance(old_log, str) and _LOG.fullmatch(old_log) else None
+    seq = old_seq if type(old_seq) is int and 0 < old_seq <= _LARGEST else None
+    digest = old_hash if isinstance(old_hash, str) and _HASH.fullmatch(old_hash) else None
+    return {"old_log": log, "old_seq": seq, "old_hash": digest}
 
 
-def export_line(entry_json: str, digest: str, opened: Mapping[str, tuple[bytes, str]]) -> str:
+def export_line(
+    entry: str | bytes, digest: str | bytes, opened: Mapping[str, tuple[str | bytes | None, str | bytes]]
+) -> str:
     """One line of an export (no line end), in the bytes the verifier demands. `opened`: name -> (salt, value) kept.
 
-    An entry that somebody changed is exported as it stands, so that the verifier names it: mended it would pass.
+    What somebody changed is exported as it stands, so that the verifier names it: mended it would pass. An entry or a
+    hash that is not even text comes as bytes; a salt that is not bytes is not shown.
     """
-    private = {name: {"salt": salt.hex(), "value": value} for name, (salt, value) in opened.items()}
-    return rfc8785.dumps({"entry": _as_it_stands(entry_json), "hash": digest, "private": private}).decode()
+    private = {
+        name: {"salt": salt.hex() if isinstance(salt, bytes) else None, "value": _shown(value)}
+        for name, (salt, value) in opened.items()
+    }
+    stated = None if isinstance(digest, bytes) else _shown(digest)
+    rest = rfc8785.dumps({"hash": stated, "private": private}).decode()
+    exact = entry if isinstance(entry, str) and _is_canonical(entry) else rfc8785.dumps(_shown(entry)).decode()
+    return f'{{"entry":{exact},{rest[1:]}'
 
 
-def _as_it_stands(entry_json: str) -> Any:
+def _is_canonical(entry_json: str) -> bool:
     try:
-        entry = json.loads(entry_json)
-        if rfc8785.dumps(entry).decode() == entry_json:
-            return entry
+        return rfc8785.dumps(json.loads(entry_json)).decode() == entry_json
     except (ValueError, RecursionError, rfc8785.CanonicalizationError):
-        pass
-    return entry_json.encode("utf-8", "backslashreplace").decode()
+        return False
+
+
+def _shown(text: str | bytes) -> str:
+    raw = text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def witness(seq: int, head: str) -> str:

@@ -418,7 +418,7 @@ def _check_notes(report: Report, chain: _Chain, notes: list[_Note], key: bytes |
 
 def _signed(note: _Note, key: bytes) -> bool | None:
     """Whether a signature of `note` is by `key`; None where nothing here can check Ed25519."""
-    for line in note.signatures.splitlines():
+    for line in note.signatures.removesuffix("\n").split("\n"):  # splitlines() knows more line ends than the format
         _, name, encoded = line.split(" ")
         try:
             blob = base64.b64decode(encoded, validate=True)

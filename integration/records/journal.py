@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -27,12 +27,17 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True)
 class End:
-    """Where the next entry goes. `tail` is None where the last one was changed, `row` where there is none."""
+    """Where the next entry goes.
+
+    `tail` is None where the last entry was changed or moved; a new log then says `old` of where it goes on from.
+    `strays`: how many entries stand out of the order (`_look`).
+    """
 
     standing: Standing
     place: int
     tail: chain.Tail | None
-    row: sa.Row[Any] | None
+    old: Mapping[str, chain.Fact]
+    strays: int
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,47 @@ class Written:
         return chain.witness(self.seq, self.hash)
 
 
+# An entry this far above the one before it was moved there. No honest journal leaps, or comes to so many entries soon;
+# and who would leave no such gap among 2^63 places has to move thousands of millions of entries.
+LEAP = 10**9
+_TOP = 2**63 - 1
+
+
+def _as_stored(dialect: str, column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """The value, NULL where it is not of its column's type, text as bytes: SQLite keeps anything in any column, and
+    its driver raises for text that is not UTF-8."""
+    if dialect != "sqlite":
+        return column
+    whole = isinstance(column.type, sa.Integer | sa.Boolean | sa.BigInteger)
+    fits = sa.func.typeof(column) == ("integer" if whole else "text")
+    return sa.case((fits, sa.type_coerce(column, sa.Integer) if whole else sa.cast(column, sa.LargeBinary))).label(
+        column.name
+    )
+
+
+def _left_behind(end: sa.ColumnElement[int]) -> sa.Select[Any]:
+    """The last place of private values above the end: those of entries that were moved away or cut off."""
+    place = journal_private.c.place
+    return sa.select(sa.func.max(place)).where(place > end, place < end + LEAP // 2)
+
+
+def _make_last(dialect: str) -> sa.Select[Any]:
+    columns = [_as_stored(dialect, journal.c[name]) for name in ("log", "seq", "entry", "hash", "held", "strays")]
+    count = sa.select(sa.func.count()).select_from(journal.alias("other"))
+    other = count.get_final_froms()[0].c.place
+    beyond = count.where(other >= sa.bindparam("below")).scalar_subquery()
+    before = count.where(other < 1).scalar_subquery()
+    left = _left_behind(journal.c.place).scalar_subquery()
+    return (
+        sa.select(journal.c.place, *columns, (beyond + before).label("outside"), left.label("left"))
+        .where(journal.c.place < sa.bindparam("below"), journal.c.place > 0)
+        .order_by(journal.c.place.desc())
+        .limit(1)
+    )
+
+
 # Made once: SQLAlchemy spends longer on building a statement than a database on running it.
-_LAST = (
-    sa.select(*(journal.c[name] for name in ("place", "log", "seq", "entry", "hash", "held")))
-    .order_by(journal.c.place.desc())
-    .limit(1)
-)
+_LAST = {dialect: _make_last(dialect) for dialect in ("sqlite", "postgresql")}
 _INSERT, _INSERT_PRIVATE = journal.insert(), journal_private.insert()
 _WAIT_FOR_TURN = sa.select(sa.func.pg_advisory_xact_lock(_LOCK))
 
@@ -92,9 +132,10 @@ def append(
         private={name: value for name, value in (private or {}).items() if value},
     )
     held = end.standing is Standing.HELD and kind is not Kind.LOG_ACCEPTED
-    _insert(tx, made, place=end.place + 1, kind=kind, elevation=elevation, activation=activation, held=held)
+    to = replace(end, place=end.place + 1)
+    _insert(tx, made, to, kind=kind, elevation=elevation, activation=activation, held=held)
     standing = Standing.HELD if held else Standing.WHOLE
-    return Written(made.seq, made.hash, End(standing, end.place + 1, made.tail, None))
+    return Written(made.seq, made.hash, End(standing, to.place, made.tail, {}, end.strays))
 
 
 def lock_end(tx: sa.Connection) -> End:
@@ -106,39 +147,79 @@ def lock_end(tx: sa.Connection) -> End:
 
 
 def _look(connection: sa.Connection) -> End:
-    row = connection.execute(_LAST).first()
-    if row is None:
-        return End(Standing.WHOLE, 0, chain.empty(chain.new_log()), None)
+    """The end of the order of places: the entry before the first leap. One read, unless somebody moved entries.
+
+    What stands above that leap, or below 1, is a stray: had it a say, an entry moved to the highest place there is
+    would leave no room for another one.
+    """
+    below = LEAP
+    while True:
+        row = connection.execute(_LAST[connection.dialect.name], {"below": below}).first()
+        if row is None:
+            return _look_at_nothing(connection)
+        further = min(row.place + LEAP, _TOP)
+        if not row.outside or further == below:
+            return _judge(row)
+        below = further
+
+
+def _look_at_nothing(connection: sa.Connection) -> End:
+    """No entry stands in the order: there was none yet, or all were taken out of it."""
+    strays = connection.execute(sa.select(sa.func.count()).select_from(journal)).scalar_one()
+    if strays or connection.execute(_left_behind(sa.literal(0))).scalar_one():
+        return End(Standing.BROKEN, 0, None, chain.continuation(None, None, None), strays)
+    return End(Standing.WHOLE, 0, chain.empty(chain.new_log()), {}, 0)
+
+
+def _judge(row: sa.Row[Any]) -> End:
+    entry, digest, name = _text(row.entry), _text(row.hash), _text(row.log)
     try:
-        tail = chain.tail_of(str(row.entry), str(row.hash))
+        if entry is None or digest is None:
+            raise chain.TailBroken
+        tail = chain.tail_of(entry, digest)
     except chain.TailBroken:
-        return End(Standing.BROKEN, row.place, None, row)
-    return End(Standing.HELD if row.held else Standing.WHOLE, row.place, tail, row)
+        old = chain.continuation(name, row.seq, digest)
+        return End(Standing.BROKEN, row.place, None, old, row.outside)
+    known = (name, row.seq, row.strays) == (tail.log, tail.seq, row.outside) and row.held in (0, 1)
+    if row.left is not None or not known:
+        old = chain.continuation(tail.log, tail.seq, tail.hash)
+        return End(Standing.BROKEN, row.place, None, old, row.outside)
+    return End(Standing.HELD if row.held else Standing.WHOLE, row.place, tail, {}, row.outside)
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return None
+    return value if isinstance(value, str) else None
 
 
 def _continue(tx: sa.Connection, end: End, *, now: datetime, cause: str) -> End:
     """Begin a new log, whose first entry names the one that was changed as it stands."""
-    assert end.row is not None
     log.critical("journal_continued", extra={"place": end.place})
-    facts = chain.continuation(end.row.log, end.row.seq, end.row.hash)
     begin = chain.empty(chain.new_log())
-    made = chain.append(begin, at=now, kind=Kind.LOG_CONTINUED, cause=cause, facts=facts)
-    _insert(tx, made, place=end.place + 1, kind=Kind.LOG_CONTINUED, held=True)
-    return End(Standing.HELD, end.place + 1, made.tail, None)
+    made = chain.append(begin, at=now, kind=Kind.LOG_CONTINUED, cause=cause, facts=end.old)
+    # The private values of entries that are gone still have their places.
+    taken = tx.execute(_left_behind(sa.literal(end.place))).scalar_one()
+    to = End(Standing.HELD, max(end.place, taken or 0) + 1, made.tail, {}, end.strays)
+    _insert(tx, made, to, kind=Kind.LOG_CONTINUED, held=True)
+    return to
 
 
 def _insert(
     tx: sa.Connection,
     made: chain.Appended,
+    to: End,
     *,
-    place: int,
     kind: Kind,
     held: bool,
     elevation: str | None = None,
     activation: str | None = None,
 ) -> None:
     values = {
-        "place": place,
+        "place": to.place,
         "seq": made.seq,
         "log": made.tail.log,
         "at": made.at,
@@ -148,10 +229,11 @@ def _insert(
         "entry": made.entry_json,
         "hash": made.hash,
         "held": held,
+        "strays": to.strays,
     }
     tx.execute(_INSERT, values)
     if made.opened:
-        rows = [{"place": place, "name": o.name, "salt": o.salt, "value": o.value} for o in made.opened]
+        rows = [{"place": to.place, "name": o.name, "salt": o.salt, "value": o.value} for o in made.opened]
         tx.execute(_INSERT_PRIVATE, rows)
 
 
@@ -169,12 +251,41 @@ def accept_break(tx: sa.Connection, *, now: datetime, reason: str, actor: str) -
 
 
 def export(connection: sa.Connection) -> Iterator[str]:
-    """The whole journal as JSON Lines, for the offline verifier."""
-    opened: dict[int, dict[str, tuple[bytes, str]]] = {}
-    for row in connection.execute(sa.select(journal_private)):
-        opened.setdefault(row.place, {})[row.name] = (row.salt, row.value)
-    for row in connection.execute(sa.select(journal).order_by(journal.c.place)):
-        yield chain.export_line(row.entry, row.hash, opened.get(row.place, {}))
+    """The whole journal as JSON Lines, for the offline verifier. Whatever stands in a row, it has its line."""
+    opened: dict[int, dict[str, tuple[str | bytes | None, str | bytes]]] = {}
+    for row in connection.execute(_PRIVATE[connection.dialect.name]):
+        name = _whole(row.name, row.name_fits)
+        shown = name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
+        salt = None if row.salt_fits else row.salt
+        opened.setdefault(row.place, {})[shown] = (salt, _whole(row.value, row.value_fits))
+    for row in connection.execute(_EVERY[connection.dialect.name]):
+        entry, digest = _whole(row.entry, row.entry_fits), _whole(row.hash, row.hash_fits)
+        yield chain.export_line(entry, digest, opened.get(row.place, {}))
+
+
+def _make_export(dialect: str, table: sa.Table, names: tuple[str, ...]) -> sa.Select[Any]:
+    """Each of `names` as bytes where that is SQLite, with whether it is text as `..._fits`."""
+    columns: list[sa.ColumnElement[Any]] = [table.c.place]
+    for name in names:
+        column, fits = table.c[name], f"{name}_fits"
+        if dialect == "sqlite":
+            columns.append(sa.cast(column, sa.LargeBinary).label(name))
+            columns.append(sa.type_coerce(sa.func.typeof(column) == "text", sa.Integer).label(fits))
+        else:
+            columns += [column, sa.literal(int(name != "salt"), sa.Integer).label(fits)]
+    return sa.select(*columns).order_by(table.c.place)
+
+
+_EVERY = {dialect: _make_export(dialect, journal, ("entry", "hash")) for dialect in _LAST}
+_PRIVATE = {dialect: _make_export(dialect, journal_private, ("name", "salt", "value")) for dialect in _LAST}
+
+
+def _whole(value: str | bytes | None, is_text: int) -> str | bytes:
+    """Text where it is that. Otherwise the bytes."""
+    if isinstance(value, str):
+        return value
+    text = _text(value) if is_text else None
+    return (value or b"") if text is None else text
 
 
 def of_elevation(connection: sa.Connection, elevation: str, activation: str | None) -> list[sa.Row[Any]]:

@@ -26,6 +26,9 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+# 64 bits. On SQLite every INTEGER has them, and only by that name is a primary key the row's own number.
+Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 metadata = sa.MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_name)s",
@@ -240,8 +243,8 @@ journal = sa.Table(
     "journal",
     metadata,
     # 1, 2, 3 ... over all logs; `seq` counts within one. They differ once a log goes on from a broken one.
-    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("place", Big, primary_key=True, autoincrement=False),
+    sa.Column("seq", Big, nullable=False),
     sa.Column("log", sa.String(32), nullable=False),
     sa.Column("at", UtcDateTime, nullable=False),
     sa.Column("kind", sa.String(64), nullable=False),
@@ -251,14 +254,16 @@ journal = sa.Table(
     sa.Column("hash", sa.String(64), nullable=False),
     # Nothing may start after it: the log before was broken and nobody has accepted that yet.
     sa.Column("held", sa.Boolean, nullable=False, default=False),
+    # How many entries stood out of the order when it was written: somebody moved them (records/journal.py).
+    sa.Column("strays", Big, nullable=False, server_default="0"),
 )
 
 # Every checkpoint that was signed, as the file it is; `stored_at`: when a copy of it was in checkpoint_dir.
 journal_checkpoints = sa.Table(
     "journal_checkpoints",
     metadata,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("place", sa.Integer, nullable=False),
+    sa.Column("number", Big, primary_key=True, autoincrement=False),
+    sa.Column("place", Big, nullable=False),
     sa.Column("hash", sa.String(64), nullable=False),
     sa.Column("note", sa.Text, nullable=False),
     sa.Column("signed_at", UtcDateTime, nullable=False),
@@ -275,7 +280,7 @@ heartbeats = sa.Table(
 journal_private = sa.Table(
     "journal_private",
     metadata,
-    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("place", Big, primary_key=True, autoincrement=False),
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("salt", sa.LargeBinary, nullable=False),
     sa.Column("value", sa.Text, nullable=False),

@@ -1,14 +1,15 @@
 """`ticket-elevate doctor`. Contract: each thing that is wrong is found, and said with its fix."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from freezegun import freeze_time
 
-from cli.doctor import examine
+from cli.doctor import _clock, examine
 from cli.main import commands
 from integration import checkpoints
 from integration.deployment import Deployment
@@ -195,6 +196,29 @@ def test_checkpoints_that_wait_for_their_store_are_found(practice: Practice, tmp
     deployment.settings.checkpoint_dir.rmdir()
     assert "checkpoint_dir" in found().fix
     deployment.records.dispose()
+
+
+@pytest.mark.parametrize(("off", "words"), [(90, "ahead of"), (-90, "behind")])
+def test_a_clock_that_is_not_the_tenants_is_found(findings: Findings, off: int, words: str) -> None:
+    """Threat 44."""
+    assert findings()["clock"].ok
+    with freeze_time(datetime.now(UTC) + timedelta(seconds=off / 3), tick=True):
+        assert findings()["clock"].ok
+
+    with freeze_time(datetime.now(UTC) + timedelta(seconds=off), tick=True):
+        found = findings()
+
+    assert found["tenant"].ok
+    assert not found["clock"].ok
+    assert f"seconds {words} the tenant's" in found["clock"].fix
+    assert "NTP" in found["clock"].fix
+
+
+@pytest.mark.parametrize(
+    "told", ["", "now", "\u0663", "Tue, 24 Nov 99999 09:00:00 GMT", "Tue, 24 Nov 2026 09:00:00 +9999"]
+)
+def test_a_date_that_is_none_is_not_compared_with(told: str) -> None:
+    assert not [found for found in _clock(told, datetime(2026, 11, 24, 9, tzinfo=UTC)) if found.ok]
 
 
 def run_doctor(settings: Path, monkeypatch: pytest.MonkeyPatch) -> Result:

@@ -27,6 +27,7 @@ from integration import verify as verifier
 from integration.journal import (
     STARTS,
     Checkpoint,
+    EntryRefused,
     Kind,
     append,
     checkpoint_hash,
@@ -416,6 +417,60 @@ def test_any_subset_in_order_is_whole_or_has_gaps_where_it_was_cut(data):
 @given(st.binary(max_size=300))
 def test_no_line_makes_it_crash_or_pass(noise):
     assert not verify([noise]).ok
+
+
+FACT = st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=9), st.sampled_from([LOG, "a" * 64]))
+
+
+@given(st.sampled_from(sorted(verifier._KEYS)), st.one_of(FACT, st.lists(FACT), st.dictionaries(st.text(), FACT)))
+@settings(max_examples=200, deadline=None)
+def test_no_value_in_an_entry_that_was_hashed_again_makes_it_crash(key, value):
+    """The insider knows the format: only the value is odd, the line and its hash are as they have to be."""
+    lines = list(make_export(3).lines)
+    row = json.loads(lines[1])
+    row["entry"][key] = value
+    try:
+        row["hash"] = verifier.entry_hash(verifier.canonical(row["entry"]))
+        lines[1] = rfc8785.dumps(row)
+    except (ValueError, rfc8785.CanonicalizationError):
+        lines[1] = json.dumps(row).encode()
+
+    assert verifier.render(verify(lines, [(2, "a" * 64)]))
+
+
+@given(st.dictionaries(st.sampled_from(["old_log", "old_seq", "old_hash", "other"]), FACT), st.binary(max_size=9))
+@settings(max_examples=100, deadline=None)
+def test_no_continuation_makes_it_crash(facts, noise):
+    for before in ([], [noise], make_export(2).lines, [*make_export(2).lines, noise]):
+        try:
+            first = append(empty("te-" + "1" * 16), at=START, kind=Kind.LOG_CONTINUED, cause="cli", facts=facts)
+        except EntryRefused:
+            return
+        line = export_line(first.entry_json, first.hash, {}).encode()
+        assert verifier.render(verify([*before, line, *before]))
+
+
+@given(st.one_of(st.binary(max_size=60), st.text(max_size=60)), st.one_of(st.binary(max_size=60), st.text(max_size=60)))
+def test_an_export_of_anything_is_a_line_that_the_verifier_names(entry, digest):
+    line = export_line(entry, digest, {"actor": (b"", b"\xff"), "other": (None, "x"), "third": ("salt", "\ud800")})
+
+    assert not verify([line]).ok
+
+
+def test_an_entry_nested_without_end_is_exported_and_named():
+    for depth in (90, 900, 100_000):
+        entry = '{"a":' * depth + "1" + "}" * depth
+        assert not verify([export_line(entry, "a" * 64, {})]).ok
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\x0b", "\r", "\x85"])
+def test_a_line_end_of_another_kind_in_a_checkpoint_is_not_one(export, end):
+    """It was taken for the end of the signature's line, and stopped the verifier."""
+    odd = note(export, 50).decode().replace("elevate.example/", f"elevate{end}example/").encode()
+
+    report = verify(export.lines, checkpoints=[odd], public_key=PUBLIC)
+
+    assert [p.seq for p in report.checkpoints] == [50]
 
 
 @dataclass(frozen=True)

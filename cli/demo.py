@@ -129,10 +129,14 @@ class Story:
         self._say("us", f"the journal verifies, with {witnesses} as its witnesses")
 
     def stay(self) -> None:
+        free = next(str(t["id"]) for t in self._state()["tickets"] if t["status"] == "open" and not t["assignee"])
         self._console.print(
             f"\nStays up until Ctrl-C:\n  practice helpdesk  {self._facts['helpdesk_url']}\n"
+            f"  Elevate page       {self._public_url}/elevate/{CONNECTION}/{free} "
+            f"(take ticket {free} in the helpdesk first)\n"
             f"  my elevations      {self._public_url}/\n  review             {self._public_url}/review "
-            "(sign in as the auditor)\n"
+            "(sign in as the auditor)\n",
+            soft_wrap=True,
         )
         try:
             signal.pause()

@@ -4,7 +4,7 @@ from datetime import datetime
 from itertools import chain, islice, zip_longest
 
 from integration.deployment import Deployment
-from integration.records import elevations
+from integration.records import due as rows
 from integration.records.tables import activations, comments, deliveries
 from integration.records.tables import elevations as elevations_table
 from workers.run import Due, What
@@ -24,7 +24,7 @@ def due(deployment: Deployment, *, now: datetime, at_most: int = AT_MOST) -> lis
     """What is due, the longest due first, from each table in turn: a flood in one must not starve the others."""
     with deployment.records.read() as connection:
         found = [
-            [Due(what, row) for row in elevations.due(connection, table, now=now, limit=at_most)]
+            [Due(what, row) for row in rows.due(connection, table, now=now, limit=at_most)]
             for what, table in TABLES.items()
         ]
     return list(islice((it for it in chain.from_iterable(zip_longest(*found)) if it is not None), at_most))

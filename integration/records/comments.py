@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from ulid import ULID
 
 from integration.elevation import LEASE, Elevation
+from integration.records import due
 from integration.records.tables import comments
 
 
@@ -31,13 +32,7 @@ _SAID = sa.select(sa.func.count()).where(
     sa.or_(comments.c.step == sa.bindparam("name"), comments.c.step.like(sa.bindparam("numbered"))),
 )
 _INSERT = comments.insert()
-_CLAIM = (
-    comments.update()
-    .where(comments.c.id == sa.bindparam("row_id"), comments.c.due_at <= sa.bindparam("now"))
-    .values(due_at=sa.bindparam("lease"), version=comments.c.version + 1, attempts=comments.c.attempts + 1)
-    .returning(*comments.c)
-)
-_SETTLE = comments.update().where(comments.c.id == sa.bindparam("row_id"), comments.c.version == sa.bindparam("seen"))
+_CLAIM, _SETTLE = due.claiming(comments), due.saving(comments)
 
 
 def said(connection: sa.Connection, elevation: str, step: str) -> int:
@@ -73,7 +68,7 @@ def add(tx: sa.Connection, elevation: Elevation, step: str, text: str, *, now: d
 
 
 def claim(tx: sa.Connection, row_id: str, *, now: datetime) -> Comment | None:
-    row = tx.execute(_CLAIM, {"row_id": row_id, "now": now, "lease": now + LEASE}).first()
+    row = due.claim(tx, _CLAIM, row_id=row_id, now=now)
     return None if row is None else Comment(**row._mapping)
 
 
@@ -81,7 +76,7 @@ def settle(
     tx: sa.Connection, comment: Comment, *, written_at: datetime | None, due_at: datetime | None, outcome: str
 ) -> bool:
     found = {"written_at": written_at, "due_at": due_at, "outcome": outcome[:200]}
-    return bool(tx.execute(_SETTLE, {"row_id": comment.id, "seen": comment.version, **found}).rowcount)
+    return due.save(tx, _SETTLE, comment.id, found, seen=comment.version)
 
 
 def postpone(tx: sa.Connection, comment: Comment, *, now: datetime, by: timedelta, outcome: str) -> bool:

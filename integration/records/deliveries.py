@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from ulid import ULID
 
-from integration.elevation import LEASE
+from integration.records import due
 from integration.records.tables import deliveries
 from integration.tickets import TicketEvent
 
@@ -67,36 +67,20 @@ _INSERT_ONCE = {
 }
 
 
-_DUE = deliveries.c.due_at <= sa.bindparam("now")
-_TAKEN = {
-    "due_at": sa.bindparam("lease"),
-    "version": deliveries.c.version + 1,
-    "attempts": deliveries.c.attempts + 1,
-}
-_CLAIM = (
-    deliveries.update().where(deliveries.c.id == sa.bindparam("row_id"), _DUE).values(_TAKEN).returning(*deliveries.c)
-)
-_OLDEST = sa.select(deliveries.c.id).where(_DUE).order_by(deliveries.c.due_at).limit(1)
-_CLAIM_NEXT = (
-    deliveries.update()
-    .where(deliveries.c.id == _OLDEST.with_for_update(skip_locked=True).scalar_subquery())
-    .values(_TAKEN)
-    .returning(*deliveries.c)
-)
-_SETTLE = deliveries.update().where(
-    deliveries.c.id == sa.bindparam("row_id"), deliveries.c.version == sa.bindparam("seen")
-)
+_CLAIM, _SETTLE = due.claiming(deliveries), due.saving(deliveries)
+_OLDEST = sa.select(deliveries.c.id).where(due.is_due(deliveries)).order_by(deliveries.c.due_at).limit(1)
+_CLAIM_NEXT = due.taking(deliveries, deliveries.c.id == _OLDEST.with_for_update(skip_locked=True).scalar_subquery())
 
 
 def claim(tx: sa.Connection, row_id: str, *, now: datetime) -> Delivery | None:
     """Take the row if it is due; whoever comes second gets None."""
-    row = tx.execute(_CLAIM, {"row_id": row_id, "now": now, "lease": now + LEASE}).first()
+    row = due.claim(tx, _CLAIM, row_id=row_id, now=now)
     return None if row is None else Delivery(**row._mapping)
 
 
 def claim_next(tx: sa.Connection, *, now: datetime) -> Delivery | None:
     """Take the one that has been due for longest; None when nothing is due."""
-    row = tx.execute(_CLAIM_NEXT, {"now": now, "lease": now + LEASE}).first()
+    row = due.claim(tx, _CLAIM_NEXT, now=now)
     return None if row is None else Delivery(**row._mapping)
 
 
@@ -110,5 +94,5 @@ def postpone(tx: sa.Connection, delivery: Delivery, *, now: datetime, by: timede
 
 
 def _settle(tx: sa.Connection, delivery: Delivery, *, due_at: datetime | None, outcome: str) -> bool:
-    values = {"row_id": delivery.id, "seen": delivery.version, "due_at": due_at, "outcome": outcome[:200]}
-    return bool(tx.execute(_SETTLE, values).rowcount)
+    values = {"due_at": due_at, "outcome": outcome[:200]}
+    return due.save(tx, _SETTLE, delivery.id, values, seen=delivery.version)

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from integration.elevation import HOLDING, LEASE, OPEN, OPEN_ACTIVATION, Activation, ActivationState, Elevation, State
+from integration.records import due
 from integration.records.tables import activations, elevations
 
 
@@ -22,20 +23,8 @@ def _activation(row: sa.Row[Any]) -> Activation:
     return Activation(**{**row._mapping, "state": ActivationState(row.state)})
 
 
-# Statements are made once: SQLAlchemy spends longer on building one than a database on running it.
 def _by_id(table: sa.Table) -> sa.Select[Any]:
     return sa.select(table).where(table.c.id == sa.bindparam("row_id"))
-
-
-def _claim(table: sa.Table) -> sa.sql.dml.ReturningUpdate[Any]:
-    due = sa.and_(table.c.id == sa.bindparam("row_id"), table.c.due_at <= sa.bindparam("now"))
-    taken = {"due_at": sa.bindparam("lease"), "version": table.c.version + 1, "attempts": table.c.attempts + 1}
-    return table.update().where(due).values(taken).returning(*table.c)
-
-
-def _save(table: sa.Table) -> sa.Update:
-    seen = sa.and_(table.c.id == sa.bindparam("row_id"), table.c.version == sa.bindparam("seen"))
-    return table.update().where(seen)  # sets what the parameters name
 
 
 def _open_on(*where: sa.ColumnElement[bool]) -> sa.Select[Any]:
@@ -44,8 +33,8 @@ def _open_on(*where: sa.ColumnElement[bool]) -> sa.Select[Any]:
 
 _ELEVATION, _ACTIVATION = _by_id(elevations), _by_id(activations)
 _LOCK_ELEVATION, _LOCK_ACTIVATION = _ELEVATION.with_for_update(), _ACTIVATION.with_for_update()
-_CLAIM_ELEVATION, _CLAIM_ACTIVATION = _claim(elevations), _claim(activations)
-_SAVE_ELEVATION, _SAVE_ACTIVATION = _save(elevations), _save(activations)
+_CLAIM_ELEVATION, _CLAIM_ACTIVATION = due.claiming(elevations), due.claiming(activations)
+_SAVE_ELEVATION, _SAVE_ACTIVATION = due.saving(elevations), due.saving(activations)
 _INSERT_ELEVATION, _INSERT_ACTIVATION = elevations.insert(), activations.insert()
 _ON_TICKET = _open_on(elevations.c.connection == sa.bindparam("desk"), elevations.c.ticket == sa.bindparam("number"))
 _OF_PICK = sa.select(elevations).where(
@@ -101,19 +90,19 @@ def lock_elevation(tx: sa.Connection, elevation_id: str) -> Elevation | None:
 
 
 def claim_elevation(tx: sa.Connection, elevation_id: str, *, now: datetime) -> Elevation | None:
-    row = tx.execute(_CLAIM_ELEVATION, {"row_id": elevation_id, "now": now, "lease": now + LEASE}).first()
+    row = due.claim(tx, _CLAIM_ELEVATION, row_id=elevation_id, now=now)
     return None if row is None else _elevation(row)
 
 
 def claim_activation(tx: sa.Connection, activation_id: str, *, now: datetime) -> Activation | None:
-    row = tx.execute(_CLAIM_ACTIVATION, {"row_id": activation_id, "now": now, "lease": now + LEASE}).first()
+    row = due.claim(tx, _CLAIM_ACTIVATION, row_id=activation_id, now=now)
     return None if row is None else _activation(row)
 
 
 def save_elevation(tx: sa.Connection, it: Elevation) -> Elevation:
     """Write `it` over the version it was read at. Raises Overtaken."""
     saved = replace(it, version=it.version + 1)
-    if not tx.execute(_SAVE_ELEVATION, {**vars(saved), "row_id": it.id, "seen": it.version}).rowcount:
+    if not due.save(tx, _SAVE_ELEVATION, it.id, vars(saved), seen=it.version):
         raise Overtaken(it.id)
     return saved
 
@@ -121,7 +110,7 @@ def save_elevation(tx: sa.Connection, it: Elevation) -> Elevation:
 def save_activation(tx: sa.Connection, it: Activation) -> Activation:
     """Write `it` over the version it was read at. Raises Overtaken."""
     saved = replace(it, version=it.version + 1)
-    if not tx.execute(_SAVE_ACTIVATION, {**vars(saved), "row_id": it.id, "seen": it.version}).rowcount:
+    if not due.save(tx, _SAVE_ACTIVATION, it.id, vars(saved), seen=it.version):
         raise Overtaken(it.id)
     return saved
 
@@ -188,8 +177,3 @@ def was_asked_by_us(connection: sa.Connection, schedule_id: str) -> bool:
         activations.c.by_hand.is_(False),
     )
     return bool(schedule_id) and connection.execute(query).first() is not None
-
-
-def due(connection: sa.Connection, table: sa.Table, *, now: datetime, limit: int) -> list[str]:
-    query = sa.select(table.c.id).where(table.c.due_at <= now).order_by(table.c.due_at).limit(limit)
-    return [row.id for row in connection.execute(query)]

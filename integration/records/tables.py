@@ -38,6 +38,13 @@ metadata = sa.MetaData(
 )
 _OPEN_ACTIVATION = sa.text("state in ('asked', 'active', 'giving_back')")
 
+
+def _index_due(table: sa.Table) -> None:
+    """What is due is found by what is due: rows that wait for nothing are not in it."""
+    waits = table.c.due_at.is_not(None)
+    sa.Index(f"ix_{table.name}_due", table.c.due_at, sqlite_where=waits, postgresql_where=waits)
+
+
 deliveries = sa.Table(
     "deliveries",
     metadata,
@@ -55,12 +62,7 @@ deliveries = sa.Table(
     sa.Column("outcome", sa.String(200)),
     sa.UniqueConstraint("connection", "delivery_id"),
 )
-sa.Index(
-    "ix_deliveries_due",
-    deliveries.c.due_at,
-    sqlite_where=deliveries.c.due_at.is_not(None),
-    postgresql_where=deliveries.c.due_at.is_not(None),
-)
+_index_due(deliveries)
 
 elevations = sa.Table(
     "elevations",
@@ -95,12 +97,7 @@ elevations = sa.Table(
     sa.Column("analysis", sa.Text),
     sa.UniqueConstraint("connection", "ticket", "account", "pick"),
 )
-sa.Index(
-    "ix_elevations_due",
-    elevations.c.due_at,
-    sqlite_where=elevations.c.due_at.is_not(None),
-    postgresql_where=elevations.c.due_at.is_not(None),
-)
+_index_due(elevations)
 # One elevation at a time for one technician's ticket: a second click, tab or delivery finds the first one's row.
 _HELD = sa.text("state in ('offered', 'requested', 'sign_in_needed', 'waiting', 'active')")
 sa.Index(
@@ -139,12 +136,7 @@ activations = sa.Table(
     sa.Column("ended_at", UtcDateTime),
     sa.Column("outcome", sa.String(600)),
 )
-sa.Index(
-    "ix_activations_due",
-    activations.c.due_at,
-    sqlite_where=activations.c.due_at.is_not(None),
-    postgresql_where=activations.c.due_at.is_not(None),
-)
+_index_due(activations)
 # The promise "at most one open activation per technician and target", kept by the database.
 sa.Index(
     "uq_activations_open",
@@ -173,12 +165,7 @@ comments = sa.Table(
     sa.Column("outcome", sa.String(200)),
     sa.UniqueConstraint("elevation", "step"),
 )
-sa.Index(
-    "ix_comments_due",
-    comments.c.due_at,
-    sqlite_where=comments.c.due_at.is_not(None),
-    postgresql_where=comments.c.due_at.is_not(None),
-)
+_index_due(comments)
 
 links = sa.Table(
     "links",

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 from integration import comments as words
 from integration.comments import Offer
-from integration.elevation import ACT_FRESHNESS, PATIENCE, Elevation, State, move
+from integration.elevation import ACT_FRESHNESS, PATIENCE, Elevation, State
 from integration.journal import Kind
 from integration.records import elevations, journal, people
 from integration.records.elevations import Overtaken
@@ -22,7 +22,8 @@ from webhooks.claims import Claim, claim
 from webhooks.people import Viewer, Why, signed_in, to_sign_in
 from webhooks.problems import page
 from workers.app import wake
-from workers.change import change
+from workers.change import Change, change
+from workers.parking import go_on
 from workers.run import Due, Run, What
 
 log = logging.getLogger(__name__)
@@ -91,20 +92,30 @@ def resume(links: Iterable[Link], now: datetime, *, came_from: str | None = None
 
     Each elevation for itself, so that one that somebody else changes in this moment holds up no other.
     """
-    records = current.deployment().records
+    run = Run(current.deployment(), cause="click", clock=lambda: now)
     for link in links:
-        with records.read() as connection:
+        with run.deployment.records.read() as connection:
             parked = elevations.parked_for(connection, link.connection, link.account)
         for it in parked:
             try:
-                if it.id == came_from:
-                    _go_on(replace(it, acted_at=now), link, now)
-                elif now - (it.acted_at or it.created_at) <= ACT_FRESHNESS:
-                    _go_on(it, link, now)
-                else:
-                    _offer(it)
+                with change(run) as changed:
+                    _go_on_or_offer(changed, it, link, came_from=it.id == came_from)
             except Overtaken:
                 log.info("resume_overtaken", extra={"elevation": it.id})
+                continue
+            for due in changed.due:
+                wake(due)
+
+
+def _go_on_or_offer(changed: Change, it: Elevation, link: Link, *, came_from: bool) -> None:
+    now = changed.run.now
+    if came_from:
+        go_on(changed, replace(it, acted_at=now), link)
+    elif now - (it.acted_at or it.created_at) <= ACT_FRESHNESS:
+        go_on(changed, it, link)
+    else:
+        text = words.offered(changed.run.deployment.link(it.id), Offer.TOO_LATE)
+        changed.settle(it, State.OFFERED, due_at=now + PATIENCE, text=text)
 
 
 def wake_activations(tid: str, oid: str, now: datetime) -> None:
@@ -113,24 +124,6 @@ def wake_activations(tid: str, oid: str, now: datetime) -> None:
         waiting = elevations.wake_waiting(tx, tid, oid, now=now)
     for activation in waiting:
         wake(Due(What.ACTIVATION, activation))
-
-
-def _go_on(it: Elevation, link: Link, now: datetime) -> None:
-    known = replace(it, tid=link.tid, oid=link.oid, technician=link.technician)
-    with current.deployment().records.write() as tx:
-        elevations.save_elevation(tx, move(known, State.REQUESTED, due_at=now))
-        private = {"actor": link.oid}
-        journal.append(tx, Kind.SIGNIN_DONE, now=now, cause="click", elevation=it.id, private=private)
-    wake(Due(What.ELEVATION, it.id))
-
-
-def _offer(it: Elevation) -> None:
-    run = Run(current.deployment(), cause="click")
-    text = words.offered(run.deployment.link(it.id), Offer.TOO_LATE)
-    with change(run) as changed:
-        changed.settle(it, State.OFFERED, due_at=run.now + PATIENCE, text=text)
-    for due in changed.due:
-        wake(due)
 
 
 @blueprint.get("/link/<connection>/<ticket>")

@@ -8,6 +8,7 @@ from integration import comments as words
 from integration.elevation import PATIENCE, Elevation, State, move
 from integration.journal import Kind
 from integration.records import elevations, people
+from integration.records.people import Link
 from workers.change import Change, change
 from workers.run import Due, Run, What
 
@@ -16,6 +17,15 @@ def park(changed: Change, it: Elevation) -> None:
     """The ticket shows where to sign in; the elevation goes on when its technician has done so."""
     text = words.sign_in(changed.run.deployment.link(it.id))
     changed.settle(it, State.SIGN_IN_NEEDED, due_at=changed.run.now + PATIENCE, text=text)
+
+
+def go_on(changed: Change, it: Elevation, link: Link) -> None:
+    """Its technician signed in: `it`, which waits for that, is asked for in their name."""
+    run = changed.run
+    known = replace(it, tid=link.tid, oid=link.oid, technician=link.technician)
+    saved = elevations.save_elevation(changed.tx, run.at_once(move(known, State.REQUESTED, due_at=run.now)))
+    changed.record(Kind.SIGNIN_DONE, elevation=known)
+    changed.due.append(run.due(What.ELEVATION, saved))
 
 
 def woken_meanwhile(run: Run, parked: Iterable[Elevation], *, since: datetime) -> list[Due]:
@@ -31,9 +41,6 @@ def woken_meanwhile(run: Run, parked: Iterable[Elevation], *, since: datetime) -
         with change(run) as changed:
             it = elevations.lock_elevation(changed.tx, each.id)
             if it is not None and it.state is State.SIGN_IN_NEEDED:
-                known = replace(it, tid=back.tid, oid=back.oid, technician=back.technician)
-                saved = elevations.save_elevation(changed.tx, run.at_once(move(known, State.REQUESTED, due_at=run.now)))
-                changed.record(Kind.SIGNIN_DONE, elevation=known)
-                changed.due.append(run.due(What.ELEVATION, saved))
+                go_on(changed, it, back)
         due += changed.due
     return due

@@ -78,10 +78,8 @@ def _is_technician(viewer: Viewer, connection: str) -> bool:
 def _is_linked(viewer: Viewer, ticket: Ticket, technician: Person) -> bool:
     with current.deployment().records.read() as reading:
         link = people.link_of(reading, ticket.connection, technician.account)
-    if link is None or link.suspended_at is not None or (link.tid, link.oid) != (viewer.tid, viewer.oid):
-        return False
     # Another address may mean that the account is somebody else's by now: then the directory has to be asked again.
-    return (technician.address or "").casefold() == link.address.casefold()
+    return link is not None and (link.tid, link.oid) == (viewer.tid, viewer.oid) and link.is_of(technician.address)
 
 
 def _back(ticket: Ticket) -> tuple[str, str]:

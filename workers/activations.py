@@ -56,10 +56,7 @@ CLOCK_SKEW = timedelta(minutes=5)  # how far the tenant's clock may be from ours
 
 
 def step(run: Run, due: Due) -> Iterable[Due]:
-    it = due.in_hand(Activation, run.now)
-    if it is None:
-        with run.deployment.records.write() as tx:
-            it = elevations.claim_activation(tx, due.id, now=run.now)
+    it = run.take(due, Activation, elevations.claim_activation)
     if it is None:
         return []
     try:
@@ -414,8 +411,7 @@ def is_there(run: Run, it: Activation) -> bool:
     """
     if it.state is ActivationState.ASKED:
         return True
-    there = _shown(run, it, Target.from_key(it.target))
-    return it.state is ActivationState.GIVING_BACK or (there is not None and _is_it(it, there))
+    return _is_shown(run, it) or it.state is ActivationState.GIVING_BACK
 
 
 def gone_outside(run: Run, it: Activation) -> list[Due]:

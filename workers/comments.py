@@ -15,10 +15,7 @@ REFUSED_TRIES = 24  # an administrator has a day to mend our rights before a com
 
 
 def step(run: Run, due: Due) -> Iterable[Due]:
-    comment = due.in_hand(Comment, run.now)
-    if comment is None:
-        with run.deployment.records.write() as tx:
-            comment = comments.claim(tx, due.id, now=run.now)
+    comment = run.take(due, Comment, comments.claim)
     if comment is None:
         return []
     helpdesk = run.deployment.helpdesks[comment.connection]

@@ -29,10 +29,7 @@ REVISION_PATIENCE = timedelta(minutes=5)  # after which the ticket is taken as i
 
 
 def step(run: Run, due: Due) -> Iterable[Due]:
-    delivery = due.in_hand(Delivery, run.now)
-    if delivery is None:
-        with run.deployment.records.write() as tx:
-            delivery = deliveries.claim(tx, due.id, now=run.now)
+    delivery = run.take(due, Delivery, deliveries.claim)
     if delivery is None:
         return []
     run.cause = f"delivery:{delivery.delivery_id}"

@@ -42,10 +42,7 @@ SURE_LOOKS, NOT_SEEN_PAUSE = 2, timedelta(seconds=2)
 
 
 def step(run: Run, due: Due) -> Iterable[Due]:
-    it = due.in_hand(Elevation, run.now)
-    if it is None:
-        with run.deployment.records.write() as tx:
-            it = elevations.claim_elevation(tx, due.id, now=run.now)
+    it = run.take(due, Elevation, elevations.claim_elevation)
     if it is None:
         return []
     try:

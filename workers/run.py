@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+import sqlalchemy as sa
 
 from integration.deployment import Deployment
 from integration.elevation import LEASE, TICKET_FRESHNESS, Activation, Elevation
@@ -27,7 +29,14 @@ class What(StrEnum):
 
 Row = Delivery | Elevation | Activation | Comment
 AnyRow = TypeVar("AnyRow", Delivery, Elevation, Activation, Comment)
+Claimed_co = TypeVar("Claimed_co", covariant=True)
 OpenRow = TypeVar("OpenRow", Elevation, Activation)
+
+
+class Claim(Protocol[Claimed_co]):
+    def __call__(self, tx: sa.Connection, row_id: str, /, *, now: datetime) -> Claimed_co | None: ...
+
+
 ENOUGH = timedelta(seconds=40)  # of a lease, for a step to be done in: the slowest answer of a helpdesk and our writing
 
 
@@ -44,11 +53,6 @@ class Due:
     # The row, where this run claimed it already, by writing it under a lease. A message to others carries the id alone.
     row: Row | None = None
 
-    def in_hand(self, kind: type[AnyRow], now: datetime) -> AnyRow | None:
-        """The row, while its lease lasts long enough for a step; else it must be claimed like any other."""
-        row = self.row
-        return row if isinstance(row, kind) and row.due_at is not None and row.due_at - now > ENOUGH else None
-
 
 @dataclass
 class Run:
@@ -61,6 +65,17 @@ class Run:
     @property
     def now(self) -> datetime:
         return self.clock()
+
+    def take(self, due: Due, kind: type[AnyRow], claim: Claim[AnyRow]) -> AnyRow | None:
+        """The row of a step that begins: in hand while its lease lasts long enough, else claimed like any other.
+
+        None where it is not due any more, or another worker has it.
+        """
+        row = due.row
+        if isinstance(row, kind) and row.due_at is not None and row.due_at - self.now > ENOUGH:
+            return row
+        with self.deployment.records.write() as tx:
+            return claim(tx, due.id, now=self.now)
 
     def at_once(self, row: OpenRow) -> OpenRow:
         """`row`, as it is to be saved when it goes on at once: under our lease, or due for whoever comes first.

@@ -16,6 +16,7 @@ import uritemplate
 from jmespath.exceptions import JMESPathError
 
 from integration.helpdesks import standard_webhooks
+from integration.helpdesks.credentials import signing_keys
 from integration.helpdesks.generic_settings import GenericSettings
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
@@ -46,7 +47,7 @@ class Generic:
     def __init__(self, connection: str, settings: GenericSettings) -> None:
         self._connection = connection
         self._settings = settings
-        self._keys = standard_webhooks.keys({n: s.get_secret_value() for n, s in settings.secrets.items()})
+        self._keys = signing_keys(settings.secrets)
         self._door = Door(
             connection,
             settings.url,

@@ -9,9 +9,9 @@ import jmespath
 import uritemplate
 from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
-from integration.helpdesks import standard_webhooks
+from integration.helpdesks.credentials import Secrets, Token
 from integration.tickets import Status
 
 
@@ -75,19 +75,6 @@ def _pattern(text: str, info: ValidationInfo) -> str:
     return text
 
 
-def _secrets(found: dict[str, SecretStr]) -> dict[str, SecretStr]:
-    standard_webhooks.keys({name: secret.get_secret_value() for name, secret in found.items()})
-    return found
-
-
-def _header(text: SecretStr, info: ValidationInfo) -> SecretStr:
-    if not re.fullmatch(r"[\x21-\x7e]+", text.get_secret_value()):
-        raise ValueError(
-            f"{info.field_name} is empty, or holds a blank, a line end or a letter that no header can carry."
-        )
-    return text
-
-
 Expression = Annotated[str, AfterValidator(_expression)]
 Template = Annotated[str, AfterValidator(_template)]
 
@@ -113,9 +100,7 @@ class GenericSettings(BaseModel):
     url: Annotated[str, AfterValidator(_base)] = Field(
         description="Where the helpdesk's REST API is: https, host, perhaps a path. Every call stays on this host."
     )
-    token: Annotated[SecretStr, AfterValidator(_header)] = Field(
-        description="The API token of our own service account in the helpdesk."
-    )
+    token: Token = Field(description="The API token of our own service account in the helpdesk.")
     token_header: str = Field("Authorization", pattern=r"^[A-Za-z0-9-]+$", description="The header that carries token.")
     token_prefix: str = Field(
         "Bearer ", pattern=r"^[\x20-\x7e]*$", description="What stands before token in that header; may be empty."
@@ -124,7 +109,7 @@ class GenericSettings(BaseModel):
         min_length=1,
         description="The id of our own service account in the helpdesk. What it does never starts anything.",
     )
-    secrets: Annotated[dict[str, SecretStr], AfterValidator(_secrets)] = Field(
+    secrets: Secrets = Field(
         description="Signing secrets of the webhook, by names of your own: whsec_ and base64 of at least 24 bytes. "
         "All of them are accepted, so that one can be replaced without a pause. Use none for two connections."
     )

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from integration.helpdesks import standard_webhooks
+from integration.helpdesks.credentials import signing_keys
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.request_tracker_settings import RequestTrackerSettings
@@ -47,7 +48,7 @@ class RequestTracker:
     def __init__(self, connection: str, settings: RequestTrackerSettings) -> None:
         self._connection = connection
         self._settings = settings
-        self._keys = standard_webhooks.keys({n: s.get_secret_value() for n, s in settings.secrets.items()})
+        self._keys = signing_keys(settings.secrets)
         self._door = Door(
             connection,
             f"{settings.url}/REST/2.0",

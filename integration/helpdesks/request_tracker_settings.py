@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from integration.helpdesks import standard_webhooks
+from integration.helpdesks.credentials import Secrets, Token
 from integration.tickets import Status
 
 _STATUSES = {
@@ -26,17 +26,6 @@ def _address(url: str) -> str:
     return url.rstrip("/")
 
 
-def _token(token: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[\x21-\x7e]+", token.get_secret_value()):
-        raise ValueError("token is empty, or holds a blank, a line end or a letter that no header can carry.")
-    return token
-
-
-def _secrets(found: dict[str, SecretStr]) -> dict[str, SecretStr]:
-    standard_webhooks.keys({name: secret.get_secret_value() for name, secret in found.items()})
-    return found
-
-
 class RequestTrackerSettings(BaseModel):
     """Settings of one connection to a Request Tracker."""
 
@@ -46,14 +35,12 @@ class RequestTrackerSettings(BaseModel):
     url: Annotated[str, AfterValidator(_address)] = Field(
         description="Where people open Request Tracker, such as https://rt.example.org. Links to tickets begin with it."
     )
-    token: Annotated[SecretStr, AfterValidator(_token)] = Field(
-        description="A REST2 token of our service account (Logged in as > Settings > Auth Tokens)."
-    )
+    token: Token = Field(description="A REST2 token of our service account (Logged in as > Settings > Auth Tokens).")
     service_account: str = Field(
         pattern=r"[^0-9]",
         description="The login of our service account; not digits alone. What it does never starts anything.",
     )
-    secrets: Annotated[dict[str, SecretStr], AfterValidator(_secrets)] = Field(
+    secrets: Secrets = Field(
         description="Signing secrets by name, each whsec_ and base64, as in the secret file of the extension. Two at "
         "once while one is replaced by the other."
     )

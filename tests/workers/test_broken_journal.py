@@ -18,6 +18,7 @@ from integration.records.journal import Standing
 from integration.records.tables import journal as entries
 from integration.verify import Report
 from tests.conftest import Desk, Practice
+from tests.workers.steps import pick
 from workers.app import STEPS
 from workers.ending import let_go
 from workers.run import Due, Run, Step, What, go
@@ -38,13 +39,6 @@ def tamper(desk: Desk, change: Callable[[str], str] = lambda entry: entry.replac
         mine = entries.update().where(entries.c.place == last.place)
         tx.execute(mine.values(entry=change(last.entry)))
     return int(last.seq)
-
-
-def picked(desk: Desk, practice: Practice) -> str:
-    ticket = practice.new_ticket()
-    practice.assign(ticket)
-    desk.deliver(ticket)
-    return ticket
 
 
 def verified(desk: Desk, comments: list[str]) -> Report:
@@ -78,7 +72,7 @@ def test_a_running_role_is_given_back_and_the_verifier_names_the_entry(
 ) -> None:
     """Threats 39 and 43, in the middle of a running elevation."""
     desk.link()
-    ticket = picked(desk, practice)
+    ticket = pick(desk, practice)
     assert practice.active_roles()
     changed = tamper(desk, change)
 
@@ -99,7 +93,7 @@ def test_a_running_role_is_given_back_and_the_verifier_names_the_entry(
 
 def test_a_role_whose_time_is_up_ends_although_the_journal_is_broken(desk: Desk, practice: Practice) -> None:
     desk.link()
-    ticket = picked(desk, practice)
+    ticket = pick(desk, practice)
     changed = tamper(desk)
 
     desk.advance(timedelta(hours=9))
@@ -111,7 +105,7 @@ def test_a_role_whose_time_is_up_ends_although_the_journal_is_broken(desk: Desk,
 
 def test_end_now_works_although_the_journal_is_broken(desk: Desk, practice: Practice) -> None:
     desk.link()
-    ticket = picked(desk, practice)
+    ticket = pick(desk, practice)
     desk.advance(timedelta(minutes=6))
     tamper(desk)
 
@@ -124,10 +118,10 @@ def test_end_now_works_although_the_journal_is_broken(desk: Desk, practice: Prac
 def test_a_new_pick_is_refused_with_words_and_no_role_is_asked_for(desk: Desk, practice: Practice) -> None:
     """Invariant 18: with the journal unwritable no call raises privilege."""
     desk.link()
-    picked(desk, practice)
+    pick(desk, practice)
     tamper(desk)
 
-    ticket = picked(desk, practice)
+    ticket = pick(desk, practice)
 
     assert desk.only(ticket).state is State.REFUSED
     (note,) = practice.notes(ticket)
@@ -137,7 +131,7 @@ def test_a_new_pick_is_refused_with_words_and_no_role_is_asked_for(desk: Desk, p
 
 def test_a_pick_that_was_planned_before_the_break_does_not_start(desk: Desk, practice: Practice) -> None:
     """Invariant 18, between plan and intent."""
-    ticket = picked(desk, practice)
+    ticket = pick(desk, practice)
     assert desk.only(ticket).state is State.SIGN_IN_NEEDED
     desk.link()
     tamper(desk)
@@ -157,7 +151,7 @@ def test_what_was_intended_before_the_break_is_not_asked_for(desk: Desk, practic
     desk.link()
     fault = {"match": {"method": "POST", "path": "roleAssignmentScheduleRequests"}, "times": 1, "kind": "status"}
     practice.control("/faults", fault)
-    ticket = picked(desk, practice)
+    ticket = pick(desk, practice)
     assert desk.only(ticket).state is State.WAITING
     tamper(desk)
 
@@ -173,7 +167,7 @@ def test_a_request_whose_answer_got_lost_is_followed_and_given_back(desk: Desk, 
     desk.link()
     fault = {"match": {"method": "POST", "path": "roleAssignmentScheduleRequests"}, "times": 1, "kind": "lose_answer"}
     practice.control("/faults", fault)
-    ticket = picked(desk, practice)
+    ticket = pick(desk, practice)
     tamper(desk)
     desk.advance(timedelta(seconds=70))
     desk.sweep()
@@ -190,9 +184,9 @@ def test_a_request_whose_answer_got_lost_is_followed_and_given_back(desk: Desk, 
 
 def test_after_an_administrator_accepted_the_break_picks_start_again(desk: Desk, practice: Practice) -> None:
     desk.link()
-    picked(desk, practice)
+    pick(desk, practice)
     changed = tamper(desk)
-    refused = picked(desk, practice)
+    refused = pick(desk, practice)
     assert accept(desk) is not None
     assert standing(desk) is Standing.WHOLE
 
@@ -208,7 +202,7 @@ def test_after_an_administrator_accepted_the_break_picks_start_again(desk: Desk,
 
 def test_a_break_may_be_accepted_before_anything_was_given_back(desk: Desk, practice: Practice) -> None:
     desk.link()
-    picked(desk, practice)
+    pick(desk, practice)
     tamper(desk)
     assert standing(desk) is Standing.BROKEN
 
@@ -219,7 +213,7 @@ def test_a_break_may_be_accepted_before_anything_was_given_back(desk: Desk, prac
 
 def test_a_log_that_is_broken_twice_goes_on_twice(desk: Desk, practice: Practice) -> None:
     desk.link()
-    ticket = picked(desk, practice)
+    ticket = pick(desk, practice)
     first = tamper(desk)
     accept(desk)
     second = tamper(desk)
@@ -266,7 +260,7 @@ def test_wherever_in_a_life_the_journal_breaks_nothing_starts_and_the_role_is_gi
     life, changed = BreakingDesk(desk.deployment, practice), []
     for steps in range(1, 30):
         life.steps_left, life.changed = steps, None
-        ticket = picked(life, practice)
+        ticket = pick(life, practice)
         life.advance(timedelta(minutes=6))
         practice.solve(ticket)
         life.deliver(ticket)

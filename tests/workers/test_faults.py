@@ -15,18 +15,25 @@ import requests
 import sqlalchemy as sa
 
 from integration import verify
-from integration.elevation import Activation, ActivationState, EndReason, State, move
+from integration.elevation import Activation, ActivationState, State, move
 from integration.records import comments, elevations, journal, people
 from integration.records.tables import activations, deliveries
-from integration.records.tables import comments as said
+from integration.records.tables import comments as notes
 from integration.records.tables import elevations as held
-from integration.targets import Target, TargetKind
 from tests.conftest import Desk, Practice
+from tests.workers.steps import (
+    PASSWORD_ADMINISTRATOR,
+    activations_of,
+    by_hand,
+    end_now,
+    fault,
+    pick,
+    said,
+    wait_for,
+)
 from workers.deciding import decide
-from workers.ending import let_go
 from workers.run import Due, Run, What
 
-PASSWORD_ADMINISTRATOR = "966707d0-3269-4727-9be2-8c3a10f19b9d"
 REQUESTS = "roleAssignmentScheduleRequests"
 
 
@@ -38,38 +45,12 @@ def database_url(tmp_path: Path) -> str:
 def picked(desk: Desk, practice: Practice, **ticket: Any) -> str:
     """A linked technician's own pick, delivered."""
     desk.link()
-    number = practice.new_ticket(**ticket)
-    practice.assign(number)
-    desk.deliver(number)
-    return number
-
-
-def fault(practice: Practice, kind: str, *, method: str = "", path: str = "", side: str = "", **more: Any) -> None:
-    practice.control("/faults", {"match": {"method": method, "path": path, "side": side}, "kind": kind, **more})
-
-
-def wait_for(desk: Desk, by: timedelta, *, steps: int = 1) -> None:
-    for _ in range(steps):
-        desk.advance(by)
-        desk.sweep()
+    return pick(desk, practice, **ticket)
 
 
 def activation_of(desk: Desk) -> Activation:
-    with desk.deployment.records.read() as connection:
-        (row,) = connection.execute(sa.select(activations.c.id)).all()
-        found = elevations.activation(connection, row.id)
-    assert found is not None
-    return found
-
-
-def end_now(desk: Desk, ticket: str) -> None:
-    for it in desk.elevations(ticket):
-        for due in let_go(Run(desk.deployment, cause="click", clock=desk.now), it.id, EndReason.END_NOW):
-            desk.step(due)
-
-
-def saying(practice: Practice, ticket: str, words: str) -> int:
-    return sum(words in note for note in practice.notes(ticket))
+    (only,) = activations_of(desk)
+    return only
 
 
 # Who may, and for what
@@ -147,7 +128,7 @@ def test_a_technician_without_a_fitting_role_is_refused_with_a_sentence(desk: De
     ticket = picked(desk, practice)
 
     assert desk.only(ticket).state is State.REFUSED
-    assert saying(practice, ticket, "not eligible for any role") == 1
+    assert said(practice, ticket, "not eligible for any role") == 1
     assert practice.activation_requests() == []
 
 
@@ -163,7 +144,7 @@ def test_an_eligibility_that_was_taken_away_after_it_was_read_ends_in_a_sentence
     desk.deliver(second)
 
     assert desk.only(second).state is State.FAILED
-    assert saying(practice, second, "you are not eligible") == 1
+    assert said(practice, second, "you are not eligible") == 1
     third = practice.new_ticket()
     practice.assign(third)
     desk.deliver(third)
@@ -192,7 +173,7 @@ def test_a_sign_in_lost_while_active_ends_the_elevation_when_the_time_is_up(desk
     practice.solve(ticket)
     desk.deliver(ticket)
     wait_for(desk, timedelta(minutes=6))
-    assert saying(practice, ticket, "could not be given back early") == 1
+    assert said(practice, ticket, "could not be given back early") == 1
 
     wait_for(desk, timedelta(hours=1), steps=2)
 
@@ -259,7 +240,7 @@ def test_a_helpdesk_that_is_down_delays_comments_and_nothing_else(desk: Desk, pr
     fault(practice, "status", method="POST", path="/notes", times=1000)
     desk.deliver(ticket)
     assert desk.only(ticket).state is State.ACTIVE
-    assert practice.active_roles() == [PASSWORD_ADMINISTRATOR]
+    assert practice.active_roles() == [PASSWORD_ADMINISTRATOR.id]
     wait_for(desk, timedelta(minutes=6))
     practice.solve(ticket)
     desk.deliver(ticket)
@@ -272,8 +253,8 @@ def test_a_helpdesk_that_is_down_delays_comments_and_nothing_else(desk: Desk, pr
 
     requests.delete(clear, timeout=10).raise_for_status()
     wait_for(desk, timedelta(hours=2))
-    assert saying(practice, ticket, "is active until") == 1
-    assert saying(practice, ticket, "was given back") == 1
+    assert said(practice, ticket, "is active until") == 1
+    assert said(practice, ticket, "was given back") == 1
     assert len(practice.notes(ticket)) == 2
 
 
@@ -324,7 +305,7 @@ def test_whatever_happens_to_the_request_exactly_one_activation_results(
 
     assert desk.only(ticket).state is State.ACTIVE
     assert len(practice.activation_requests()) == 1
-    assert saying(practice, ticket, "is active until") == 1
+    assert said(practice, ticket, "is active until") == 1
     assert not activation_of(desk).by_hand
 
 
@@ -353,7 +334,7 @@ def test_whatever_happens_to_the_give_back_the_role_ends(desk: Desk, practice: P
     assert desk.only(ticket).state is State.ENDED
     assert practice.active_roles() == []
     assert activation_of(desk).state is ActivationState.GIVEN_BACK
-    assert saying(practice, ticket, "was given back") == 1
+    assert said(practice, ticket, "was given back") == 1
 
 
 def test_a_lost_answer_and_a_solved_ticket_leave_no_role_behind(desk: Desk, practice: Practice) -> None:
@@ -405,7 +386,7 @@ def test_a_request_that_waits_for_approval_is_not_called_active(desk: Desk, prac
     ticket = picked(desk, practice)
     wait_for(desk, timedelta(minutes=30), steps=2)
     assert desk.only(ticket).state is State.WAITING
-    assert saying(practice, ticket, "is active") == 0
+    assert said(practice, ticket, "is active") == 0
 
     (request,) = practice.activation_requests()
     practice.control(f"/requests/{request['id']}", {"decision": "approve"})
@@ -423,7 +404,7 @@ def test_a_denied_request_ends_in_a_sentence(desk: Desk, practice: Practice) -> 
     wait_for(desk, timedelta(seconds=20), steps=2)
 
     assert desk.only(ticket).state is State.FAILED
-    assert saying(practice, ticket, "Denied") == 1
+    assert said(practice, ticket, "Denied") == 1
 
 
 def test_a_role_made_active_by_hand_is_used_and_never_given_back(desk: Desk, practice: Practice) -> None:
@@ -433,30 +414,15 @@ def test_a_role_made_active_by_hand_is_used_and_never_given_back(desk: Desk, pra
     practice.assign(ticket)
     desk.deliver(ticket)
     assert desk.only(ticket).state is State.ACTIVE
-    assert saying(practice, ticket, "activated outside Ticket Elevate") == 1
+    assert said(practice, ticket, "activated outside Ticket Elevate") == 1
 
     desk.advance(timedelta(minutes=6))
     end_now(desk, ticket)
     desk.sweep()
 
     assert desk.only(ticket).state is State.ENDED
-    assert practice.active_roles() == [PASSWORD_ADMINISTRATOR]
+    assert practice.active_roles() == [PASSWORD_ADMINISTRATOR.id]
     assert activation_of(desk).state is ActivationState.LEFT
-
-
-def by_hand(desk: Desk, practice: Practice) -> None:
-
-    person = practice.people["technician"]
-    desk.deployment.tenant.activate(
-        practice.facts["tenant_id"],
-        person["oid"],
-        desk.now(),
-        target=Target(TargetKind.DIRECTORY_ROLE, PASSWORD_ADMINISTRATOR, "/"),
-        duration=timedelta(hours=1),
-        justification="By hand",
-        ticket_number="1",
-        ticket_system="Other",
-    )
 
 
 # The end of the work
@@ -472,7 +438,7 @@ def test_end_now_before_it_is_active_gives_the_role_back_all_the_same(desk: Desk
 
     assert desk.only(ticket).state is State.ENDED
     assert practice.active_roles() == []
-    assert saying(practice, ticket, "is active until") == 0
+    assert said(practice, ticket, "is active until") == 0
 
 
 def test_nothing_is_given_back_in_the_tenants_first_five_minutes(desk: Desk, practice: Practice) -> None:
@@ -481,7 +447,7 @@ def test_nothing_is_given_back_in_the_tenants_first_five_minutes(desk: Desk, pra
     wait_for(desk, timedelta(minutes=4, seconds=50))
     asked = [e for e in practice.log()["requests"] if "selfDeactivate" in json.dumps(e.get("body", ""))]
     assert asked == []
-    assert saying(practice, ticket, "it will be given back at") == 1
+    assert said(practice, ticket, "it will be given back at") == 1
 
     wait_for(desk, timedelta(seconds=15))
     assert practice.active_roles() == []
@@ -502,7 +468,7 @@ def test_a_second_ticket_while_the_role_is_given_back_gets_a_new_activation(desk
 
     assert desk.only(first).state is State.ENDED
     assert desk.only(second).state is State.ACTIVE
-    assert practice.active_roles() == [PASSWORD_ADMINISTRATOR]
+    assert practice.active_roles() == [PASSWORD_ADMINISTRATOR.id]
     assert len(practice.activation_requests()) == 2
 
 
@@ -536,7 +502,12 @@ def test_every_step_once_more_changes_nothing(desk: Desk, practice: Practice) ->
             return list(journal.export(connection)), practice.notes(ticket), practice.activation_requests()
 
     before = facts()
-    tables = {What.ELEVATION: held, What.ACTIVATION: activations, What.COMMENT: said, What.DELIVERY: deliveries}
+    tables = {
+        What.ELEVATION: held,
+        What.ACTIVATION: activations,
+        What.COMMENT: notes,
+        What.DELIVERY: deliveries,
+    }
     for what, table in tables.items():
         with desk.deployment.records.read() as connection:
             rows = [row.id for row in connection.execute(sa.select(table.c.id))]
@@ -585,8 +556,8 @@ def test_a_ticket_that_joins_in_the_first_minutes_lets_the_one_before_it_end(des
     wait_for(desk, timedelta(minutes=6))
 
     assert desk.only(first).state is State.ENDED
-    assert saying(practice, first, "stays active for another ticket") == 1
-    assert practice.active_roles() == [PASSWORD_ADMINISTRATOR]
+    assert said(practice, first, "stays active for another ticket") == 1
+    assert practice.active_roles() == [PASSWORD_ADMINISTRATOR.id]
     end_now(desk, second)
     desk.sweep()
     assert practice.active_roles() == []

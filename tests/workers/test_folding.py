@@ -12,13 +12,11 @@ from typing import Any
 
 import pytest
 
-from integration.elevation import EndReason, State
-from integration.targets import Target, TargetKind
+from integration.elevation import State
 from tests import history
 from tests.conftest import Desk, Practice
 from tests.workers.conftest import complaints, lines, unlike_the_tables
-from workers.ending import let_go
-from workers.run import Run
+from tests.workers.steps import by_hand, end_now
 
 PASSWORD_ADMINISTRATOR = "966707d0-3269-4727-9be2-8c3a10f19b9d"
 Json = dict[str, Any]
@@ -27,11 +25,6 @@ Json = dict[str, Any]
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/elevate.sqlite"
-
-
-def end_now(desk: Desk, ticket: str) -> None:
-    for due in let_go(Run(desk.deployment, cause="click", clock=desk.now), desk.only(ticket).id, EndReason.END_NOW):
-        desk.step(due)
 
 
 def test_a_role_that_came_when_nobody_wanted_it_any_more_is_in_the_journal(desk: Desk, practice: Practice) -> None:
@@ -52,17 +45,7 @@ def test_a_role_that_came_when_nobody_wanted_it_any_more_is_in_the_journal(desk:
 
 def test_a_role_that_is_left_to_its_technician_is_in_the_journal(desk: Desk, practice: Practice) -> None:
     desk.link()
-    person = practice.people["technician"]
-    desk.deployment.tenant.activate(
-        practice.facts["tenant_id"],
-        person["oid"],
-        desk.now(),
-        target=Target(TargetKind.DIRECTORY_ROLE, PASSWORD_ADMINISTRATOR, "/"),
-        duration=timedelta(hours=1),
-        justification="By hand",
-        ticket_number="1",
-        ticket_system="Other",
-    )
+    by_hand(desk, practice)
     ticket = practice.new_ticket()
     practice.assign(ticket)
     desk.deliver(ticket)

@@ -16,6 +16,7 @@ from integration.records.tables import deliveries as kept
 from integration.records.tables import elevations as held
 from integration.tickets import TicketEvent
 from tests.conftest import Desk, Practice, settings_for
+from tests.workers.steps import wait_for
 from workers.run import Due, What
 
 REQUESTS = "roleAssignmentScheduleRequests"
@@ -253,9 +254,3 @@ def test_our_own_clock_may_jump_and_the_journal_never_goes_back(
     assert practice.active_roles() == []
     with desk.deployment.records.read() as connection:
         assert not list(connection.execute(sa.select(kept.c.id).where(kept.c.due_at.is_not(None))))
-
-
-def wait_for(desk: Desk, by: timedelta, *, steps: int = 1) -> None:
-    for _ in range(steps):
-        desk.advance(by)
-        desk.sweep()

@@ -22,7 +22,8 @@ from integration.records.journal import Standing
 from integration.records.store import Records
 from integration.records.tables import journal as entries
 from tests.conftest import Desk, Practice
-from tests.workers.test_broken_journal import TRIGGERS, accept, picked, standing, verified
+from tests.workers.steps import pick
+from tests.workers.test_broken_journal import TRIGGERS, accept, standing, verified
 
 TOP = 2**63 - 1
 COPIES = ("at", "kind", "elevation", "activation")  # what is found by, and said again by the entry itself
@@ -84,7 +85,7 @@ def test_whatever_is_in_the_last_row_the_role_is_given_back(
 ) -> None:
     """Threats 39 and 43."""
     desk.link()
-    ticket = picked(desk, practice)
+    ticket = pick(desk, practice)
     assert practice.active_roles()
     if not spoil(desk.deployment.records, column, value):
         pytest.skip("this database does not take such a value")
@@ -92,7 +93,7 @@ def test_whatever_is_in_the_last_row_the_role_is_given_back(
     told = next(found for found in examine(desk.deployment) if found.what == "journal")
     assert told.ok is not broken
     if broken:
-        refused = picked(desk, practice)
+        refused = pick(desk, practice)
         assert desk.only(refused).state is State.REFUSED
 
     practice.solve(ticket)

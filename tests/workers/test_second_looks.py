@@ -9,20 +9,17 @@ from typing import Any
 
 import pytest
 import requests
-import sqlalchemy as sa
 
 from integration import rules
 from integration.deployment import Deployment
-from integration.elevation import Activation, ActivationState, EndReason, State, move
+from integration.elevation import ActivationState, EndReason, State, move
 from integration.journal import Kind
 from integration.records import comments, deliveries, elevations, journal
-from integration.records.tables import activations
-from integration.targets import Target, TargetKind
 from integration.tickets import HelpdeskUnavailable, TicketEvent
 from tests.conftest import Desk, Practice, settings_for
+from tests.workers.steps import PASSWORD_ADMINISTRATOR, activations_of, fault, mend, pick, said, wait_for
 from workers.run import Due, What
 
-PASSWORD_ADMINISTRATOR = Target(TargetKind.DIRECTORY_ROLE, "966707d0-3269-4727-9be2-8c3a10f19b9d", "/")
 REQUESTS = "roleAssignmentScheduleRequests"
 EVER = 10_000
 
@@ -32,32 +29,8 @@ def database_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/elevate.sqlite"
 
 
-def pick(desk: Desk, practice: Practice, **ticket: Any) -> str:
-    number = practice.new_ticket(**ticket)
-    practice.assign(number)
-    desk.deliver(number)
-    return number
-
-
-def fault(practice: Practice, kind: str, **match: str) -> None:
-    practice.control("/faults", {"match": match, "kind": kind, "times": EVER})
-
-
-def mend(practice: Practice) -> None:
-    requests.delete(f"{practice.facts['practice_url']}/_practice/faults", timeout=10).raise_for_status()
-
-
 def pass_time(desk: Desk, minutes: int) -> None:
-    for _ in range(minutes):
-        desk.advance(timedelta(minutes=1))
-        desk.sweep()
-
-
-def activations_of(desk: Desk) -> list[Activation]:
-    with desk.deployment.records.read() as connection:
-        ids = connection.execute(sa.select(activations.c.id).order_by(activations.c.created_at)).scalars().all()
-        found = [elevations.activation(connection, name) for name in ids]
-    return [it for it in found if it is not None]
+    wait_for(desk, timedelta(minutes=1), steps=minutes)
 
 
 def press(desk: Desk, ticket: str) -> None:
@@ -69,10 +42,6 @@ def press(desk: Desk, ticket: str) -> None:
         facts = {"ticket": f"{it.connection}/{it.ticket}"}
         journal.append(tx, Kind.PICK_PLANNED, now=desk.now(), cause="click", elevation=it.id, facts=facts)
     desk.sweep()
-
-
-def said(practice: Practice, ticket: str, words: str) -> int:
-    return sum(words in note for note in practice.notes(ticket))
 
 
 @pytest.mark.usefixtures("at_the_portal")
@@ -143,7 +112,7 @@ def test_a_helpdesk_that_is_away_for_long_leaves_a_link_and_no_role(desk: Desk, 
     with desk.deployment.records.write() as tx:
         kept = deliveries.store(tx, "practice", event, now=desk.now())
     assert kept is not None
-    fault(practice, "status", side="helpdesk", path=f"/api/tickets/{ticket}")
+    fault(practice, "status", side="helpdesk", path=f"/api/tickets/{ticket}", times=EVER)
     desk.step(Due(What.DELIVERY, kept))
     pass_time(desk, 16)
     mend(practice)
@@ -156,7 +125,7 @@ def test_a_helpdesk_that_is_away_for_long_leaves_a_link_and_no_role(desk: Desk, 
 def test_a_tenant_that_is_away_for_long_leaves_a_link_and_no_role(desk: Desk, practice: Practice) -> None:
     """Threat 3. A click starts it again, with an activation of its own."""
     desk.link()
-    fault(practice, "status", side="graph", method="POST", path=REQUESTS)
+    fault(practice, "status", side="graph", method="POST", path=REQUESTS, times=EVER)
     ticket = pick(desk, practice)
     assert desk.only(ticket).state is State.WAITING
 
@@ -178,7 +147,7 @@ def test_a_tenant_that_is_away_for_long_leaves_a_link_and_no_role(desk: Desk, pr
 def test_a_request_that_comes_late_looks_at_the_ticket_again(desk: Desk, practice: Practice, change: str) -> None:
     """Its webhook was lost, or is still under way."""
     desk.link()
-    fault(practice, "status", side="graph", method="POST", path=REQUESTS)
+    fault(practice, "status", side="graph", method="POST", path=REQUESTS, times=EVER)
     ticket = pick(desk, practice)
     desk.advance(timedelta(minutes=2))
     if change == "solved":
@@ -198,10 +167,10 @@ def test_a_request_that_comes_late_looks_at_the_ticket_again(desk: Desk, practic
 
 def test_a_helpdesk_that_is_away_does_not_hold_up_a_request_that_comes_late(desk: Desk, practice: Practice) -> None:
     desk.link()
-    fault(practice, "status", side="graph", method="POST", path=REQUESTS)
+    fault(practice, "status", side="graph", method="POST", path=REQUESTS, times=EVER)
     ticket = pick(desk, practice)
     mend(practice)
-    fault(practice, "status", side="helpdesk", path="/api/")
+    fault(practice, "status", side="helpdesk", path="/api/", times=EVER)
     pass_time(desk, 2)
 
     assert desk.only(ticket).state is State.ACTIVE
@@ -318,7 +287,7 @@ def test_a_comment_that_cannot_be_written_any_more_is_given_up_and_that_is_recor
     desk: Desk, practice: Practice
 ) -> None:
     desk.link()
-    fault(practice, "status", side="helpdesk", method="POST", path="/notes")
+    fault(practice, "status", side="helpdesk", method="POST", path="/notes", times=EVER)
     ticket = pick(desk, practice)
     requests.delete(f"{practice.facts['practice_url']}/_practice/tickets/{ticket}", timeout=10).raise_for_status()
     mend(practice)

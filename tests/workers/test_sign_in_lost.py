@@ -7,21 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 import sqlalchemy as sa
 
-from integration.elevation import Activation, ActivationState, State, move
+from integration.elevation import ActivationState, State, move
 from integration.journal import Kind
 from integration.records import elevations
 from integration.records import journal as records
-from integration.records.tables import activations, journal, journal_private
 from integration.records.tables import comments as comments_table
-from integration.targets import Target, TargetKind
+from integration.records.tables import journal, journal_private
 from integration.tickets import HelpdeskUnavailable
 from tests.conftest import Desk, Practice
+from tests.workers.steps import PASSWORD_ADMINISTRATOR, activations_of, by_hand, mend, pick, said, wait_for
 from workers.run import Due, What
 
-ROLE = Target(TargetKind.DIRECTORY_ROLE, "966707d0-3269-4727-9be2-8c3a10f19b9d", "/")
 REQUESTS = "roleAssignmentScheduleRequests"
 
 
@@ -30,17 +28,8 @@ def database_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/elevate.sqlite"
 
 
-def pick(desk: Desk, practice: Practice) -> str:
-    number = practice.new_ticket()
-    practice.assign(number)
-    desk.deliver(number)
-    return number
-
-
 def pass_time(desk: Desk, minutes: int) -> None:
-    for _ in range(minutes):
-        desk.advance(timedelta(minutes=1))
-        desk.sweep()
+    wait_for(desk, timedelta(minutes=1), steps=minutes)
 
 
 def loses_sign_in(practice: Practice) -> None:
@@ -59,17 +48,6 @@ def comes_back(desk: Desk) -> None:
             records.append(tx, Kind.SIGNIN_DONE, now=desk.now(), cause="click", elevation=it.id)
 
 
-def activations_of(desk: Desk) -> list[Activation]:
-    with desk.deployment.records.read() as connection:
-        ids = connection.execute(sa.select(activations.c.id).order_by(activations.c.created_at)).scalars().all()
-        found = [elevations.activation(connection, name) for name in ids]
-    return [it for it in found if it is not None]
-
-
-def said(practice: Practice, ticket: str, words: str) -> int:
-    return sum(words in note for note in practice.notes(ticket))
-
-
 def asked_and_not_seen(desk: Desk, practice: Practice) -> str:
     """Entra took the request, and the sign-in ends before the role is seen."""
     desk.link()
@@ -79,7 +57,7 @@ def asked_and_not_seen(desk: Desk, practice: Practice) -> str:
     desk.advance(timedelta(seconds=3))
     desk.sweep()
     desk.advance(timedelta(minutes=1))
-    assert practice.active_roles() == [ROLE.id]
+    assert practice.active_roles() == [PASSWORD_ADMINISTRATOR.id]
     return ticket
 
 
@@ -261,22 +239,13 @@ def test_an_activation_that_the_technician_made_after_ending_ours_is_left_to_the
     ticket = pick(desk, practice)
     desk.advance(timedelta(minutes=6))
     tenant, tid, oid = desk.deployment.tenant, practice.facts["tenant_id"], practice.people["technician"]["oid"]
-    tenant.give_back(tid, oid, desk.now(), ROLE)
-    tenant.activate(
-        tid,
-        oid,
-        desk.now(),
-        target=ROLE,
-        duration=timedelta(minutes=30),
-        justification="By hand",
-        ticket_number="1",
-        ticket_system="Other",
-    )
+    tenant.give_back(tid, oid, desk.now(), PASSWORD_ADMINISTRATOR)
+    by_hand(desk, practice, duration=timedelta(minutes=30))
     desk.advance(timedelta(minutes=6))
     practice.solve(ticket)
     desk.deliver(ticket)
 
-    assert practice.active_roles() == [ROLE.id]
+    assert practice.active_roles() == [PASSWORD_ADMINISTRATOR.id]
     assert desk.only(ticket).state is State.ENDED
 
 
@@ -334,7 +303,7 @@ def test_a_ticket_solved_before_entra_could_be_asked_says_so(desk: Desk, practic
     ticket = pick(desk, practice)
     practice.solve(ticket)
     desk.deliver(ticket)
-    requests.delete(f"{practice.facts['practice_url']}/_practice/faults", timeout=10).raise_for_status()
+    mend(practice)
     pass_time(desk, 12)
     assert desk.only(ticket).state is State.ENDED
     assert said(practice, ticket, "cancelled before a role was active") == 1

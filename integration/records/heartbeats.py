@@ -3,8 +3,8 @@
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
+from integration.records.store import put
 from integration.records.tables import heartbeats as table
 
 SWEEP = "sweep"
@@ -16,6 +16,4 @@ def last(connection: sa.Connection, name: str) -> datetime | None:
 
 
 def beat(tx: sa.Connection, name: str, *, now: datetime) -> None:
-    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    statement = insert(table).values(name=name, at=now)
-    tx.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"at": now}))
+    put(tx, table, {"name": name}, {"at": now})

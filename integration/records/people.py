@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from integration.entra.tokens import TokenRow
 from integration.journal import Kind
 from integration.records import journal
-from integration.records.store import Records
+from integration.records.store import Records, put
 from integration.records.tables import links, tenant_answers, token_caches
 
 
@@ -124,10 +123,7 @@ def answers(connection: sa.Connection, tid: str, oid: str, *, newer_than: dateti
 
 def keep_answer(tx: sa.Connection, tid: str, oid: str, name: str, text: str, *, now: datetime) -> None:
     """Two workers may bring the same answer in the same moment; the later one stays."""
-    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    fresh = {"answer": text, "read_at": now}
-    statement = insert(tenant_answers).values(tid=tid, oid=oid, name=name, **fresh)
-    tx.execute(statement.on_conflict_do_update(index_elements=["tid", "oid", "name"], set_=fresh))
+    put(tx, tenant_answers, {"tid": tid, "oid": oid, "name": name}, {"answer": text, "read_at": now})
 
 
 def forget_answers(tx: sa.Connection, tid: str, oid: str) -> None:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
 
 
 class Records:
@@ -65,6 +66,13 @@ class Records:
 
     def dispose(self) -> None:
         self.engine.dispose()
+
+
+def put(tx: sa.Connection, table: sa.Table, key: dict[str, Any], values: dict[str, Any]) -> None:
+    """One row for `key`, with these values, whether or not there was one. Safe where two put it at the same moment."""
+    insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    statement = insert(table).values(**key, **values)
+    tx.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

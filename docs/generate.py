@@ -30,20 +30,24 @@ MEANINGS: Mapping[State, str] = {
     State.REQUESTED: "A worker reads the ticket again, asks the rules and finds the role.",
     State.SIGN_IN_NEEDED: "The technician must sign in with Microsoft first; then it goes on by itself.",
     State.WAITING: "The tenant was asked, or is about to be, and does not show the role as active yet.",
+    State.PENDING: "The tenant asks an approver, who has 24 hours; the ticket and the page say since when.",
     State.ACTIVE: "The role was seen active in the tenant, for this ticket.",
     State.ENDING: "This ticket let go of the role, which is given back as soon as the tenant allows it.",
     State.ENDED: "This ticket holds no role any more.",
     State.REFUSED: "The rules gave no role.",
     State.FAILED: "The tenant gave no role, or the role ended before it was seen active.",
     State.CANCELLED: "It ended before a role was active: solved, handed over, ended by hand or left alone.",
+    State.WATCHED: "The rule only watches: what would have been done is in the journal, and nothing was done.",
 }
 ACTIVATION_MEANINGS: Mapping[ActivationState, str] = {
     ActivationState.ASKED: "The intent is in the journal; the tenant may or may not have the request yet.",
+    ActivationState.PENDING: "The tenant waits for an approver.",
     ActivationState.ACTIVE: "The tenant shows the role as active.",
     ActivationState.GIVING_BACK: "Nobody needs it any more; the tenant is being asked to take it back.",
     ActivationState.GIVEN_BACK: "The role is gone from the tenant before its time was up.",
     ActivationState.EXPIRED: "The tenant ended the role because its time was up.",
     ActivationState.FAILED: "The tenant did not give the role.",
+    ActivationState.WITHDRAWN: "The request was taken back before an approver decided it.",
     ActivationState.LEFT: "The role was activated outside Ticket Elevate and is left alone; no ticket uses it.",
 }
 

@@ -25,6 +25,10 @@ class Step(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     STUCK = "stuck"
+    APPROVAL = "approval"
+    DECIDED = "decided"
+    USABLE = "usable"
+    LONGER = "longer"
 
 
 def marker(elevation_id: str, step: str) -> str:

@@ -18,21 +18,25 @@ class State(StrEnum):
     REQUESTED = "requested"  # a worker will plan it and ask for it
     SIGN_IN_NEEDED = "sign_in_needed"  # the technician must sign in with Microsoft first
     WAITING = "waiting"  # asked of the tenant, not active yet
+    PENDING = "pending_approval"  # the tenant waits for an approver
     ACTIVE = "active"
     ENDING = "ending"  # let go; the role is being given back
     ENDED = "ended"
     REFUSED = "refused"  # the rules say no
     FAILED = "failed"  # the tenant says no
     CANCELLED = "cancelled"  # the ticket was solved, handed over or left alone before anything was active
+    WATCHED = "watched"  # shadow mode: what would have been done is written down, and nothing is done
 
 
 class ActivationState(StrEnum):
     ASKED = "asked"  # the intent is recorded; the tenant may or may not have it yet
+    PENDING = "pending_approval"
     ACTIVE = "active"
     GIVING_BACK = "giving_back"
     GIVEN_BACK = "given_back"
     EXPIRED = "expired"
     FAILED = "failed"
+    WITHDRAWN = "withdrawn"  # the request was taken back before anybody decided it
     LEFT = "left"  # activated outside Ticket Elevate, and nobody of ours uses it any more
 
 
@@ -45,49 +49,65 @@ MOVES: Mapping[State, frozenset[State]] = {
             State.OFFERED,
             State.SIGN_IN_NEEDED,
             State.WAITING,
+            State.PENDING,
             State.ACTIVE,
             State.REFUSED,
             State.FAILED,
             State.CANCELLED,
+            State.WATCHED,
         }
     ),
     State.SIGN_IN_NEEDED: frozenset({State.OFFERED, State.REQUESTED, State.REFUSED, State.CANCELLED}),
     State.WAITING: frozenset(
-        {State.ACTIVE, State.OFFERED, State.SIGN_IN_NEEDED, State.ENDING, State.FAILED, State.CANCELLED}
+        {
+            State.PENDING,
+            State.ACTIVE,
+            State.OFFERED,
+            State.SIGN_IN_NEEDED,
+            State.ENDING,
+            State.FAILED,
+            State.CANCELLED,
+        }
     ),
+    State.PENDING: frozenset({State.ACTIVE, State.ENDING, State.FAILED, State.CANCELLED}),
     State.ACTIVE: frozenset({State.ENDING, State.ENDED}),
     State.ENDING: frozenset({State.ENDED}),
     State.ENDED: frozenset(),
     State.REFUSED: frozenset(),
     State.FAILED: frozenset(),
     State.CANCELLED: frozenset(),
+    State.WATCHED: frozenset(),
 }
 
 ACTIVATION_MOVES: Mapping[ActivationState, frozenset[ActivationState]] = {
-    ActivationState.ASKED: frozenset({ActivationState.ACTIVE, ActivationState.FAILED}),
+    ActivationState.ASKED: frozenset({ActivationState.PENDING, ActivationState.ACTIVE, ActivationState.FAILED}),
+    ActivationState.PENDING: frozenset({ActivationState.ACTIVE, ActivationState.FAILED, ActivationState.WITHDRAWN}),
     ActivationState.ACTIVE: frozenset({ActivationState.GIVING_BACK, ActivationState.EXPIRED, ActivationState.LEFT}),
     ActivationState.GIVING_BACK: frozenset({ActivationState.GIVEN_BACK, ActivationState.EXPIRED}),
     ActivationState.GIVEN_BACK: frozenset(),
     ActivationState.EXPIRED: frozenset(),
     ActivationState.FAILED: frozenset(),
+    ActivationState.WITHDRAWN: frozenset(),
     ActivationState.LEFT: frozenset(),
 }
 
 OPEN = frozenset(state for state, moves in MOVES.items() if moves)
 OPEN_ACTIVATION = frozenset(state for state, moves in ACTIVATION_MOVES.items() if moves)
-HOLDING = frozenset({State.WAITING, State.ACTIVE})  # these keep an activation from being given back
+HOLDING = frozenset({State.WAITING, State.PENDING, State.ACTIVE})  # these keep an activation from being given back
 
 LABELS: Mapping[State, str] = {
     State.OFFERED: "Ready to start",
     State.REQUESTED: "Being prepared",
     State.SIGN_IN_NEEDED: "Sign-in needed",
     State.WAITING: "Asked of Entra",
+    State.PENDING: "Waiting for approval",
     State.ACTIVE: "Active",
     State.ENDING: "Being given back",
     State.ENDED: "Ended",
     State.REFUSED: "Refused by the rules",
     State.FAILED: "Refused by Entra",
     State.CANCELLED: "Cancelled",
+    State.WATCHED: "Watched only",
 }
 
 
@@ -101,6 +121,7 @@ class EndReason(StrEnum):
     TICKET_GONE = "ticket_gone"
     UNUSED = "unused"  # nobody clicked or signed in for a day
     OUTSIDE = "outside"  # the role was ended in the tenant, not by us
+    BUNDLE = "bundle"  # another role of the same task was not given, and the rule wants all or none
 
 
 END_WORDS: Mapping[EndReason, str] = {
@@ -111,6 +132,7 @@ END_WORDS: Mapping[EndReason, str] = {
     EndReason.TICKET_GONE: "the ticket is gone",
     EndReason.UNUSED: "nobody started it within a day",
     EndReason.OUTSIDE: "the role was ended outside Ticket Elevate",
+    EndReason.BUNDLE: "another role that the task needs was not given",
 }
 
 # How long a parked elevation waits for a person before it is cancelled.
@@ -160,6 +182,17 @@ class Elevation:
     end_reason: str | None = None
     outcome: str | None = None
     analysis: str | None = None
+    # Which of the rule's targets it is for, where one pick is for several; they share the pick.
+    part: int = 0
+    # The tenant's challenge (JSON) that its technician's next sign-in has to answer.
+    challenge: str | None = None
+    # How much longer its technician asked for: when its time is up, another elevation follows it.
+    longer_seconds: int | None = None
+    # Break glass: without a ticket, for a reason; whoever reviewed that, and when.
+    emergency: bool = False
+    reason: str | None = None
+    reviewed_at: datetime | None = None
+    reviewed_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -184,6 +217,13 @@ class Activation:
     ends_at: datetime | None = None
     ended_at: datetime | None = None
     outcome: str | None = None
+    # Since when an approver is waited for, and the tenant's name of that.
+    pending_at: datetime | None = None
+    approval_id: str | None = None
+    # Since when a fresh token, and the rule's harmless read, showed that it can be used.
+    usable_at: datetime | None = None
+    probe: str | None = None
+    revoke_sessions: bool = False
 
 
 def move(elevation: Elevation, to: State, *, due_at: datetime | None) -> Elevation:

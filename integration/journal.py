@@ -45,6 +45,19 @@ class Kind(StrEnum):
     PICK_PLANNED = "pick.planned"
     PICK_OFFERED = "pick.offered"
     PICK_REFUSED = "pick.refused"
+    PICK_WATCHED = "pick.watched"
+    PICK_LONGER = "pick.longer"
+    BREAKGLASS_STARTED = "breakglass.started"
+    BREAKGLASS_TICKET = "breakglass.ticket"
+    BREAKGLASS_REVIEWED = "breakglass.reviewed"
+    APPROVAL_ASKED = "approval.asked"
+    APPROVAL_DECIDED = "approval.decided"
+    ACTIVATION_USABLE = "activation.usable"
+    ACTIVATION_WITHDRAWN = "activation.withdrawn"
+    SESSIONS_REVOKED = "sessions.revoked"
+    SIGNIN_LOST = "signin.lost"
+    SIGNIN_PURGED = "signin.purged"
+    NOTICE_REFUSED = "notice.refused"
     SIGNIN_NEEDED = "signin.needed"
     SIGNIN_DONE = "signin.done"
     LINK_MADE = "link.made"
@@ -74,7 +87,15 @@ class Kind(StrEnum):
 
 # What gives somebody something. After a break none of it is written before an administrator has accepted the break.
 STARTS = frozenset(
-    {Kind.PICK_PLANNED, Kind.PICK_OFFERED, Kind.ACTIVATION_INTENDED, Kind.ACTIVATION_JOINED, Kind.LINK_MADE}
+    {
+        Kind.PICK_PLANNED,
+        Kind.PICK_OFFERED,
+        Kind.PICK_LONGER,
+        Kind.BREAKGLASS_STARTED,
+        Kind.ACTIVATION_INTENDED,
+        Kind.ACTIVATION_JOINED,
+        Kind.LINK_MADE,
+    }
 )
 
 

@@ -27,6 +27,19 @@ KINDS = frozenset(
         "pick.planned",
         "pick.offered",
         "pick.refused",
+        "pick.watched",
+        "pick.longer",
+        "breakglass.started",
+        "breakglass.ticket",
+        "breakglass.reviewed",
+        "approval.asked",
+        "approval.decided",
+        "activation.usable",
+        "activation.withdrawn",
+        "sessions.revoked",
+        "signin.lost",
+        "signin.purged",
+        "notice.refused",
         "signin.needed",
         "signin.done",
         "link.made",
@@ -55,7 +68,17 @@ KINDS = frozenset(
     }
 )
 # What gives somebody something: after a break it may not stand before the entry in which somebody accepts the break.
-STARTS = frozenset({"pick.planned", "pick.offered", "activation.intended", "activation.joined", "link.made"})
+STARTS = frozenset(
+    {
+        "pick.planned",
+        "pick.offered",
+        "pick.longer",
+        "breakglass.started",
+        "activation.intended",
+        "activation.joined",
+        "link.made",
+    }
+)
 _KEYS = {"v", "log", "seq", "at", "kind", "elevation", "activation", "cause", "facts", "private", "prev"}
 _LARGEST = 2**53 - 1
 _LOG = re.compile(r"te-[0-9a-f]{16}")

@@ -22,12 +22,14 @@ from workers.run import Due, Run, What
 TOLD: Mapping[State, tuple[Kind, Step]] = {
     State.OFFERED: (Kind.PICK_OFFERED, Step.OFFERED),
     State.SIGN_IN_NEEDED: (Kind.SIGNIN_NEEDED, Step.SIGN_IN),
+    State.PENDING: (Kind.APPROVAL_ASKED, Step.APPROVAL),
     State.ACTIVE: (Kind.ACTIVATION_SEEN, Step.ACTIVE),
     State.ENDING: (Kind.ELEVATION_ENDING, Step.LETTING_GO),
     State.ENDED: (Kind.ELEVATION_ENDED, Step.ENDED),
     State.REFUSED: (Kind.PICK_REFUSED, Step.REFUSED),
     State.FAILED: (Kind.ELEVATION_FAILED, Step.FAILED),
     State.CANCELLED: (Kind.ELEVATION_CANCELLED, Step.CANCELLED),
+    State.WATCHED: (Kind.PICK_WATCHED, Step.OFFERED),
 }
 
 

@@ -36,7 +36,7 @@ metadata = sa.MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-_OPEN_ACTIVATION = sa.text("state in ('asked', 'active', 'giving_back')")
+_OPEN_ACTIVATION = sa.text("state in ('asked', 'pending_approval', 'active', 'giving_back')")
 
 
 def _index_due(table: sa.Table) -> None:
@@ -84,7 +84,7 @@ elevations = sa.Table(
     sa.Column("oid", sa.String(64)),
     sa.Column("technician", sa.String(200)),
     sa.Column("rule", sa.String(100)),
-    sa.Column("target", sa.String(400)),
+    sa.Column("target", sa.String(2000)),
     sa.Column("target_name", sa.String(200)),
     sa.Column("duration_seconds", sa.Integer),
     sa.Column("justification", sa.String(600)),
@@ -95,16 +95,25 @@ elevations = sa.Table(
     sa.Column("end_reason", sa.String(32)),
     sa.Column("outcome", sa.String(600)),
     sa.Column("analysis", sa.Text),
-    sa.UniqueConstraint("connection", "ticket", "account", "pick"),
+    sa.Column("part", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("challenge", sa.Text),
+    sa.Column("longer_seconds", sa.Integer),
+    sa.Column("emergency", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("reason", sa.String(600)),
+    sa.Column("reviewed_at", UtcDateTime),
+    sa.Column("reviewed_by", sa.String(200)),
+    sa.UniqueConstraint("connection", "ticket", "account", "pick", "part"),
 )
 _index_due(elevations)
-# One elevation at a time for one technician's ticket: a second click, tab or delivery finds the first one's row.
-_HELD = sa.text("state in ('offered', 'requested', 'sign_in_needed', 'waiting', 'active')")
+# One elevation at a time for one technician's ticket (and target of its rule, where that has several): a second click,
+# tab or delivery finds the first one's row.
+_HELD = sa.text("state in ('offered', 'requested', 'sign_in_needed', 'waiting', 'pending_approval', 'active')")
 sa.Index(
     "uq_elevations_held",
     elevations.c.connection,
     elevations.c.ticket,
     elevations.c.account,
+    elevations.c.part,
     unique=True,
     sqlite_where=_HELD,
     postgresql_where=_HELD,
@@ -118,7 +127,7 @@ activations = sa.Table(
     sa.Column("id", sa.String(32), primary_key=True),
     sa.Column("tid", sa.String(64), nullable=False),
     sa.Column("oid", sa.String(64), nullable=False),
-    sa.Column("target", sa.String(400), nullable=False),
+    sa.Column("target", sa.String(2000), nullable=False),
     sa.Column("target_name", sa.String(200), nullable=False),
     sa.Column("state", sa.String(32), nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
@@ -129,12 +138,17 @@ activations = sa.Table(
     sa.Column("ticket_number", sa.String(64), nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("request_id", sa.String(64)),
-    sa.Column("schedule_id", sa.String(200)),
+    sa.Column("schedule_id", sa.String(400)),
     sa.Column("by_hand", sa.Boolean, nullable=False),
     sa.Column("started_at", UtcDateTime),
     sa.Column("ends_at", UtcDateTime),
     sa.Column("ended_at", UtcDateTime),
     sa.Column("outcome", sa.String(600)),
+    sa.Column("pending_at", UtcDateTime),
+    sa.Column("approval_id", sa.String(400)),
+    sa.Column("usable_at", UtcDateTime),
+    sa.Column("probe", sa.String(32)),
+    sa.Column("revoke_sessions", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 _index_due(activations)
 # The promise "at most one open activation per technician and target", kept by the database.
@@ -193,14 +207,48 @@ token_caches = sa.Table(
     sa.Column("signed_in_at", UtcDateTime, nullable=False),
     sa.Column("lease_holder", sa.String(64)),
     sa.Column("lease_until", UtcDateTime),
+    # The challenge that the sign-in of this very token answered; a renewal leaves none.
+    sa.Column("answered", sa.Text),
+    # When the tenant last gave out a token for it; when, and in which words, it last refused for good.
+    sa.Column("renewed_at", UtcDateTime),
+    sa.Column("lost_at", UtcDateTime),
+    sa.Column("lost_why", sa.String(400)),
+    sa.Column("checked_at", UtcDateTime),
 )
+
+# The tenant asked everybody to wait: all processes hold their calls until then, and one of them tries first.
+brakes = sa.Table(
+    "brakes",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("until", UtcDateTime, nullable=False),
+    sa.Column("probe_until", UtcDateTime),
+)
+
+# What people are told beyond the ticket (chat, e-mail), as it is due.
+notices = sa.Table(
+    "notices",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("elevation", sa.String(32), nullable=False, index=True),
+    sa.Column("title", sa.String(200), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("due_at", UtcDateTime),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("sent_at", UtcDateTime),
+    sa.Column("outcome", sa.String(200)),
+)
+_index_due(notices)
 
 tenant_answers = sa.Table(
     "tenant_answers",
     metadata,
     sa.Column("tid", sa.String(64), primary_key=True),
     sa.Column("oid", sa.String(64), primary_key=True),
-    sa.Column("name", sa.String(450), primary_key=True),
+    sa.Column("name", sa.String(2100), primary_key=True),
     sa.Column("answer", sa.Text, nullable=False),
     sa.Column("read_at", UtcDateTime, nullable=False),
 )

@@ -284,6 +284,17 @@ def test_wherever_in_a_life_the_journal_breaks_nothing_starts_and_the_role_is_gi
 
 GOES_ON = {
     "pick.refused",
+    "pick.watched",
+    "breakglass.ticket",
+    "breakglass.reviewed",
+    "approval.asked",
+    "approval.decided",
+    "activation.usable",
+    "activation.withdrawn",
+    "sessions.revoked",
+    "signin.lost",
+    "signin.purged",
+    "notice.refused",
     "signin.needed",
     "signin.done",
     "link.suspended",

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import NAMESPACE_OID, uuid5
 
 from integration import comments as words
 from integration.comments import Offer, Step
@@ -32,7 +33,7 @@ from integration.entra.errors import (
     SignInNeeded,
     TooEarlyToGiveBack,
 )
-from integration.entra.roles import Active, Request, RequestKind
+from integration.entra.pim import Active, Request, RequestKind
 from integration.journal import Fact, Kind, StartsStopped
 from integration.records import comments, elevations, journal, people
 from integration.records.elevations import Overtaken
@@ -178,11 +179,17 @@ def _own_request(run: Run, it: Activation, target: Target, *, since: datetime) -
         ticket_system=run.deployment.settings.ticket_system,
         justification=it.justification,
         since=since,
+        asked_as=_asked_as(it),
     )
     if found is None:
         return None
     with run.deployment.records.read() as connection:
         return None if elevations.request_is_known(connection, found.id) else found
+
+
+def _asked_as(it: Activation) -> str:
+    """The same for every try of one activation, which Azure then takes as one request."""
+    return str(uuid5(NAMESPACE_OID, it.id))
 
 
 def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
@@ -196,6 +203,7 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
             justification=it.justification,
             ticket_number=it.ticket_number,
             ticket_system=run.deployment.settings.ticket_system,
+            asked_as=_asked_as(it),
         )
     except RoleAssignmentExists as error:
         return _adopt(run, it, target, error)
@@ -261,7 +269,7 @@ def _see(run: Run, it: Activation, target: Target) -> Iterable[Due]:
     if active is not None and _is_it(it, active):
         return _seen(run, it, active)
     if it.attempts > 1 and it.request_id is not None:
-        request = run.deployment.tenant.request(it.tid, it.oid, run.now, it.request_id)
+        request = run.deployment.tenant.request(it.tid, it.oid, run.now, target, it.request_id)
         if request is not None and request.kind in (RequestKind.ENDED_BAD, RequestKind.ENDED_OK):
             return fail(run, it, f"Entra answered {request.status}.", code=request.status)
         if request is not None and request.kind is RequestKind.ACTIVE:

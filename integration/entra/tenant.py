@@ -183,7 +183,8 @@ class Tenant:
         try:
             return self._tokens.access_token(tid, oid, now=now, claims=challenge, force=challenge is None)
         except SignInNeeded as needed:
-            if needed.claims is None and challenge is not None:
-                # The sign-in that follows must answer what was asked, or the next request is challenged again.
+            if challenge is not None:
+                # The sign-in that follows must answer what was asked here, whatever the token endpoint asks for on top:
+                # Microsoft's own page sees to that, and one sign-in serves everything that waits for the same.
                 raise StepUpNeeded(challenge, needed.sentence, silently=False) from None
             raise

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
+from urllib.parse import urljoin
 
-from integration.entra import scopes
+from integration.entra import azure, scopes
+from integration.entra.azure import AzureRoles
 from integration.entra.client import EntraSettings
 from integration.entra.errors import SignInNeeded, StepUpNeeded
-from integration.entra.graph import Graph
 from integration.entra.groups import Groups
 from integration.entra.http import EntraHttp
 from integration.entra.people import Affected, People
@@ -18,6 +19,7 @@ from integration.entra.roles import Roles
 from integration.entra.seal import Sealer
 from integration.entra.sign_in import SignedIn, SignIn
 from integration.entra.tokens import Tokens, TokenStore
+from integration.entra.transport import Transport
 from integration.targets import Eligibility, Target, TargetKind
 
 T = TypeVar("T")
@@ -36,12 +38,14 @@ class Tenant:
         http = EntraHttp(settings.ca_bundle)
         self._sign_in = SignIn(settings, http)
         self._tokens = Tokens(self._sign_in, store, seal)
-        graph, beta = Graph(settings, http), Graph(settings, http, version="beta")
+        graph = Transport(urljoin(settings.graph_url, "/v1.0"), http)
+        beta = Transport(urljoin(settings.graph_url, "/beta"), http)
         self._graph = graph
         self._people = People(graph)
         self._pims: dict[TargetKind, Pim] = {
             TargetKind.DIRECTORY_ROLE: Roles(graph, beta),
             TargetKind.GROUP: Groups(graph, graph),
+            TargetKind.AZURE_ROLE: AzureRoles(*azure.transports(settings.arm_url, http)),
         }
 
     def start_sign_in(

@@ -347,18 +347,18 @@ def _sign_in_needed(run: Run, it: Activation, error: SignInNeeded) -> list[Due]:
     if it.state is not ActivationState.ASKED:
         return _stuck(run, it)
     if it.request_id is not None or it.attempts > 1:
-        return _unseen(run, it)
+        return _unseen(run, it, error)
     parked: list[Elevation] = []
 
     def wait(changed: Change, elevation: Elevation) -> None:
-        park(changed, replace(elevation, activation=None))
+        park(changed, replace(elevation, activation=None), error.claims)
         parked.append(elevation)
 
     due = _drop(run, it, str(error), wait, code="sign_in_needed")
     return [*due, *woken_meanwhile(run, parked, since=claimed_at(it))]
 
 
-def _unseen(run: Run, it: Activation) -> list[Due]:
+def _unseen(run: Run, it: Activation, error: SignInNeeded) -> list[Due]:
     """Entra may have granted it, and only its technician's sign-in can show that, or give it back."""
     if run.now > it.created_at + timedelta(seconds=it.duration_seconds) + CLOCK_SKEW:
         sentence = "It may have been active for a while: without the technician's sign-in nobody could see it."
@@ -366,7 +366,10 @@ def _unseen(run: Run, it: Activation) -> list[Due]:
     with change(run) as changed:
         elevations.save_activation(changed.tx, replace(it, due_at=run.now + UNSEEN_PAUSE))
         for elevation in elevations.holders(changed.tx, it.id):
-            text = words.sign_in_to_see(run.deployment.link(elevation.id))
+            link = run.deployment.link(elevation.id)
+            text = words.step_up(link) if error.claims else words.sign_in_to_see(link)
+            if elevation.challenge != error.claims:
+                elevation = elevations.save_elevation(changed.tx, replace(elevation, challenge=error.claims))
             if not comments.said(changed.tx, elevation.id, Step.UNSEEN):
                 changed.record(Kind.SIGNIN_NEEDED, elevation=elevation, activation=it.id, step=Step.UNSEEN, text=text)
     return changed.due

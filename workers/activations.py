@@ -17,13 +17,15 @@ from integration.entra.errors import (
     EntraUnavailable,
     NotActive,
     SignInNeeded,
+    StepUpNeeded,
     TooEarlyToGiveBack,
 )
 from integration.journal import Kind, StartsStopped
 from integration.records import comments, elevations
 from integration.records.elevations import Overtaken
 from integration.targets import Target
-from workers.asking import ask
+from workers import approvals
+from workers.asking import SURELY_ASKED, ask
 from workers.change import Change, change
 from workers.ending import give_back_unheld
 from workers.outcomes import (
@@ -62,6 +64,7 @@ def step(run: Run, due: Due) -> Iterable[Due]:
 def _step(run: Run, it: Activation) -> Iterable[Due]:
     steps = {
         ActivationState.ASKED: ask,
+        ActivationState.PENDING: approvals.look,
         ActivationState.ACTIVE: _watch,
         ActivationState.GIVING_BACK: _give_back,
     }
@@ -80,8 +83,12 @@ def _step(run: Run, it: Activation) -> Iterable[Due]:
 
 def _sign_in_needed(run: Run, it: Activation, error: SignInNeeded) -> list[Due]:
     """Surely not asked yet: the elevations wait for their technician. Else it goes on when they have signed in."""
-    if it.state is not ActivationState.ASKED:
+    if it.state in (ActivationState.ACTIVE, ActivationState.GIVING_BACK):
         return _stuck(run, it)
+    if isinstance(error, StepUpNeeded) and error.final and it.request_id is None:
+        # What was asked for was given a moment ago: to send the technician there again would be a circle.
+        surely = it.attempts == 1 or it.attempts >= SURELY_ASKED
+        return fail(run, it, str(error), code="step_up") if surely else later(run, it, pause(it))
     if it.request_id is not None or it.attempts > 1:
         return _unseen(run, it, error)
     parked: list[Elevation] = []
@@ -96,7 +103,8 @@ def _sign_in_needed(run: Run, it: Activation, error: SignInNeeded) -> list[Due]:
 
 def _unseen(run: Run, it: Activation, error: SignInNeeded) -> list[Due]:
     """Entra may have granted it, and only its technician's sign-in can show that, or give it back."""
-    if run.now > it.created_at + timedelta(seconds=it.duration_seconds) + CLOCK_SKEW:
+    latest = approvals.until_when(it) if it.state is ActivationState.PENDING else it.created_at
+    if run.now > latest + timedelta(seconds=it.duration_seconds) + CLOCK_SKEW:
         sentence = "It may have been active for a while: without the technician's sign-in nobody could see it."
         return fail(run, it, sentence, code="over")
     with change(run) as changed:
@@ -139,7 +147,7 @@ def is_there(run: Run, it: Activation) -> bool:
 
     Raises EntraError, which also tells that a role on its way out cannot be given back without a sign-in.
     """
-    if it.state is ActivationState.ASKED:
+    if it.state in (ActivationState.ASKED, ActivationState.PENDING):
         return True
     return is_shown(run, it) or it.state is ActivationState.GIVING_BACK
 

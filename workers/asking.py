@@ -30,6 +30,7 @@ from integration.journal import StartsStopped
 from integration.records import elevations, journal, people
 from integration.targets import Target
 from integration.tickets import HelpdeskError, TicketGone
+from workers import approvals
 from workers.change import Change, change
 from workers.deliveries import reason_to_end
 from workers.ending import let_go
@@ -155,7 +156,7 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
         return _adopt(run, it, target, error)
     except PendingRequestExists as error:
         request = _own_request(run, it, target, since=run.now - PATIENCE)
-        return request if request is not None else fail(run, it, str(error), code=error.code)
+        return request if request is not None else _adopt_waiting(run, it, target, error)
     except EntraRefused as error:
         with run.deployment.records.write() as tx:
             people.forget_answers(tx, it.tid, it.oid)
@@ -166,11 +167,20 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
         return fail(run, it, str(error), code="setup")
 
 
+def _adopt_waiting(run: Run, it: Activation, target: Target, error: PendingRequestExists) -> Iterable[Due]:
+    """The technician asked for it by hand before, and an approver has to decide: that will do for the ticket."""
+    request = run.deployment.tenant.waiting(it.tid, it.oid, run.now, target)
+    if request is None or request.kind is not RequestKind.HUMAN:
+        return fail(run, it, str(error), code=error.code)
+    theirs = replace(it, by_hand=True, request_id=request.id, schedule_id=request.schedule_id)
+    return approvals.wait(run, theirs, request, asked=False)
+
+
 def _adopt(run: Run, it: Activation, target: Target, error: RoleAssignmentExists) -> Iterable[Due]:
     """The role is active already: by an answer of ours that got lost, or by the technician's own hand."""
     request = _own_request(run, it, target, since=run.now - PATIENCE)
     active = shown(run, it, target)
-    if active is None:
+    if active is None or (active.end is not None and active.end <= run.now):
         # It was active a moment ago and is not shown any more, or not yet: Entra needs a while to agree with itself.
         if run.now - it.created_at > AGREEMENT:
             return fail(run, it, str(error), code=error.code)
@@ -184,6 +194,8 @@ def _adopt(run: Run, it: Activation, target: Target, error: RoleAssignmentExists
 
 def _see_asked(run: Run, it: Activation, request: Request, target: Target) -> Iterable[Due]:
     """The first look right after asking. However it comes out, what was asked is written down."""
+    if request.kind is RequestKind.HUMAN:
+        return approvals.wait(run, it, request, asked=True)
     try:
         active = shown(run, it, target)
     except EntraError:
@@ -204,6 +216,8 @@ def _see(run: Run, it: Activation, target: Target) -> Iterable[Due]:
         request = run.deployment.tenant.request(it.tid, it.oid, run.now, target, it.request_id)
         if request is not None and request.kind in (RequestKind.ENDED_BAD, RequestKind.ENDED_OK):
             return fail(run, it, f"Entra answered {request.status}.", code=request.status)
+        if request is not None and request.kind is RequestKind.HUMAN:
+            return approvals.wait(run, it, request, asked=False)
         if request is not None and request.kind is RequestKind.ACTIVE:
             it = replace(it, started_at=it.started_at or run.now)
             if surely_over(it, run.now):

@@ -149,4 +149,4 @@ def _end(changed: Change, it: Elevation, activation: Activation, unless_said: En
     run = changed.run
     it = replace(it, ended_at=run.now, end_reason=it.end_reason or unless_said)
     text = words.ended(it, activation, shared=False, zone=run.deployment.settings.zone)
-    changed.settle(it, State.FAILED if it.state is State.WAITING else State.ENDED, text=text)
+    changed.settle(it, State.FAILED if it.state in (State.WAITING, State.PENDING) else State.ENDED, text=text)

@@ -170,6 +170,10 @@ class Tenant:
         """Ids of the technician's own requests of this kind that wait for an approver. One call."""
         return self._by(tid, oid, now, kind, lambda pim, token: pim.pending(token))
 
+    def waiting(self, tid: str, oid: str, now: datetime, target: Target) -> Request | None:
+        """The technician's request for `target` that waits for an approver, made here or in a portal."""
+        return self._by(tid, oid, now, target.kind, lambda pim, token: pim.waiting(token, target))
+
     def approvals(
         self, tid: str, oid: str, now: datetime, kinds: frozenset[TargetKind] = DIRECTORY_ROLES
     ) -> list[Approval]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from sandbox import activation, audit, views
+from sandbox import activation, approving, audit, targets, views
 from sandbox.clock import Clock, parse, plain
 from sandbox.credentials import Credentials
 from sandbox.desk import Desk
@@ -30,6 +30,8 @@ SETTINGS = (
     "token_lifetime",
     "licensed",
     "release_delay",
+    "arm_release_delay",
+    "expired_status",
 )
 
 
@@ -52,7 +54,7 @@ class Control:
         posts: dict[str, Callable[..., Any]] = {
             "/clock": self.move_clock,
             "/faults": self.add_faults,
-            "/policies/<role>": self.change_policy,
+            "/policies/<path:role>": self.change_policy,
             "/people/<key>": self.change_person,
             "/settings": self.change_settings,
             "/consent": self.change_consent,
@@ -99,8 +101,11 @@ class Control:
 
     def change_policy(self, role: str) -> Response:
         with self.tenant.lock:
-            policy = self.tenant.policy(role_id(role))
-            policy.change(_body())
+            body = _body()
+            policy = self.tenant.policy(targets.named(role, body.pop("scope", None)).policy_key)
+            for key in body.get("approvers", []):
+                self.tenant.people[key]  # noqa: B018  KeyError names one who does not exist
+            policy.change(body)
             return jsonify(asdict(policy))
 
     def change_person(self, key: str) -> Response:
@@ -144,9 +149,10 @@ class Control:
             if "status" in body:
                 self.tenant.requests[number].status = str(body["status"])
             else:
-                approver = self.tenant.people[body.get("by", "approver")]
-                approve = {"approve": True, "deny": False}[body["decision"]]
-                activation.decide_approval(self.tenant, number, approve, approver, str(body.get("reason", "")))
+                asked = approving.of(self.tenant, number)
+                approver = self.tenant.people[body.get("by") or asked.approvers[0]]
+                result = {"approve": "Approve", "deny": "Deny"}[body["decision"]]
+                activation.decide_approval(self.tenant, number, approver, result, str(body.get("reason", "")))
             return jsonify(status=self.tenant.requests[number].status)
 
     def add_audit(self) -> Response:
@@ -238,11 +244,10 @@ class Control:
 
 def _eligibility(item: Any) -> Eligibility:
     if isinstance(item, str):
-        return Eligibility(role_id(item))
+        return Eligibility(targets.role(item))
     end = parse(item["end"]) if item.get("end") else None
-    return Eligibility(
-        role_id(item["role"]), item.get("scope", "/"), end=end, member_type=item.get("member_type", "Direct")
-    )
+    what = targets.role(item["role"], item.get("scope", "/"))
+    return Eligibility(what, end=end, member_type=item.get("member_type", "Direct"))
 
 
 def _body() -> dict[str, Any]:

@@ -10,13 +10,14 @@ from urllib.parse import urlencode
 import jwt
 from flask import Flask, Response, jsonify, request
 
-from sandbox import activation, envelope, odata, refusals, views
-from sandbox.activation import Caller
-from sandbox.approvals import Approvals
+from sandbox import activation, approving, envelope, odata, refusals, views
+from sandbox.approvals import ROLE_PATH, ROLE_SCOPES, Approvals
 from sandbox.clock import real_now
-from sandbox.policies import policy_assignment
+from sandbox.policies import policy_assignment, rules, single_user
 from sandbox.roles import MAY_READ_AUDIT, ROLES
-from sandbox.tenant import GRAPH_AUDIENCE, Tenant
+from sandbox.rules import Caller
+from sandbox.targets import Target, guid
+from sandbox.tenant import GRAPH_AUDIENCE, ScheduleRequest, Tenant
 from sandbox.tokens import Keys
 from sandbox.traffic import challenge_header
 
@@ -60,7 +61,7 @@ class Graph:
         add(BASE + "/roleDefinitions/<number>", view_func=self.role_definition)
         add("/v1.0/policies/roleManagementPolicyAssignments", view_func=self.policies)
         add("/v1.0/auditLogs/directoryAudits", view_func=self.audits)
-        app.register_blueprint(Approvals(self.tenant, self.caller).blueprint())
+        app.register_blueprint(Approvals(self.tenant, self.caller, "role", ROLE_PATH, "steps", ROLE_SCOPES).blueprint())
         envelope.wrap(app)
         return app
 
@@ -123,7 +124,7 @@ class Graph:
             rows += [
                 views.instance(row)
                 for row in self.tenant.instances.values()
-                if row.principal == caller.person.oid and row.visible <= now
+                if row.principal == caller.person.oid and row.visible <= now and row.what.kind == "role"
             ]
         return self._list(rows, "unifiedRoleAssignmentScheduleInstance", _expand_role)
 
@@ -132,16 +133,13 @@ class Graph:
         _only("principal createdBy approver", on)
         with self.tenant.lock:
             activation.settle(self.tenant)
-            found = [views.schedule_request(r) for r in self.tenant.requests.values() if _is_for(caller, r, on)]
+            found = [views.schedule_request(r) for r in self.tenant.requests.values() if _is_for(caller, r, on, "role")]
         return self._list(found, "unifiedRoleAssignmentScheduleRequest", _expand_role)
 
     def one_request(self, number: str) -> Response:
         caller = self.caller(*REQUESTS)
         with self.tenant.lock:
-            activation.settle(self.tenant)
-            asked = self.tenant.requests.get(number)
-            if asked is None or asked.principal != caller.person.oid:
-                raise refusals.not_found(number)
+            asked = activation.mine(self.tenant, caller, number, "role")
             return _one(
                 views.schedule_request(asked), "roleManagement/directory/roleAssignmentScheduleRequests/$entity"
             )
@@ -164,14 +162,21 @@ class Graph:
             raise refusals.bad_request("A $filter on scopeId and scopeType is required.")
         expand = request.args.get("$expand", "")
         with self.tenant.lock:
-            rows = [policy_assignment(self.tenant.tenant_id, r, self.tenant.policy(r), kind, expand) for r in ROLES]
+            rows = [self._policy(role, kind, expand) for role in ROLES]
         return self._list(rows, "policies/roleManagementPolicyAssignments", None)
+
+    def _policy(self, role: str, kind: str, expand: str) -> odata.Row:
+        policy = self.tenant.policy(role)
+        approvers = [single_user(p.oid, p.name) for p in self.tenant.approvers(policy) if policy.approval_required]
+        number = f"{kind}_{self.tenant.tenant_id}_{guid('policy-' + role)}"
+        return policy_assignment(number, ("/", kind), role, rules(policy, approvers), expand)
 
     def audits(self) -> Response:
         caller = self.caller("AuditLog.Read.All")
         with self.tenant.lock:
             activation.settle(self.tenant)
-            mine = (row.role_id for row in self.tenant.instances.values() if row.principal == caller.person.oid)
+            rows_of = self.tenant.instances.values()
+            mine = (r.what.id for r in rows_of if r.principal == caller.person.oid and r.what.kind == "role")
             if not MAY_READ_AUDIT & {*caller.person.standing, *mine}:
                 code = "Authentication_RequestFromUnsupportedUserRole"
                 raise refusals.GraphError(403, code, "User is not in the allowed roles")
@@ -188,10 +193,21 @@ class Graph:
         if not isinstance(body, dict):
             raise refusals.bad_request("Unable to read JSON request payload.")
         with self.tenant.lock:
-            asked = activation.ask(self.tenant, caller, body)
+            asked = activation.ask(self.tenant, caller, self._wanted(body))
             row = views.schedule_request(asked)
         row["isValidationOnly"] = body.get("isValidationOnly") is True
         return _one(row, "roleManagement/directory/roleAssignmentScheduleRequests/$entity"), 201
+
+    def _wanted(self, body: odata.Row) -> activation.Wanted:
+        action = activation.action_of(body)
+        activation.check_license(self.tenant)
+        for name in ("principalId", "roleDefinitionId", "directoryScopeId"):
+            if not isinstance(body.get(name), str) or not body[name]:
+                raise refusals.bad_request(f"The property '{name}' is missing.")
+        what = Target("role", body["roleDefinitionId"], body["directoryScopeId"])
+        if not what.exists():
+            raise refusals.GraphError(400, "RoleDefinitionDoesNotExist", "The role definition does not exist.")
+        return activation.wanted(body, action, what)
 
     def cancel(self, number: str) -> tuple[str, int]:
         caller = self.caller(*REQUESTS)
@@ -222,10 +238,12 @@ def _only(allowed: str, on: str) -> None:
         raise refusals.bad_request(f"Invalid value for the parameter 'on': {on}.")
 
 
-def _is_for(caller: Caller, asked: Any, on: str) -> bool:
+def _is_for(caller: Caller, asked: ScheduleRequest, on: str, kind: str) -> bool:
+    if asked.what.kind != kind:
+        return False
     if on == "approver":
-        return caller.person.key == "approver" and asked.approval_id is not None
-    return bool(asked.principal == caller.person.oid)
+        return approving.may_decide(asked, caller.person)
+    return asked.principal == caller.person.oid
 
 
 def _expand_role(row: odata.Row) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 from sandbox.clock import Clock
 from sandbox.people import CLIENT_ID, TENANT_ID, Person, everybody
 from sandbox.policies import Policy
+from sandbox.roles import MAY_APPROVE
+from sandbox.targets import Target
 
 GRAPH_AUDIENCE = "00000003-0000-0000-c000-000000000000"
 ARM_AUDIENCE = "https://management.azure.com"
@@ -32,8 +34,7 @@ class ScheduleRequest:
     id: str
     action: str
     principal: str
-    role_id: str
-    scope: str
+    what: Target
     status: str
     created: datetime
     completed: datetime | None
@@ -43,9 +44,23 @@ class ScheduleRequest:
     justification: str | None = None
     ticket: dict[str, Any] | None = None
     approval_id: str | None = None
-    target: str | None = None
+    schedule_id: str | None = None
     settles: datetime | None = None
     mfa: bool = False
+    # When the person wanted to begin, whatever `start` shows while an approver is waited for.
+    planned: datetime | None = None
+    approvers: tuple[str, ...] = ()
+    review: Review | None = None
+
+
+@dataclass(frozen=True)
+class Review:
+    """What an approver decided: `result` is Approve or Deny."""
+
+    result: str
+    reason: str
+    by: str
+    at: datetime
 
 
 @dataclass
@@ -55,8 +70,7 @@ class Instance:
     id: str
     request_id: str
     principal: str
-    role_id: str
-    scope: str
+    what: Target
     start: datetime
     end: datetime
     visible: datetime
@@ -118,7 +132,11 @@ class Tenant:
             self.licensed = True
             # How long a role given back still counts as there for a new activation (12 s were seen once).
             self.release_delay = 0.0
-            self.released: dict[tuple[str, str, str], datetime] = {}
+            # Azure keeps refusing longer, about 90 to 120 s, though its list no longer shows the role.
+            self.arm_release_delay = 0.0
+            self.released: dict[tuple[str, Target], datetime] = {}
+            # Nobody who was asked saw the status of a request that no approver decided in 24 hours.
+            self.expired_status = "TimedOut"
 
     def by_oid(self, oid: str) -> Person | None:
         return next((p for p in self.people.values() if p.oid == oid), None)
@@ -126,5 +144,12 @@ class Tenant:
     def by_upn(self, upn: str) -> Person | None:
         return next((p for p in self.people.values() if p.upn.lower() == upn.lower() or p.key == upn), None)
 
-    def policy(self, role_id: str) -> Policy:
-        return self.policies.setdefault(role_id, Policy())
+    def policy(self, key: str) -> Policy:
+        """By Target.policy_key."""
+        return self.policies.setdefault(key, Policy())
+
+    def approvers(self, policy: Policy) -> list[Person]:
+        """Those whom a policy names; when it names none, who holds one of the two widest roles for good."""
+        if policy.approvers:
+            return [self.people[key] for key in policy.approvers]
+        return [p for p in self.people.values() if MAY_APPROVE & set(p.standing)]

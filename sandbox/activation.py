@@ -128,7 +128,7 @@ def _activate(tenant: Tenant, caller: Caller, want: Wanted) -> ScheduleRequest:
         secrets.SystemRandom().shuffle(failed)
         raise refusals.rules_failed(failed)
     context = policy.authentication_context
-    if context and not (caller.cp1 and context in caller.acrs):
+    if context and policy.context_is_used and not (caller.cp1 and context in caller.acrs):
         raise refusals.context_missing(context, policy.challenge_shape)
     if want.validation_only:
         asked.status = "Granted"

@@ -21,7 +21,20 @@ from sandbox.tenant import Tenant
 from sandbox.tokens import Keys
 from sandbox.traffic import Fault, Traffic
 
+CHANGEABLE = (
+    "enabled",
+    "mail",
+    "helpdesk_mail",
+    "upn",
+    "name",
+    "agent",
+    "app_roles",
+    "silent_step_up",
+    "refresh_needs_mfa",
+    "edge_context",
+)
 SETTINGS = (
+    "refresh_loses_context",
     "active_minimum",
     "instance_delay",
     "audit_delay",
@@ -116,7 +129,9 @@ class Control:
             return jsonify(person.public())
 
     def _change(self, person: Person, name: str, value: Any) -> None:
-        if name in ("enabled", "mail", "helpdesk_mail", "upn", "name", "agent", "app_roles", "silent_step_up"):
+        if name == "silent_step_up" and value not in ("refuse", "ignore", "grant"):
+            raise ValueError("silent_step_up is refuse, ignore or grant.")
+        if name in CHANGEABLE:
             setattr(person, name, value)
         elif name == "revoke_sign_ins" and value:
             person.sign_in_generation += 1

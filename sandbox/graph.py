@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from typing import Any
-from urllib.parse import urlencode
+from flask import Flask, Response, request
 
-import jwt
-from flask import Flask, Response, jsonify, request
-
-from sandbox import activation, approving, envelope, odata, refusals, views
+from sandbox import activation, answers, approving, envelope, odata, refusals, views
 from sandbox.approvals import ROLE_PATH, ROLE_SCOPES, Approvals
-from sandbox.clock import real_now
+from sandbox.bearer import Bearer
 from sandbox.policies import policy_assignment, rules, single_user
 from sandbox.roles import MAY_READ_AUDIT, ROLES
 from sandbox.rules import Caller
 from sandbox.targets import Target, guid
-from sandbox.tenant import GRAPH_AUDIENCE, ScheduleRequest, Tenant
+from sandbox.tenant import ScheduleRequest, Tenant
 from sandbox.tokens import Keys
-from sandbox.traffic import challenge_header
 
 ELIGIBLE = (
     "RoleEligibilitySchedule.Read.Directory",
@@ -44,7 +37,9 @@ MINE = "/filterByCurrentUser(on='<on>')"
 
 class Graph:
     def __init__(self, tenant: Tenant, keys: Keys) -> None:
-        self.tenant, self.keys = tenant, keys
+        self.tenant = tenant
+        self.bearer = Bearer(tenant, keys)
+        self.caller = self.bearer.caller
 
     def app(self) -> Flask:
         app = Flask(__name__)
@@ -65,54 +60,18 @@ class Graph:
         envelope.wrap(app)
         return app
 
-    # Who is calling
-
-    def caller(self, *any_scope: str) -> Caller:
-        """The person of the bearer token, if it is good, for Graph, and holds one of the scopes."""
-        kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not token:
-            raise refusals.bad_token("Access token is empty.")
-        claims = self._read(token.strip())
-        person = self.tenant.by_oid(claims["oid"])
-        cp1 = any(str(c).lower() == "cp1" for c in claims.get("xms_cc", []))
-        if person is None:
-            raise refusals.bad_token("The user of the access token does not exist.")
-        signed_in, issued = self.tenant.issued.get(claims["uti"], (-1, -1))
-        if issued != person.token_generation:
-            raise refusals.bad_token("Lifetime validation failed, the token is expired.")
-        # Only a client that declared the capability is told at once; others find out when they refresh.
-        if cp1 and (signed_in != person.sign_in_generation or not person.enabled):
-            since = str(int(real_now().timestamp()))
-            claims_text = json.dumps({"access_token": {"nbf": {"essential": True, "value": since}}})
-            message = "Continuous access evaluation resulted in challenge with result: InteractionRequired."
-            raise refusals.bad_token(message, challenge_header(claims_text)[1])
-        held = {scope.lower() for scope in claims.get("scp", "").split()}
-        if any_scope and not any(scope.lower() in held for scope in any_scope):
-            raise refusals.scope_missing(any_scope[0])
-        return Caller(person, tuple(claims.get("acrs", [])), "mfa" in claims.get("amr", []), cp1)
-
-    def _read(self, token: str) -> dict[str, Any]:
-        try:
-            return self.keys.read(token, GRAPH_AUDIENCE)
-        except jwt.ExpiredSignatureError:
-            raise refusals.bad_token("Lifetime validation failed, the token is expired.") from None
-        except jwt.InvalidAudienceError:
-            raise refusals.bad_token("Access token validation failure. Invalid audience.") from None
-        except jwt.InvalidTokenError:
-            raise refusals.bad_token("CompactToken parsing failed with error code: 80049217") from None
-
     # Reading
 
     def me(self) -> Response:
         caller = self.caller("User.Read", "User.ReadWrite", "User.Read.All", "Directory.Read.All")
-        return _one(views.user(caller.person), "users/$entity")
+        return answers.one(views.user(caller.person), "users/$entity")
 
     def eligibilities(self, on: str) -> Response:
         caller = self.caller(*ELIGIBLE)
         _only("principal", on)
         with self.tenant.lock:
             rows = [views.eligibility(caller.person, e, self.tenant.clock.now()) for e in caller.person.eligible]
-        return self._list([r for r in rows if r], "unifiedRoleEligibilityScheduleInstance", _expand_role)
+        return answers.many(self.tenant, [r for r in rows if r], "unifiedRoleEligibilityScheduleInstance", _expand_role)
 
     def instances(self, on: str) -> Response:
         caller = self.caller(*ACTIVE)
@@ -126,7 +85,7 @@ class Graph:
                 for row in self.tenant.instances.values()
                 if row.principal == caller.person.oid and row.visible <= now and row.what.kind == "role"
             ]
-        return self._list(rows, "unifiedRoleAssignmentScheduleInstance", _expand_role)
+        return answers.many(self.tenant, rows, "unifiedRoleAssignmentScheduleInstance", _expand_role)
 
     def my_requests(self, on: str) -> Response:
         caller = self.caller(*REQUESTS)
@@ -134,25 +93,25 @@ class Graph:
         with self.tenant.lock:
             activation.settle(self.tenant)
             found = [views.schedule_request(r) for r in self.tenant.requests.values() if _is_for(caller, r, on, "role")]
-        return self._list(found, "unifiedRoleAssignmentScheduleRequest", _expand_role)
+        return answers.many(self.tenant, found, "unifiedRoleAssignmentScheduleRequest", _expand_role)
 
     def one_request(self, number: str) -> Response:
         caller = self.caller(*REQUESTS)
         with self.tenant.lock:
             asked = activation.mine(self.tenant, caller, number, "role")
-            return _one(
+            return answers.one(
                 views.schedule_request(asked), "roleManagement/directory/roleAssignmentScheduleRequests/$entity"
             )
 
     def role_definitions(self) -> Response:
         self.caller(*ROLE_READ)
-        return self._list([views.role_definition(r) for r in ROLES], "roleDefinitions", None)
+        return answers.many(self.tenant, [views.role_definition(r) for r in ROLES], "roleDefinitions", None)
 
     def role_definition(self, number: str) -> Response:
         self.caller(*ROLE_READ)
         if number not in ROLES:
             raise refusals.not_found(number)
-        return _one(views.role_definition(number), "roleManagement/directory/roleDefinitions/$entity")
+        return answers.one(views.role_definition(number), "roleManagement/directory/roleDefinitions/$entity")
 
     def policies(self) -> Response:
         self.caller(*POLICY)
@@ -163,7 +122,7 @@ class Graph:
         expand = request.args.get("$expand", "")
         with self.tenant.lock:
             rows = [self._policy(role, kind, expand) for role in ROLES]
-        return self._list(rows, "policies/roleManagementPolicyAssignments", None)
+        return answers.many(self.tenant, rows, "policies/roleManagementPolicyAssignments", None)
 
     def _policy(self, role: str, kind: str, expand: str) -> odata.Row:
         policy = self.tenant.policy(role)
@@ -183,7 +142,7 @@ class Graph:
             now = self.tenant.clock.now()
             rows = [row for visible, row in self.tenant.audit if visible <= now]
         rows.sort(key=lambda row: row["activityDateTime"], reverse=True)
-        return self._list(rows, "auditLogs/directoryAudits", None)
+        return answers.many(self.tenant, rows, "auditLogs/directoryAudits", None)
 
     # Changing
 
@@ -196,7 +155,7 @@ class Graph:
             asked = activation.ask(self.tenant, caller, self._wanted(body))
             row = views.schedule_request(asked)
         row["isValidationOnly"] = body.get("isValidationOnly") is True
-        return _one(row, "roleManagement/directory/roleAssignmentScheduleRequests/$entity"), 201
+        return answers.one(row, "roleManagement/directory/roleAssignmentScheduleRequests/$entity"), 201
 
     def _wanted(self, body: odata.Row) -> activation.Wanted:
         action = activation.action_of(body)
@@ -215,23 +174,6 @@ class Graph:
             activation.cancel(self.tenant, caller, number)
         return "", 204
 
-    def _list(self, rows: list[odata.Row], name: str, expand: Callable[[odata.Row], None] | None) -> Response:
-        rows = odata.filtered(rows, request.args.get("$filter"))
-        try:
-            top, skip = int(request.args.get("$top", "1000")), int(request.args.get("$skiptoken", "0"))
-        except ValueError:
-            raise refusals.bad_request("Invalid value for $top or $skiptoken.") from None
-        page = [odata.selected(row, request.args.get("$select")) for row in rows[skip : skip + top]]
-        if expand and "roleDefinition" in request.args.get("$expand", ""):
-            for row in page:
-                expand(row)
-        context = name if "/" in name else f"Collection({name})"
-        answer = {"@odata.context": f"https://graph.microsoft.com/v1.0/$metadata#{context}", "value": page}
-        if skip + top < len(rows):
-            more = {**request.args.to_dict(), "$skiptoken": str(skip + top)}
-            answer["@odata.nextLink"] = f"{self.tenant.graph_url}{request.path}?{urlencode(more)}"
-        return jsonify(answer)
-
 
 def _only(allowed: str, on: str) -> None:
     if on not in allowed.split():
@@ -249,8 +191,3 @@ def _is_for(caller: Caller, asked: ScheduleRequest, on: str, kind: str) -> bool:
 def _expand_role(row: odata.Row) -> None:
     if "roleDefinitionId" in row:
         row["roleDefinition"] = views.role_definition(row["roleDefinitionId"])
-
-
-def _one(row: odata.Row, context: str) -> Response:
-    row = odata.selected(row, request.args.get("$select"))
-    return jsonify({"@odata.context": f"https://graph.microsoft.com/v1.0/$metadata#{context}", **row})

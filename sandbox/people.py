@@ -44,6 +44,10 @@ class Person:
     # A silent refresh with a claims challenge: "refuse" (interaction_required), "ignore" (a token without
     # it) or "grant" (a token with it).
     silent_step_up: str = "refuse"
+    # Any refresh asks for MFA, as when a policy aims at a role that has just become active.
+    refresh_needs_mfa: bool = False
+    # The context without which Graph's edge answers this person 401 insufficient_claims, whatever they call.
+    edge_context: str = ""
     sign_in_generation: int = 0
     token_generation: int = 0
 

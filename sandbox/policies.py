@@ -28,6 +28,8 @@ class Policy:
     maximum_duration: str = "PT8H"
     enabled_rules: list[str] = field(default_factory=lambda: ["Justification", "Ticketing"])
     authentication_context: str | None = None
+    # False: no Conditional Access policy is aimed at the context, so PIM asks for MFA in its place.
+    context_is_used: bool = True
     approval_required: bool = False
     # Keys of people; none named means the administrators of privileged roles.
     approvers: list[str] = field(default_factory=lambda: ["approver"])

@@ -37,7 +37,8 @@ def broken(tenant: Tenant, caller: Caller, asked: ScheduleRequest) -> list[str]:
     ticket = asked.ticket or {}
     if "Ticketing" in policy.enabled_rules and not (ticket.get("ticketNumber") and ticket.get("ticketSystem")):
         failed.append("TicketingRule")
-    if "MultiFactorAuthentication" in policy.enabled_rules and not caller.mfa:
+    unused_context = policy.authentication_context is not None and not policy.context_is_used
+    if ("MultiFactorAuthentication" in policy.enabled_rules or unused_context) and not caller.mfa:
         failed.append("MfaRule")
     length = schedule.length(asked, asked.start or asked.created)
     if length is None or not timedelta() < length <= duration(policy.maximum_duration):

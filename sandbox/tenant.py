@@ -94,6 +94,17 @@ class Grant:
     claims: dict[str, Any] = field(default_factory=dict)
     expires: datetime | None = None
     used: bool = False
+    # The token of this grant goes without the contexts that the session has.
+    contexts_lost: bool = False
+
+
+@dataclass(frozen=True)
+class Issued:
+    """Of which generation an access token is, and since when by the practice clock (its claims have real time)."""
+
+    sign_in: int
+    token: int
+    at: datetime
 
 
 class Tenant:
@@ -124,10 +135,12 @@ class Tenant:
             self.codes: dict[str, Grant] = {}
             self.refresh_tokens: dict[str, Grant] = {}
             self.dead_families: set[str] = set()
-            self.issued: dict[str, tuple[int, int]] = {}
+            self.issued: dict[str, Issued] = {}
             self.consented = {scope.lower() for scope in CONSENTED} | {"user_impersonation"}
             self.one_time_refresh_tokens = False
             self.scope_echo = "as_asked"
+            # A refresh that asks for no context gives a token without the one that the session earned.
+            self.refresh_loses_context = False
             self.token_lifetime = 4500
             self.licensed = True
             # How long a role given back still counts as there for a new activation (12 s were seen once).

@@ -69,6 +69,7 @@ class Control:
             "/faults": self.add_faults,
             "/policies/<path:role>": self.change_policy,
             "/people/<key>": self.change_person,
+            "/units": self.change_units,
             "/settings": self.change_settings,
             "/consent": self.change_consent,
             "/requests/<number>": self.decide,
@@ -143,6 +144,18 @@ class Control:
             person.standing = [role_id(item) for item in value]
         else:
             raise ValueError(f"A person has no {name!r} to change.")
+
+    def change_units(self) -> Response:
+        """Administrative units and who is in them; one without people is gone."""
+        with self.tenant.lock:
+            for name, keys in _body().items():
+                self.tenant.units[name] = [self.tenant.people[key].key for key in keys]
+            self.tenant.units = {name: keys for name, keys in self.tenant.units.items() if keys}
+            return jsonify(self._units())
+
+    def _units(self) -> dict[str, Any]:
+        units = self.tenant.units.items()
+        return {name: {"id": targets.unit_id(name), "members": list(keys)} for name, keys in units}
 
     def change_settings(self) -> Response:
         for name, value in _body().items():
@@ -234,6 +247,8 @@ class Control:
             return jsonify(
                 now=plain(self.clock.now()),
                 people=[p.public() for p in self.tenant.people.values()],
+                units=self._units(),
+                groups=targets.GROUPS,
                 policies={role: asdict(p) for role, p in self.tenant.policies.items()},
                 requests=[views.schedule_request(r) for r in self.tenant.requests.values()],
                 instances=[
@@ -261,7 +276,7 @@ def _eligibility(item: Any) -> Eligibility:
     if isinstance(item, str):
         return Eligibility(targets.role(item))
     end = parse(item["end"]) if item.get("end") else None
-    what = targets.role(item["role"], item.get("scope", "/"))
+    what = targets.role(item["role"], targets.scope_named(item.get("scope", "/")))
     return Eligibility(what, end=end, member_type=item.get("member_type", "Direct"))
 
 

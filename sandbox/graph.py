@@ -7,6 +7,7 @@ from flask import Flask, Response, request
 from sandbox import activation, answers, approving, envelope, odata, refusals, views
 from sandbox.approvals import ROLE_PATH, ROLE_SCOPES, Approvals
 from sandbox.bearer import Bearer
+from sandbox.directory import Directory
 from sandbox.policies import policy_assignment, rules, single_user
 from sandbox.roles import MAY_READ_AUDIT, ROLES
 from sandbox.rules import Caller
@@ -45,7 +46,6 @@ class Graph:
         app = Flask(__name__)
         app.json.sort_keys = False  # type: ignore[attr-defined]
         add = app.add_url_rule
-        add("/v1.0/me", view_func=self.me)
         add(BASE + "/roleEligibilityScheduleInstances" + MINE, view_func=self.eligibilities)
         add(BASE + "/roleAssignmentScheduleInstances" + MINE, view_func=self.instances)
         add(BASE + "/roleAssignmentScheduleRequests", view_func=self.post_request, methods=["POST"])
@@ -56,15 +56,12 @@ class Graph:
         add(BASE + "/roleDefinitions/<number>", view_func=self.role_definition)
         add("/v1.0/policies/roleManagementPolicyAssignments", view_func=self.policies)
         add("/v1.0/auditLogs/directoryAudits", view_func=self.audits)
+        app.register_blueprint(Directory(self.tenant, self.bearer).blueprint())
         app.register_blueprint(Approvals(self.tenant, self.caller, "role", ROLE_PATH, "steps", ROLE_SCOPES).blueprint())
         envelope.wrap(app)
         return app
 
     # Reading
-
-    def me(self) -> Response:
-        caller = self.caller("User.Read", "User.ReadWrite", "User.Read.All", "Directory.Read.All")
-        return answers.one(views.user(caller.person), "users/$entity")
 
     def eligibilities(self, on: str) -> Response:
         caller = self.caller(*ELIGIBLE)

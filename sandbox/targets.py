@@ -37,6 +37,17 @@ class Target:
         return self.id in {"role": ROLES, "group": GROUPS, "azure": AZURE_ROLES}[self.kind]
 
 
+def unit_id(key: str) -> str:
+    """The id of an administrative unit."""
+    return guid(f"unit-{key}")
+
+
+def scope_named(text: str) -> str:
+    """A directory scope from `unit:KEY` or `person:KEY`; any other text as it is."""
+    kind, _, key = text.partition(":")
+    return {"unit": f"/administrativeUnits/{unit_id(key)}", "person": f"/{guid(key)}"}.get(kind, text)
+
+
 GROUPS = {guid(f"group-{name}"): name for name in ("Exchange helpers", "Device owners")}
 ACCESS = ("member", "owner")
 SUBSCRIPTION = f"/subscriptions/{guid('subscription')}"

@@ -24,6 +24,16 @@ CONSENTED = (
     "RoleManagement.Read.Directory",
     "AuditLog.Read.All",
     "Directory.Read.All",
+    "User.ReadBasic.All",
+    "AdministrativeUnit.Read.All",
+    "GroupMember.Read.All",
+    "User.RevokeSessions.All",
+    "PrivilegedEligibilitySchedule.Read.AzureADGroup",
+    "PrivilegedAssignmentSchedule.Read.AzureADGroup",
+    "PrivilegedAssignmentSchedule.ReadWrite.AzureADGroup",
+    "RoleManagementPolicy.Read.AzureADGroup",
+    "BitlockerKey.ReadBasic.All",
+    "UserAuthenticationMethod.Read.All",
 )
 
 
@@ -128,6 +138,8 @@ class Tenant:
             for key, token in tokens.items():
                 self.people[key].token = token
             self.active_minimum, self.instance_delay, self.audit_delay = self._defaults
+            # Administrative units by name: the keys of the people in them.
+            self.units: dict[str, list[str]] = {}
             self.policies: dict[str, Policy] = {}
             self.requests: dict[str, ScheduleRequest] = {}
             self.instances: dict[str, Instance] = {}

@@ -8,7 +8,7 @@ from typing import Any
 from sandbox.clock import plain, seven_digits
 from sandbox.people import Eligibility, Person
 from sandbox.roles import ROLES
-from sandbox.targets import guid
+from sandbox.targets import GROUPS, guid, unit_id
 from sandbox.tenant import Instance, ScheduleRequest
 
 Row = dict[str, Any]
@@ -32,6 +32,30 @@ def user(person: Person) -> Row:
         "surname": None,
         "userPrincipalName": person.upn,
         "id": person.oid,
+    }
+
+
+def unit(key: str) -> Row:
+    return {
+        "id": unit_id(key),
+        "deletedDateTime": None,
+        "displayName": key,
+        "description": None,
+        "visibility": None,
+    }
+
+
+def group(number: str) -> Row:
+    return {
+        "id": number,
+        "deletedDateTime": None,
+        "displayName": GROUPS[number],
+        "description": None,
+        "groupTypes": [],
+        "isAssignableToRole": True,
+        "mailEnabled": False,
+        "mailNickname": GROUPS[number].replace(" ", "-").lower(),
+        "securityEnabled": True,
     }
 
 

@@ -56,6 +56,12 @@ def end_session(tx: sa.Connection, cookie: str) -> None:
     tx.execute(web_sessions.delete().where(web_sessions.c.id == digest(cookie)))
 
 
+def end_all(tx: sa.Connection, tid: str, oid: str) -> int:
+    """End every session of this person, and say how many there were."""
+    mine = sa.and_(web_sessions.c.tid == tid, web_sessions.c.oid == oid)
+    return tx.execute(web_sessions.delete().where(mine)).rowcount
+
+
 def start_flow(
     tx: sa.Connection, state: str, browser: str, *, sealed: bytes, back_to: str, expires_at: datetime
 ) -> None:

@@ -2,11 +2,12 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from integration.records.tables import sign_in_flows, web_sessions
+from integration.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class Flow:
     id: str
     sealed: bytes
     back_to: str
+
+
+def alive(settings: Settings, now: datetime) -> Alive:
+    return Alive(now - timedelta(minutes=settings.session_idle_minutes), now - timedelta(hours=settings.session_hours))
 
 
 def digest(secret: str) -> str:

@@ -191,12 +191,20 @@ def test_of_two_workers_that_list_one_sign_in_one_looks(desk: Desk) -> None:
         assert [signins.claim(tx, it, now=desk.now()), signins.claim(tx, it, now=desk.now())] == [True, False]
 
 
-def test_a_pick_with_a_lost_sign_in_is_parked_without_asking_the_tenant(desk: Desk, practice: Practice) -> None:
+@pytest.mark.parametrize("still_active", [True, False])
+def test_a_pick_with_a_lost_sign_in_is_parked_without_asking_the_tenant(
+    desk: Desk, practice: Practice, still_active: bool
+) -> None:
     desk.link()
     first = pick(desk, practice)  # what the tenant tells about the technician is kept from now on
+    if not still_active:
+        desk.advance(6 * MINUTE)
+        practice.solve(first)
+        desk.deliver(first)
+    browse(desk)
     practice.control("/people/technician", {"revoke_sign_ins": True})
     desk.advance(5 * MINUTE)
-    look(desk)
+    assert look(desk) == 1
     before = practice.log()["requests"][-1]["n"]
     ticket = pick(desk, practice)
 
@@ -204,7 +212,11 @@ def test_a_pick_with_a_lost_sign_in_is_parked_without_asking_the_tenant(desk: De
     assert asked == []
     assert desk.only(ticket).state is State.SIGN_IN_NEEDED
     assert said(practice, ticket, "please sign in once") == 1
-    assert desk.only(first).state is State.ACTIVE
+    assert desk.only(first).state is (State.ACTIVE if still_active else State.ENDED)
+
+    desk.sign_in()
+    with desk.deployment.records.read() as connection:
+        assert signins.counts(connection, now=desk.now()) == {Health.WORKS: 1, Health.ENDING: 0, Health.LOST: 0}
 
 
 def test_the_beat_asks_for_it_every_minute() -> None:

@@ -127,3 +127,20 @@ def test_a_tenant_that_does_not_answer_changes_nothing(desk: Desk, practice: Pra
 
     assert kept(desk).lost_at is None
     assert len(left(desk)) == 1
+
+
+def test_a_sign_in_that_only_grew_old_is_lost_and_the_pages_go_on(desk: Desk, practice: Practice) -> None:
+    """Whoever sits there proved who they are within hours: that sign-in frequency ran out says nothing against it."""
+    desk.sign_in()
+    browse(desk, "here")
+    body = json.dumps({"error": "invalid_grant", "error_codes": [70043], "error_description": "AADSTS70043: Old."})
+    practice.control("/people/technician", {"expire_access_tokens": True})
+    fault = {"match": {"path": "/token$"}, "kind": "status", "status": 400, "body": body, "times": 9}
+    practice.control("/faults", fault)
+    with pytest.raises(SignInNeeded):
+        ask(desk)
+
+    assert kept(desk).lost_why.startswith("Your organisation asks you to sign in again")
+    assert len(left(desk)) == 1
+    (lost,) = told(desk)
+    assert lost["entry"]["facts"] == {"why": "age", "sessions": 0}

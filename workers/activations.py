@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import NAMESPACE_OID, uuid5
 
 from integration import comments as words
 from integration.comments import Offer, Step
@@ -32,7 +33,7 @@ from integration.entra.errors import (
     SignInNeeded,
     TooEarlyToGiveBack,
 )
-from integration.entra.roles import Active, Request, RequestKind
+from integration.entra.pim import Active, Request, RequestKind
 from integration.journal import Fact, Kind, StartsStopped
 from integration.records import comments, elevations, journal, people
 from integration.records.elevations import Overtaken
@@ -178,11 +179,17 @@ def _own_request(run: Run, it: Activation, target: Target, *, since: datetime) -
         ticket_system=run.deployment.settings.ticket_system,
         justification=it.justification,
         since=since,
+        asked_as=_asked_as(it),
     )
     if found is None:
         return None
     with run.deployment.records.read() as connection:
         return None if elevations.request_is_known(connection, found.id) else found
+
+
+def _asked_as(it: Activation) -> str:
+    """The same for every try of one activation, which Azure then takes as one request."""
+    return str(uuid5(NAMESPACE_OID, it.id))
 
 
 def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
@@ -196,6 +203,7 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
             justification=it.justification,
             ticket_number=it.ticket_number,
             ticket_system=run.deployment.settings.ticket_system,
+            asked_as=_asked_as(it),
         )
     except RoleAssignmentExists as error:
         return _adopt(run, it, target, error)
@@ -261,7 +269,7 @@ def _see(run: Run, it: Activation, target: Target) -> Iterable[Due]:
     if active is not None and _is_it(it, active):
         return _seen(run, it, active)
     if it.attempts > 1 and it.request_id is not None:
-        request = run.deployment.tenant.request(it.tid, it.oid, run.now, it.request_id)
+        request = run.deployment.tenant.request(it.tid, it.oid, run.now, target, it.request_id)
         if request is not None and request.kind in (RequestKind.ENDED_BAD, RequestKind.ENDED_OK):
             return fail(run, it, f"Entra answered {request.status}.", code=request.status)
         if request is not None and request.kind is RequestKind.ACTIVE:
@@ -339,18 +347,18 @@ def _sign_in_needed(run: Run, it: Activation, error: SignInNeeded) -> list[Due]:
     if it.state is not ActivationState.ASKED:
         return _stuck(run, it)
     if it.request_id is not None or it.attempts > 1:
-        return _unseen(run, it)
+        return _unseen(run, it, error)
     parked: list[Elevation] = []
 
     def wait(changed: Change, elevation: Elevation) -> None:
-        park(changed, replace(elevation, activation=None))
+        park(changed, replace(elevation, activation=None), error.claims)
         parked.append(elevation)
 
     due = _drop(run, it, str(error), wait, code="sign_in_needed")
     return [*due, *woken_meanwhile(run, parked, since=claimed_at(it))]
 
 
-def _unseen(run: Run, it: Activation) -> list[Due]:
+def _unseen(run: Run, it: Activation, error: SignInNeeded) -> list[Due]:
     """Entra may have granted it, and only its technician's sign-in can show that, or give it back."""
     if run.now > it.created_at + timedelta(seconds=it.duration_seconds) + CLOCK_SKEW:
         sentence = "It may have been active for a while: without the technician's sign-in nobody could see it."
@@ -358,7 +366,10 @@ def _unseen(run: Run, it: Activation) -> list[Due]:
     with change(run) as changed:
         elevations.save_activation(changed.tx, replace(it, due_at=run.now + UNSEEN_PAUSE))
         for elevation in elevations.holders(changed.tx, it.id):
-            text = words.sign_in_to_see(run.deployment.link(elevation.id))
+            link = run.deployment.link(elevation.id)
+            text = words.step_up(link) if error.claims else words.sign_in_to_see(link)
+            if elevation.challenge != error.claims:
+                elevation = elevations.save_elevation(changed.tx, replace(elevation, challenge=error.claims))
             if not comments.said(changed.tx, elevation.id, Step.UNSEEN):
                 changed.record(Kind.SIGNIN_NEEDED, elevation=elevation, activation=it.id, step=Step.UNSEEN, text=text)
     return changed.due

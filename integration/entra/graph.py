@@ -4,7 +4,7 @@ import json as jsonlib
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 from uuid import uuid4
 
 import requests
@@ -21,11 +21,10 @@ _PAGES = 50
 
 
 class Graph:
-    """Calls below `graph_url` (its `/v1.0` is added when the setting has no path)."""
+    """Calls below a version of Graph at `graph_url` (a path that the setting has is not kept)."""
 
-    def __init__(self, settings: EntraSettings, http: EntraHttp | None = None) -> None:
-        base = settings.graph_url.rstrip("/")
-        self._base = base if urlsplit(base).path else f"{base}/v1.0"
+    def __init__(self, settings: EntraSettings, http: EntraHttp | None = None, *, version: str = "v1.0") -> None:
+        self._base = f"{urljoin(settings.graph_url, '/')}{version}"
         self._http = http or EntraHttp(settings.ca_bundle)
 
     def call(

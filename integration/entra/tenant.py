@@ -8,14 +8,18 @@ from typing import Any, TypeVar
 from integration.entra.client import EntraSettings
 from integration.entra.errors import SignInNeeded, StepUpNeeded
 from integration.entra.graph import Graph
+from integration.entra.groups import Groups
 from integration.entra.http import EntraHttp
-from integration.entra.roles import Active, Policy, Request, Roles
+from integration.entra.people import Affected, People
+from integration.entra.pim import Active, Approval, Asking, Decision, Pim, Policy, Request, Sought
+from integration.entra.roles import Roles
 from integration.entra.seal import Sealer
 from integration.entra.sign_in import SignedIn, SignIn
 from integration.entra.tokens import Tokens, TokenStore
-from integration.targets import Eligibility, Target
+from integration.targets import Eligibility, Target, TargetKind
 
 T = TypeVar("T")
+DIRECTORY_ROLES = frozenset({TargetKind.DIRECTORY_ROLE})
 
 
 class Tenant:
@@ -25,7 +29,12 @@ class Tenant:
         http = EntraHttp(settings.ca_bundle)
         self._sign_in = SignIn(settings, http)
         self._tokens = Tokens(self._sign_in, store, seal)
-        self._roles = Roles(Graph(settings, http))
+        graph, beta = Graph(settings, http), Graph(settings, http, version="beta")
+        self._people = People(graph)
+        self._pims: dict[TargetKind, Pim] = {
+            TargetKind.DIRECTORY_ROLE: Roles(graph, beta),
+            TargetKind.GROUP: Groups(graph, graph),
+        }
 
     def start_sign_in(
         self, redirect_uri: str, *, login_hint: str | None = None, claims: str | None = None, max_age: int | None = None
@@ -55,13 +64,17 @@ class Tenant:
 
     def addresses(self, tid: str, oid: str, now: datetime) -> frozenset[str]:
         """The technician's addresses in the directory, lower case: what a helpdesk account may be linked by."""
-        return self._as(tid, oid, now, self._roles.me).addresses
+        return self._as(tid, oid, now, self._people.me).addresses
 
-    def eligibilities(self, tid: str, oid: str, now: datetime) -> list[Eligibility]:
-        return self._as(tid, oid, now, self._roles.eligibilities)
+    def eligibilities(
+        self, tid: str, oid: str, now: datetime, kinds: frozenset[TargetKind] = DIRECTORY_ROLES
+    ) -> list[Eligibility]:
+        """What the technician may activate, of the `kinds` that are used here."""
+        asked = sorted(kinds & self._pims.keys())
+        return [one for kind in asked for one in self._as(tid, oid, now, self._pims[kind].eligibilities)]
 
     def policy(self, tid: str, oid: str, now: datetime, target: Target) -> Policy | None:
-        return self._as(tid, oid, now, lambda token: self._roles.policy(token, target))
+        return self._as(tid, oid, now, lambda token: self._pim(target).policy(token, target))
 
     def activate(
         self,
@@ -74,25 +87,14 @@ class Tenant:
         justification: str,
         ticket_number: str,
         ticket_system: str,
+        asked_as: str,
     ) -> Request:
-        return self._as(
-            tid,
-            oid,
-            now,
-            lambda token: self._roles.activate(
-                token,
-                principal=oid,
-                target=target,
-                duration=duration,
-                justification=justification,
-                ticket_number=ticket_number,
-                ticket_system=ticket_system,
-                now=now,
-            ),
-        )
+        """Ask for `target` from now on. `asked_as`: a GUID, the same for each try of one activation."""
+        asking = Asking(oid, target, duration, justification, ticket_number, ticket_system, asked_as, now)
+        return self._as(tid, oid, now, lambda token: self._pim(target).activate(token, asking))
 
-    def request(self, tid: str, oid: str, now: datetime, request_id: str) -> Request | None:
-        return self._as(tid, oid, now, lambda token: self._roles.request(token, request_id))
+    def request(self, tid: str, oid: str, now: datetime, target: Target, request_id: str) -> Request | None:
+        return self._as(tid, oid, now, lambda token: self._pim(target).request(token, target, request_id))
 
     def find_own_request(
         self,
@@ -105,28 +107,63 @@ class Tenant:
         ticket_system: str,
         justification: str,
         since: datetime,
+        asked_as: str,
     ) -> Request | None:
-        return self._as(
-            tid,
-            oid,
-            now,
-            lambda token: self._roles.find_own_request(
-                token,
-                target=target,
-                ticket_number=ticket_number,
-                ticket_system=ticket_system,
-                justification=justification,
-                since=since,
-            ),
-        )
+        """The newest activation request that is ours by ticket and justification (Azure: by `asked_as`), or None."""
+        sought = Sought(target, ticket_number, ticket_system, justification, since, asked_as)
+        return self._as(tid, oid, now, lambda token: self._pim(target).find_own_request(token, sought))
 
     def active(
-        self, tid: str, oid: str, now: datetime, target: Target, *, schedule_id: str | None = None
+        self,
+        tid: str,
+        oid: str,
+        now: datetime,
+        target: Target,
+        *,
+        schedule_id: str | None = None,
+        urgent: bool = False,
     ) -> Active | None:
-        return self._as(tid, oid, now, lambda token: self._roles.active(token, target, schedule_id=schedule_id))
+        """The instance of `target` that is there now. `urgent`: a look that belongs to giving back."""
+        del urgent
+        return self._as(tid, oid, now, lambda token: self._pim(target).active(token, target, schedule_id=schedule_id))
 
     def give_back(self, tid: str, oid: str, now: datetime, target: Target) -> Request:
-        return self._as(tid, oid, now, lambda token: self._roles.give_back(token, principal=oid, target=target))
+        return self._as(tid, oid, now, lambda token: self._pim(target).give_back(token, target, principal=oid))
+
+    def withdraw(self, tid: str, oid: str, now: datetime, target: Target, request_id: str) -> None:
+        """Take back a request that waits. Raises EntraRefused if it was decided meanwhile."""
+        self._as(tid, oid, now, lambda token: self._pim(target).withdraw(token, target, request_id))
+
+    def decision(self, tid: str, oid: str, now: datetime, target: Target, approval_id: str) -> Decision | None:
+        """What the approver said, as the requestor may read it; None where nobody did or it cannot be read."""
+        return self._as(tid, oid, now, lambda token: self._pim(target).decision(token, target, approval_id))
+
+    def pending(self, tid: str, oid: str, now: datetime, kind: TargetKind) -> frozenset[str]:
+        """Ids of the technician's own requests of this kind that wait for an approver. One call."""
+        return self._as(tid, oid, now, self._pims[kind].pending)
+
+    def approvals(
+        self, tid: str, oid: str, now: datetime, kinds: frozenset[TargetKind] = DIRECTORY_ROLES
+    ) -> list[Approval]:
+        """What waits for this person's word as an approver."""
+        asked = sorted(kinds & self._pims.keys())
+        return [one for kind in asked for one in self._as(tid, oid, now, self._pims[kind].approvals)]
+
+    def decide(self, tid: str, oid: str, now: datetime, approval: Approval, approve: bool, words: str) -> None:
+        """Raises EntraRefused with status 403 (no approver of it), 404 (gone), 409 (decided by another)."""
+        pim = self._pims[approval.kind]
+        self._as(tid, oid, now, lambda token: pim.decide(token, approval, approve=approve, words=words))
+
+    def affected(self, tid: str, oid: str, now: datetime, address: str) -> Affected | None:
+        """Who goes by `address` in the directory, and in which administrative units they are."""
+        return self._as(tid, oid, now, lambda token: self._people.affected(token, address))
+
+    def revoke_sessions(self, tid: str, oid: str, now: datetime) -> None:
+        """End the technician's own sign-ins everywhere, the one that is stored here among them."""
+        self._as(tid, oid, now, self._people.revoke_sessions)
+
+    def _pim(self, target: Target) -> Pim:
+        return self._pims[target.kind]
 
     def _as(self, tid: str, oid: str, now: datetime, ask: Callable[[str], T]) -> T:
         """`ask` with the technician's token; once more with a renewed one if the tenant did not like the first.

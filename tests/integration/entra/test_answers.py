@@ -26,7 +26,8 @@ from integration.entra.errors import (
     TooEarlyToGiveBack,
 )
 from integration.entra.graph import Graph
-from integration.entra.roles import Request, RequestKind, Roles
+from integration.entra.pim import Request, RequestKind
+from integration.entra.roles import Roles
 from integration.entra.times import format_duration, parse_duration, parse_time
 from integration.targets import Target, TargetKind
 
@@ -202,7 +203,7 @@ def test_the_instance_that_was_asked_for_is_told_from_one_that_is_still_shown(
     rows: list[tuple[str, str]], asked: str | None, found: str | None
 ) -> None:
     target = Target(TargetKind.DIRECTORY_ROLE, "r", "/")
-    active = Roles(cast(Graph, _Instances(*rows))).active("token", target, schedule_id=asked)
+    active = Roles(graph := cast(Graph, _Instances(*rows)), graph).active("token", target, schedule_id=asked)
     assert (active.schedule_id if active else None) == found
 
 

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -17,7 +18,7 @@ from integration.entra.errors import (
     StepUpNeeded,
     TooEarlyToGiveBack,
 )
-from integration.entra.roles import Request, RequestKind
+from integration.entra.pim import Request, RequestKind
 from integration.entra.sign_in import SignedIn
 from integration.entra.tenant import Tenant
 from integration.targets import Target
@@ -48,6 +49,7 @@ def activate(tenant: Tenant, who: SignedIn, target: Target, hours: float = 1) ->
         justification="Ticket 4821: password reset",
         ticket_number="4821",
         ticket_system="Practice desk",
+        asked_as=str(uuid4()),
     )
 
 
@@ -68,7 +70,7 @@ def test_a_role_goes_the_whole_way_from_asking_to_giving_back(tenant: Tenant, pr
     since = now() - timedelta(minutes=1)
     asked = activate(tenant, who, target)
     assert asked.kind is RequestKind.ACTIVE
-    assert tenant.request(who.tid, who.oid, now(), asked.id) == asked
+    assert tenant.request(who.tid, who.oid, now(), target, asked.id) == asked
     active = tenant.active(who.tid, who.oid, now(), target)
     assert active is not None
     assert active.activated
@@ -82,6 +84,7 @@ def test_a_role_goes_the_whole_way_from_asking_to_giving_back(tenant: Tenant, pr
         ticket_system="Practice desk",
         justification="Ticket 4821: password reset",
         since=since,
+        asked_as=str(uuid4()),
     )
     assert found == asked
     with pytest.raises(RoleAssignmentExists):
@@ -118,6 +121,7 @@ def test_a_lost_answer_is_an_unknown_outcome_and_is_found_again(tenant: Tenant, 
         ticket_system="Practice desk",
         justification="Ticket 4821: password reset",
         since=since,
+        asked_as=str(uuid4()),
     )
     assert found is not None
     assert found.kind is RequestKind.ACTIVE

@@ -6,11 +6,17 @@ that no error, log line or outcome of ours has any of it, and Apprise's own log,
 
 import logging
 import re
+import warnings
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlsplit
 
 import apprise
 from pydantic import SecretStr
+
+with warnings.catch_warnings():
+    # Its mail plugin is loaded at the first use, and imports imghdr, which Python 3.13 has no more; it knows both.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import apprise.plugins.email
 
 _WORKFLOW = frozenset(
     ("id", "workflow", "sig", "signature", "ver", "api-version", "sp", "sv")

@@ -1,4 +1,4 @@
-"""What is told beyond the ticket: to whom it is due, once, and never with a secret. Servers here are real, and local."""
+"""What is told beyond the ticket: to whom it is due, once, and never with a secret. The servers are real and local."""
 
 import json
 import logging

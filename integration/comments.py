@@ -60,6 +60,13 @@ def sign_in(link: str) -> str:
     )
 
 
+def step_up(link: str) -> str:
+    return (
+        "Microsoft Entra wants the assigned technician to confirm that it is them before it activates the role that "
+        f"this ticket needs: please confirm once at {link} and the elevation goes on by itself."
+    )
+
+
 def sign_in_to_see(link: str) -> str:
     return (
         "Entra was asked for the role that this ticket needs, and the technician's Microsoft sign-in ended before the "

@@ -86,9 +86,10 @@ def _make(tx: sa.Connection, link: Link, agreed: str) -> bool:
     return True
 
 
-def resume(links: Iterable[Link], now: datetime, *, came_from: str | None = None) -> None:
-    """Let go on what waits for the technicians of `links`: the elevation that they `came_from`, and those that they
-    picked a moment ago. What was picked longer ago is offered: a sign-in for something else must not start it.
+def resume(links: Iterable[Link], now: datetime, *, came_from: str | None = None, answered: str | None = None) -> None:
+    """Let go on what waits for the technicians of `links`: the elevation that they `came_from`, those that they picked
+    a moment ago, and those that wait for the very challenge that their sign-in `answered`. What else was picked longer
+    ago is offered: a sign-in for something else must not start it.
 
     Each elevation for itself, so that one that somebody else changes in this moment holds up no other.
     """
@@ -99,7 +100,8 @@ def resume(links: Iterable[Link], now: datetime, *, came_from: str | None = None
         for it in parked:
             try:
                 with change(run) as changed:
-                    _go_on_or_offer(changed, it, link, came_from=it.id == came_from)
+                    meant = it.id == came_from or (answered is not None and it.challenge == answered)
+                    _go_on_or_offer(changed, it, link, meant=meant)
             except Overtaken:
                 log.info("resume_overtaken", extra={"elevation": it.id})
                 continue
@@ -107,9 +109,9 @@ def resume(links: Iterable[Link], now: datetime, *, came_from: str | None = None
                 wake(due)
 
 
-def _go_on_or_offer(changed: Change, it: Elevation, link: Link, *, came_from: bool) -> None:
+def _go_on_or_offer(changed: Change, it: Elevation, link: Link, *, meant: bool) -> None:
     now = changed.run.now
-    if came_from:
+    if meant:
         go_on(changed, replace(it, acted_at=now), link)
     elif now - (it.acted_at or it.created_at) <= ACT_FRESHNESS:
         go_on(changed, it, link)

@@ -5,6 +5,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -40,14 +41,22 @@ def start() -> AnyResponse:
     """
     deployment = current.deployment()
     max_age = int(linking.FRESH.total_seconds()) if "fresh" in request.form else None
-    url, flow = deployment.tenant.start_sign_in(deployment.settings.redirect_uri, max_age=max_age)
+    wanted = request.form.get("back_to", "")
+    back_to = wanted if OUR_PAGES.fullmatch(wanted) else "/"
+    challenge = _challenge_of(back_to)
+    here = viewer()
+    url, flow = deployment.tenant.start_sign_in(
+        deployment.settings.redirect_uri,
+        max_age=max_age,
+        claims=challenge,
+        login_hint=here.upn if here and challenge else None,
+    )
     # MSAL would refuse an ID token without auth_time, which a tenant only sends where the app registration asks for it.
     # Microsoft asks anew all the same; only what is sent counts as proof of it (_remember).
     flow.pop("max_age", None)
     state, browser, now = str(flow["state"]), secrets.token_urlsafe(32), datetime.now(UTC)
-    sealed = deployment.sealer.seal(json.dumps(flow).encode(), tid="flow", oid=sessions.digest(state), version=1)
-    wanted = request.form.get("back_to", "")
-    back_to = wanted if OUR_PAGES.fullmatch(wanted) else "/"
+    kept = {"flow": flow, "challenge": challenge, "who": [here.tid, here.oid] if here and challenge else None}
+    sealed = deployment.sealer.seal(json.dumps(kept).encode(), tid="flow", oid=sessions.digest(state), version=1)
     with deployment.records.write() as tx:
         sessions.purge(tx, alive(deployment.settings, now), now=now)
         sessions.start_flow(tx, state, browser, sealed=sealed, back_to=back_to, expires_at=now + FLOW_LIFE)
@@ -78,9 +87,11 @@ def callback() -> AnyResponse:
             "It was started in another browser, was used already, or is older than ten minutes.",
             next_step="Open the page you wanted again and sign in from there.",
         )
-    flow, back_to = taken
+    kept, back_to = taken
+    # A step-up is for one person: a browser may be signed in to Microsoft as somebody else by now.
+    expected = (kept["who"][0], kept["who"][1]) if kept["who"] else None
     try:
-        who = deployment.tenant.finish_sign_in(flow, args, now=datetime.now(UTC))
+        who = deployment.tenant.finish_sign_in(kept["flow"], args, now=datetime.now(UTC), expected=expected)
     except EntraError as error:
         return problem_page(
             400, "Sign-in did not succeed", str(error), next_step="Open the page again to try once more."
@@ -89,7 +100,7 @@ def callback() -> AnyResponse:
     here = viewer()
     assert here is not None
     _record(Kind.SESSION_SIGNED_IN, here)
-    response = _link_and_wake(here, back_to) or redirect(back_to, code=303)
+    response = _link_and_wake(here, back_to, kept["challenge"]) or redirect(back_to, code=303)
     if response.status_code == 303:
         response.headers["Referrer-Policy"] = "no-referrer"
     response.delete_cookie(FLOW_COOKIE, path="/sign-in")
@@ -115,7 +126,16 @@ def _record(kind: Kind, who: Viewer) -> None:
         journal.append(tx, kind, now=datetime.now(UTC), cause="click", private={"actor": who.oid})
 
 
-def _take_flow(deployment: Deployment, state: str) -> tuple[Mapping[str, object], str] | None:
+def _challenge_of(back_to: str) -> str | None:
+    """What the tenant asks of the sign-in that the elevation of this page waits for."""
+    if not back_to.startswith(ELEVATIONS):
+        return None
+    with current.deployment().records.read() as connection:
+        it = elevations.elevation(connection, back_to.removeprefix(ELEVATIONS))
+    return it.challenge if it is not None and it.state in (State.SIGN_IN_NEEDED, State.WAITING) else None
+
+
+def _take_flow(deployment: Deployment, state: str) -> tuple[Mapping[str, Any], str] | None:
     """The flow of this state and this browser. It is deleted before it is redeemed: a code can be tried once."""
     browser = request.cookies.get(FLOW_COOKIE, "")
     with deployment.records.write() as tx:
@@ -139,14 +159,17 @@ def _remember(who: SignedIn) -> None:
     back["signed_in_at"] = who.auth_time.isoformat() if who.auth_time else None
 
 
-def _link_and_wake(who: Viewer, back_to: str) -> AnyResponse | None:
-    """Wake what waits for this person, and link the helpdesk account of the elevation that they came from."""
+def _link_and_wake(who: Viewer, back_to: str, answered: str | None) -> AnyResponse | None:
+    """Wake what waits for this person, and link the helpdesk account of the elevation that they came from.
+
+    `answered`: the tenant's challenge that their sign-in was for.
+    """
     now, records = datetime.now(UTC), current.deployment().records
     linking.wake_activations(who.tid, who.oid, now)
     with records.read() as connection:
         links = people.links_of_user(connection, who.tid, who.oid)
     came_from = back_to.removeprefix(ELEVATIONS) if back_to.startswith(ELEVATIONS) else None
-    linking.resume((link for link in links if link.suspended_at is None), now, came_from=came_from)
+    linking.resume((link for link in links if link.suspended_at is None), now, came_from=came_from, answered=answered)
     with records.read() as connection:
         it = elevations.elevation(connection, came_from) if came_from else None
     if it is None or it.state is not State.SIGN_IN_NEEDED:

@@ -80,8 +80,8 @@ def _start(run: Run, it: Elevation) -> Iterable[Due]:
         if decision.start is Start.ON_CLICK and not linked.clicked:
             return _offer(run, linked, Offer.ON_CLICK)  # the rules changed since the pick
         return _hold(run, linked, decision)
-    except SignInNeeded:
-        return _park(run, linked)
+    except SignInNeeded as error:
+        return _park(run, linked, error.claims)
     except EntraUnavailable as error:
         return _postpone(run, linked, str(error), backoff(it.attempts, first=error.after or 1.0))
     except EntraError as error:
@@ -211,10 +211,10 @@ def _offer(run: Run, it: Elevation, why: Offer) -> list[Due]:
     return changed.due
 
 
-def _park(run: Run, it: Elevation) -> list[Due]:
+def _park(run: Run, it: Elevation, challenge: str | None = None) -> list[Due]:
     """Wait for the technician to sign in; the ticket shows where."""
     with change(run) as changed:
-        park(changed, it)
+        park(changed, it, challenge)
     return [*changed.due, *woken_meanwhile(run, [it], since=claimed_at(it))]
 
 

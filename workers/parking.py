@@ -13,16 +13,22 @@ from workers.change import Change, change
 from workers.run import Due, Run, What
 
 
-def park(changed: Change, it: Elevation) -> None:
-    """The ticket shows where to sign in; the elevation goes on when its technician has done so."""
-    text = words.sign_in(changed.run.deployment.link(it.id))
-    changed.settle(it, State.SIGN_IN_NEEDED, due_at=changed.run.now + PATIENCE, text=text)
+def park(changed: Change, it: Elevation, challenge: str | None = None) -> None:
+    """The ticket shows where to sign in; the elevation goes on when its technician has done so.
+
+    `challenge`: what the tenant asks of that sign-in (JSON), if it asks for more than the usual.
+    """
+    link = changed.run.deployment.link(it.id)
+    text = words.step_up(link) if challenge else words.sign_in(link)
+    parked = replace(it, challenge=challenge)
+    facts = {"step_up": challenge is not None}
+    changed.settle(parked, State.SIGN_IN_NEEDED, due_at=changed.run.now + PATIENCE, text=text, facts=facts)
 
 
 def go_on(changed: Change, it: Elevation, link: Link) -> None:
     """Its technician signed in: `it`, which waits for that, is asked for in their name."""
     run = changed.run
-    known = replace(it, tid=link.tid, oid=link.oid, technician=link.technician)
+    known = replace(it, tid=link.tid, oid=link.oid, technician=link.technician, challenge=None)
     saved = elevations.save_elevation(changed.tx, run.at_once(move(known, State.REQUESTED, due_at=run.now)))
     changed.record(Kind.SIGNIN_DONE, elevation=known)
     changed.due.append(run.due(What.ELEVATION, saved))

@@ -48,7 +48,10 @@ class SignInNeeded(EntraError):
 
 
 class StepUpNeeded(SignInNeeded):
-    """The tenant asks for more than this sign-in showed. `silently`: a silent refresh with `claims` may satisfy it."""
+    """The tenant asks for more than this sign-in showed. `silently`: a silent refresh with `claims` may satisfy it.
+
+    `final`: the technician has just given it, and was asked again. To send them once more would be a loop.
+    """
 
     def __init__(
         self,
@@ -56,9 +59,11 @@ class StepUpNeeded(SignInNeeded):
         sentence: str = "Microsoft Entra asks you to confirm that it is you before this role can be activated.",
         *,
         silently: bool = True,
+        final: bool = False,
     ) -> None:
         super().__init__(sentence, claims=claims)
         self.silently = silently
+        self.final = final
 
 
 class SignInFailed(EntraError):

@@ -143,7 +143,9 @@ class TokenRows:
     def read(self, tid: str, oid: str) -> TokenRow | None:
         with self._records.read() as connection:
             row = connection.execute(_CACHE, {"of_tid": tid, "of_oid": oid}).first()
-        return TokenRow(row.sealed, row.version, row.home_account_id) if row is not None and row.sealed else None
+        if row is None or not row.sealed:
+            return None
+        return TokenRow(row.sealed, row.version, row.home_account_id, row.answered)
 
     def version(self, tid: str, oid: str) -> int:
         with self._records.read() as connection:
@@ -156,20 +158,35 @@ class TokenRows:
             sa.and_(_of(tid, oid), token_caches.c.sealed != b"", free), lease_holder=holder, lease_until=until
         )
 
-    def save(self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str) -> bool:
+    def save(
+        self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str, answered: str | None, now: datetime
+    ) -> bool:
         seen = sa.and_(token_caches.c.version == version, token_caches.c.lease_holder == holder)
-        return self._update(sa.and_(_of(tid, oid), seen), sealed=ciphertext, version=version + 1)
+        new = {"sealed": ciphertext, "version": version + 1, "answered": answered, "renewed_at": now}
+        return self._update(sa.and_(_of(tid, oid), seen), **new)
 
     def release(self, tid: str, oid: str, *, holder: str) -> None:
         mine = sa.and_(_of(tid, oid), token_caches.c.lease_holder == holder)
         self._update(mine, lease_holder=None, lease_until=None)
 
-    def put(self, tid: str, oid: str, *, ciphertext: bytes, version: int, home_account_id: str, now: datetime) -> bool:
+    def put(
+        self,
+        tid: str,
+        oid: str,
+        *,
+        ciphertext: bytes,
+        version: int,
+        home_account_id: str,
+        answered: str | None,
+        now: datetime,
+    ) -> bool:
         values = {
             "sealed": ciphertext,
             "version": version,
             "home_account_id": home_account_id,
+            "answered": answered,
             "signed_in_at": now,
+            "renewed_at": now,
             "lease_holder": None,
             "lease_until": None,
         }
@@ -183,7 +200,8 @@ class TokenRows:
         return True
 
     def delete(self, tid: str, oid: str) -> None:
-        empty = {"sealed": b"", "home_account_id": "", "lease_holder": None, "lease_until": None}
+        nothing = dict.fromkeys(("lease_holder", "lease_until", "answered", "renewed_at"))
+        empty = {"sealed": b"", "home_account_id": "", **nothing}
         self._update(_of(tid, oid), version=token_caches.c.version + 1, **empty)
 
     def _update(self, where: sa.ColumnElement[bool], **values: object) -> bool:

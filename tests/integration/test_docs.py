@@ -10,7 +10,7 @@ import pytest
 from integration import comments, settings, tickets
 from integration.elevation import END_WORDS, ActivationState, State
 from integration.entra import errors
-from integration.entra.sign_in import GRAPH_SCOPES
+from integration.entra.scopes import GRAPH_SCOPES
 from integration.journal import Kind, witness
 from integration.rules import RefusalCode
 from webhooks.people import AppRole

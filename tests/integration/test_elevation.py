@@ -123,7 +123,7 @@ def test_an_elevation_that_was_active_is_given_back_and_never_just_cancelled():
 
 
 def test_who_waits_or_is_active_keeps_the_role():
-    assert set(HOLDING) == {State.WAITING, State.ACTIVE}
+    assert set(HOLDING) == {State.WAITING, State.PENDING, State.ACTIVE}
     assert HOLDING <= OPEN
 
 

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -16,7 +17,7 @@ from integration.entra.errors import (
     StepUpNeeded,
     TooEarlyToGiveBack,
 )
-from integration.entra.roles import Request, RequestKind
+from integration.entra.pim import Request, RequestKind
 from integration.entra.sign_in import SignedIn
 from integration.entra.tenant import Tenant
 from integration.targets import Target
@@ -47,6 +48,7 @@ def activate(tenant: Tenant, who: SignedIn, target: Target, hours: float = 1) ->
         justification="Ticket 4821: password reset",
         ticket_number="4821",
         ticket_system="Practice desk",
+        asked_as=str(uuid4()),
     )
 
 
@@ -67,7 +69,7 @@ def test_a_role_goes_the_whole_way_from_asking_to_giving_back(tenant: Tenant, pr
     since = now() - timedelta(minutes=1)
     asked = activate(tenant, who, target)
     assert asked.kind is RequestKind.ACTIVE
-    assert tenant.request(who.tid, who.oid, now(), asked.id) == asked
+    assert tenant.request(who.tid, who.oid, now(), target, asked.id) == asked
     active = tenant.active(who.tid, who.oid, now(), target)
     assert active is not None
     assert active.activated
@@ -81,6 +83,7 @@ def test_a_role_goes_the_whole_way_from_asking_to_giving_back(tenant: Tenant, pr
         ticket_system="Practice desk",
         justification="Ticket 4821: password reset",
         since=since,
+        asked_as=str(uuid4()),
     )
     assert found == asked
     with pytest.raises(RoleAssignmentExists):
@@ -117,6 +120,7 @@ def test_a_lost_answer_is_an_unknown_outcome_and_is_found_again(tenant: Tenant, 
         ticket_system="Practice desk",
         justification="Ticket 4821: password reset",
         since=since,
+        asked_as=str(uuid4()),
     )
     assert found is not None
     assert found.kind is RequestKind.ACTIVE
@@ -218,3 +222,64 @@ def test_no_error_carries_a_token(tenant: Tenant, practice: Practice, caplog: py
     assert failed.value.__suppress_context__
     assert "eyJ" not in str(failed.value) + caplog.text
     assert "client_secret" not in caplog.text
+
+
+def _context(practice: Practice, target: Target, context: str = "c1") -> None:
+    practice.control(
+        f"policies/{target.id}", authentication_context=context, enabled_rules=["Justification", "Ticketing"]
+    )
+
+
+def test_the_same_challenge_after_it_was_answered_is_final(
+    tenant: Tenant, practice: Practice, store: MemoryStore
+) -> None:
+    """No loop, and no silent try: the token in use is the very one that the technician confirmed for."""
+    who = signed_in(tenant, practice)
+    target = first_target(tenant, who)
+    _context(practice, target, "c2")
+    with pytest.raises(StepUpNeeded) as first:
+        activate(tenant, who, target)
+    assert not first.value.silently
+    assert not first.value.final
+    _context(practice, target, "c1")
+    url, flow = tenant.start_sign_in(practice.facts["redirect_uris"][0], claims=None)
+    flow["answers"] = '{"access_token": {"acrs": {"essential": true, "value": "c1"}}}'  # and Entra forgot it
+    tenant.finish_sign_in(flow, practice.browser(url, who.upn), now=now())
+    writes = store.writes
+    with pytest.raises(StepUpNeeded, match="asks again") as again:
+        activate(tenant, who, target)
+    assert again.value.final
+    assert store.writes == writes
+
+
+def test_a_renewal_forgets_what_the_sign_in_answered(tenant: Tenant, practice: Practice, store: MemoryStore) -> None:
+    who = signed_in(tenant, practice, claims='{"access_token":{"acrs":{"essential":true,"value":"c1"}}}')
+    row = store.read(who.tid, who.oid)
+    assert row is not None
+    assert row.answered is not None
+    practice.control("people/technician", expire_access_tokens=True)
+    later = now() + timedelta(seconds=1)
+    tenant.eligibilities(who.tid, who.oid, later)
+    row = store.read(who.tid, who.oid)
+    assert row is not None
+    assert row.answered is None
+    assert store.renewed_at == later
+
+
+def test_a_fresh_token_leaves_the_stepped_up_one_in_use(tenant: Tenant, practice: Practice, store: MemoryStore) -> None:
+    who = signed_in(tenant, practice)
+    target = first_target(tenant, who)
+    _context(practice, target)
+    with pytest.raises(StepUpNeeded) as challenge:
+        activate(tenant, who, target)
+    signed_in(tenant, practice, claims=challenge.value.claims)
+    before = store.read(who.tid, who.oid)
+    tokens = len(practice.log("/token"))
+    tenant.fresh(who.tid, who.oid, now(), None)
+    after = store.read(who.tid, who.oid)
+    assert before is not None
+    assert after is not None
+    assert len(practice.log("/token")) == tokens + 1
+    assert (after.version, after.answered) == (before.version + 1, before.answered)
+    assert activate(tenant, who, target).kind is RequestKind.ACTIVE
+    assert len(practice.log("/token")) == tokens + 1

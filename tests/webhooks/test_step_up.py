@@ -1,0 +1,132 @@
+"""The tenant asks for more than the sign-in showed: the technician confirms once, and everything goes on by itself."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from integration.elevation import State
+from integration.records import elevations
+from tests.conftest import Desk, Practice
+from tests.webhooks.conftest import Browser
+from tests.workers.steps import fault, pick, said
+
+CONTEXT = {"access_token": {"acrs": {"essential": True, "value": "c1"}}}
+Opened = Callable[..., Browser]
+
+
+def asks_for(practice: Practice, role: str, **policy: object) -> None:
+    practice.control(f"/policies/{role}", policy)
+
+
+@pytest.fixture
+def technician(desk: Desk, practice: Practice, browser: Opened) -> Browser:
+    """Signed in and linked."""
+    desk.link()
+    return browser("technician")
+
+
+def confirm(page: Browser, elevation_id: str, who: str = "technician") -> str:
+    """Press the button of the elevation's page, and come back from Microsoft; what our page says or where it leads."""
+    here = f"/elevations/{elevation_id}"
+    answer = page.get(page.at_microsoft(page.to_microsoft(here, page=here), who))
+    return answer.headers.get("Location") or answer.text
+
+
+@pytest.mark.parametrize("shape", ["plain", "nested"])
+def test_a_context_is_asked_for_on_the_ticket_and_one_confirmation_makes_the_role_active(
+    desk: Desk, practice: Practice, technician: Browser, shape: str
+) -> None:
+    asks_for(practice, "Password Administrator", authentication_context="c1", challenge_shape=shape)
+    ticket = pick(desk, practice)
+    it = desk.only(ticket)
+    assert (it.state, json.loads(it.challenge or "")) == (State.SIGN_IN_NEEDED, CONTEXT)
+    assert said(practice, ticket, "please confirm once at") == 1
+    assert "Confirm with Microsoft" in technician.get(f"/elevations/{it.id}").text
+
+    assert confirm(technician, it.id) == f"/elevations/{it.id}"
+    assert desk.only(ticket).state is State.REQUESTED  # the page that they come back to is on its way already
+    desk.sweep()
+    assert desk.only(ticket).state is State.ACTIVE
+    assert len(practice.activation_requests()) == 1
+
+
+def test_a_missing_second_factor_is_asked_for_though_the_tenant_attaches_no_challenge(
+    desk: Desk, practice: Practice, technician: Browser
+) -> None:
+    asks_for(practice, "Password Administrator", enabled_rules=["MultiFactorAuthentication", "Justification"])
+    ticket = pick(desk, practice)
+    it = desk.only(ticket)
+    assert it.state is State.SIGN_IN_NEEDED
+    assert "Confirm with Microsoft" in technician.get(f"/elevations/{it.id}").text
+
+    confirm(technician, it.id)
+    desk.sweep()
+    assert desk.only(ticket).state is State.ACTIVE
+
+
+def test_a_challenge_at_the_edge_is_answered_the_same_way(desk: Desk, practice: Practice, technician: Browser) -> None:
+    """401 insufficient_claims, with the challenge in a header."""
+    fault(
+        practice, "challenge", method="POST", path="roleAssignmentScheduleRequests", times=1, claims=json.dumps(CONTEXT)
+    )
+    ticket = pick(desk, practice)
+    it = desk.only(ticket)
+    assert (it.state, json.loads(it.challenge or "")) == (State.SIGN_IN_NEEDED, CONTEXT)
+
+    confirm(technician, it.id)
+    desk.sweep()
+    assert desk.only(ticket).state is State.ACTIVE
+
+
+def test_one_confirmation_serves_everything_that_waits_for_the_same_context(
+    desk: Desk, practice: Practice, technician: Browser
+) -> None:
+    for role in ("Password Administrator", "Authentication Administrator"):
+        asks_for(practice, role, authentication_context="c1")
+    asks_for(practice, "Cloud Device Administrator", authentication_context="c2")
+    first = pick(desk, practice)
+    long_ago = desk.now() - timedelta(hours=1)
+    with desk.deployment.records.write() as tx:
+        elevations.save_elevation(tx, replace(desk.only(first), acted_at=long_ago))
+    second = pick(desk, practice, category="MFA reset")
+    other = pick(desk, practice, category="BitLocker key")
+
+    confirm(technician, desk.only(second).id)
+    desk.sweep()
+    assert desk.only(first).state is State.ACTIVE
+    assert desk.only(second).state is State.ACTIVE
+    assert (desk.only(other).state, said(practice, other, "please confirm once")) == (State.SIGN_IN_NEEDED, 2)
+
+
+def test_a_confirmation_that_somebody_else_gave_changes_nothing(
+    desk: Desk, practice: Practice, technician: Browser
+) -> None:
+    asks_for(practice, "Password Administrator", authentication_context="c1")
+    ticket = pick(desk, practice)
+    it = desk.only(ticket)
+
+    assert "Somebody else signed in" in confirm(technician, it.id, "technician2")
+    desk.sweep()
+    assert desk.only(ticket).state is State.SIGN_IN_NEEDED
+    assert technician.get("/").text.count("Technician One") >= 1
+    assert practice.active_roles() == practice.active_roles("technician2") == []
+
+
+def test_a_throttled_first_try_does_not_hide_the_challenge(desk: Desk, practice: Practice, technician: Browser) -> None:
+    """The second try may follow one that was carried out: it is looked for, and the ticket says what to do."""
+    asks_for(practice, "Password Administrator", authentication_context="c1")
+    fault(practice, "throttle", method="POST", path="roleAssignmentScheduleRequests", times=1, retry_after="1")
+    ticket = pick(desk, practice)
+    desk.advance(timedelta(seconds=30))
+    desk.sweep()
+    it = desk.only(ticket)
+    assert said(practice, ticket, "please confirm once at") == 1
+    assert "Confirm with Microsoft" in technician.get(f"/elevations/{it.id}").text
+
+    confirm(technician, it.id)
+    desk.sweep()
+    assert desk.only(ticket).state is State.ACTIVE
+    assert len(practice.activation_requests()) == 1

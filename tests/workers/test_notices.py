@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import socket
 import socketserver
 import ssl
@@ -367,6 +368,17 @@ def test_an_error_about_an_address_does_not_hold_it():
         Notify.model_validate({"approvals": [f"workflows://{SECRET}"]})
 
     assert SECRET not in str(raised.value) + repr(raised.value)
+
+
+def test_every_address_that_the_page_shows_is_taken():
+    page = (Path(__file__).parents[2] / "docs" / "notifications.md").read_text(encoding="utf-8")
+    shown = re.findall(r"`((?:workflows|mailtos?|jsons?)://[^`]+)`", page)
+    filled = {"host": "h.example", "domain": "d.example", "server": "s.example", "address": "a@d.example"}
+    addresses = [re.sub("<([a-z]+)>", lambda it: filled.get(it[1], "word"), it) for it in shown]
+
+    assert len(addresses) >= 5
+    for address in [*addresses, f"{addresses[0]}?pa=yes", f"{addresses[3]}?+X-Token=word"]:
+        notify.check(SecretStr(address))
 
 
 def test_a_redirect_is_not_followed(chat):

@@ -91,16 +91,23 @@ def retry_after(value: str | None) -> float | None:
     return min(float(value), 3600.0) if value and re.fullmatch(r"[0-9]{1,6}", value.strip()) else None
 
 
+def throttles(status: int, after: float | None) -> bool:
+    """Whether this answer asks everybody to slow down."""
+    return status == 429 or (status == 503 and after is not None)
+
+
 def error_for(refusal: Refusal, headers: Mapping[str, str], *, changes: bool) -> EntraError:
     """The error to raise. `changes`: the request was not a GET, so that a 5xx may hide work that was done."""
     if refusal.status == 401:
         challenge = claims.from_header(headers.get("WWW-Authenticate") or "")
         return StepUpNeeded(challenge) if challenge else SignInNeeded()
     if refusal.status == 429 or refusal.status >= 500:
+        after = retry_after(headers.get("Retry-After"))
         return EntraUnavailable(
             "Microsoft Entra is busy or out of order at the moment; it is tried again.",
-            after=retry_after(headers.get("Retry-After")),
+            after=after,
             outcome_unknown=changes and refusal.status != 429,
+            throttled=throttles(refusal.status, after),
         )
     if "AcrsValidationFailed" in refusal.code + refusal.message and (challenge := claims.from_message(refusal.message)):
         return StepUpNeeded(challenge)

@@ -36,14 +36,18 @@ class EntraError(Exception):
 
 
 class EntraUnavailable(EntraError):
-    """Trying again can help. `after`: seconds that the tenant asked us to wait, if it did.
+    """Trying again can help. `after`: seconds to wait, if somebody said how many.
 
-    `outcome_unknown`: the request may have been carried out although we saw no answer.
+    `outcome_unknown`: the request may have been carried out although we saw no answer. `throttled`: the tenant itself
+    asked us to slow down.
     """
 
-    def __init__(self, sentence: str, *, after: float | None = None, outcome_unknown: bool = False) -> None:
+    def __init__(
+        self, sentence: str, *, after: float | None = None, outcome_unknown: bool = False, throttled: bool = False
+    ) -> None:
         super().__init__(sentence)
         self.after = after
+        self.throttled = throttled
         self.outcome_unknown = outcome_unknown
 
 

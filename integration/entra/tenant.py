@@ -1,13 +1,14 @@
 """The one door to the tenant for workers and pages: technicians go in, facts come out, tokens stay inside."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urljoin
 
 from integration.entra import azure, scopes
 from integration.entra.azure import AzureRoles
+from integration.entra.brake import ARM, GRAPH, Brake, BrakeStore
 from integration.entra.client import EntraSettings
 from integration.entra.errors import SignInNeeded, StepUpNeeded
 from integration.entra.groups import Groups
@@ -33,11 +34,14 @@ DIRECTORY_ROLES = frozenset({TargetKind.DIRECTORY_ROLE})
 class Tenant:
     """One tenant. Build one per process; `tid` and `oid` name the technician; every method raises `errors`' family."""
 
-    def __init__(self, settings: EntraSettings, store: TokenStore, seal: Sealer) -> None:
+    def __init__(
+        self, settings: EntraSettings, store: TokenStore, seal: Sealer, brakes: BrakeStore | None = None
+    ) -> None:
+        self._brake = Brake(brakes)
         self._settings = settings
         http = EntraHttp(settings.ca_bundle)
         self._sign_in = SignIn(settings, http)
-        self._tokens = Tokens(self._sign_in, store, seal)
+        self._tokens = Tokens(self._sign_in, store, seal, self._brake)
         graph = Transport(urljoin(settings.graph_url, "/v1.0"), http)
         beta = Transport(urljoin(settings.graph_url, "/beta"), http)
         self._graph = graph
@@ -150,13 +154,20 @@ class Tenant:
         urgent: bool = False,
     ) -> Active | None:
         """The instance of `target` that is there now. `urgent`: a look that belongs to giving back."""
-        del urgent
         return self._by(
-            tid, oid, now, target.kind, lambda pim, token: pim.active(token, target, schedule_id=schedule_id)
+            tid,
+            oid,
+            now,
+            target.kind,
+            lambda pim, token: pim.active(token, target, schedule_id=schedule_id),
+            urgent=urgent,
         )
 
     def give_back(self, tid: str, oid: str, now: datetime, target: Target) -> Request:
-        return self._by(tid, oid, now, target.kind, lambda pim, token: pim.give_back(token, target, principal=oid))
+        """End an activation. It waits for the tenant's own time, if it named one, but behind nobody else."""
+        return self._by(
+            tid, oid, now, target.kind, lambda pim, token: pim.give_back(token, target, principal=oid), urgent=True
+        )
 
     def withdraw(self, tid: str, oid: str, now: datetime, target: Target, request_id: str) -> None:
         """Take back a request that waits. Raises EntraRefused if it was decided meanwhile."""
@@ -196,7 +207,8 @@ class Tenant:
     def revoke_sessions(self, tid: str, oid: str, now: datetime) -> None:
         """End the technician's own sign-ins everywhere, the one that is stored here among them."""
         token = self._tokens.fresh(tid, oid, now=now, wanted=scopes.REVOKE_SCOPES)
-        self._people.revoke_sessions(token)
+        with self._brake.passing(GRAPH, now):
+            self._people.revoke_sessions(token)
 
     def fresh(self, tid: str, oid: str, now: datetime, probe: Probe | None) -> None:
         """Whether a role that has just become active works: a token made just now, and the `probe` read with it.
@@ -206,43 +218,40 @@ class Tenant:
         wanted = (probe.scope,) if probe else scopes.FRESH_SCOPES
         token = self._tokens.fresh(tid, oid, now=now, wanted=wanted)
         if probe:
-            self._graph.call("GET", probe.path, token, params={"$top": "1"})
+            with self._brake.passing(GRAPH, now):
+                self._graph.call("GET", probe.path, token, params={"$top": "1"})
 
-    def _by(self, tid: str, oid: str, now: datetime, kind: TargetKind, ask: Callable[[Pim, str], T]) -> T:
-        pim = self._pims[kind]
-        return self._as(tid, oid, now, lambda token: ask(pim, token), scopes.of(kind, self._settings))
-
-    def _as(
-        self, tid: str, oid: str, now: datetime, ask: Callable[[str], T], wanted: tuple[str, ...] | None = None
+    def _by(
+        self, tid: str, oid: str, now: datetime, kind: TargetKind, ask: Callable[[Pim, str], T], *, urgent: bool = False
     ) -> T:
+        call = _Call(tid, oid, now, scopes.of(kind, self._settings), _brake_of(kind), urgent)
+        return self._ask(call, lambda token: ask(self._pims[kind], token))
+
+    def _as(self, tid: str, oid: str, now: datetime, ask: Callable[[str], T]) -> T:
+        return self._ask(_Call(tid, oid, now, scopes.graph(self._settings)), ask)
+
+    def _ask(self, call: "_Call", ask: Callable[[str], T]) -> T:
         """`ask` with the technician's token; once more with a renewed one if the tenant did not like the first.
 
         A 401 and a context challenge are both given before anything is done, so asking again is safe.
         """
-        wanted = wanted or scopes.graph(self._settings)
-        token = self._tokens.access_token(tid, oid, now=now, wanted=wanted)
+        token = self._token(call)
         try:
-            return ask(token)
+            with self._brake.passing(call.brake, call.now, urgent=call.urgent):
+                return ask(token)
         except SignInNeeded as refused:
             challenge = refused.claims
-            if challenge and self._tokens.answered(tid, oid, challenge):
+            if challenge and self._tokens.answered(call.tid, call.oid, challenge):
                 raise StepUpNeeded(challenge, ASKED_AGAIN, silently=False, final=True) from None
             if isinstance(refused, StepUpNeeded) and not refused.silently:
                 raise
-        return self._once_more(tid, oid, now, challenge, wanted, ask)
+        return self._once_more(call, challenge, ask)
 
-    def _once_more(
-        self,
-        tid: str,
-        oid: str,
-        now: datetime,
-        challenge: str | None,
-        wanted: tuple[str, ...],
-        ask: Callable[[str], T],
-    ) -> T:
+    def _once_more(self, call: "_Call", challenge: str | None, ask: Callable[[str], T]) -> T:
         try:
-            force = challenge is None
-            return ask(self._tokens.access_token(tid, oid, now=now, wanted=wanted, claims=challenge, force=force))
+            token = self._token(call, claims=challenge, force=challenge is None)
+            with self._brake.passing(call.brake, call.now, urgent=call.urgent):
+                return ask(token)
         except SignInNeeded as needed:
             # The sign-in that follows must answer what was asked here, whatever the token endpoint asks for on top:
             # Microsoft's own page sees to that, and one sign-in serves everything that waits for the same.
@@ -250,3 +259,24 @@ class Tenant:
             if claims is not None:
                 raise StepUpNeeded(claims, needed.sentence, silently=False) from None
             raise
+
+    def _token(self, call: "_Call", *, claims: str | None = None, force: bool = False) -> str:
+        return self._tokens.access_token(
+            call.tid, call.oid, now=call.now, wanted=call.wanted, claims=claims, force=force, urgent=call.urgent
+        )
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Who calls with which permissions, and which brake stands before it."""
+
+    tid: str
+    oid: str
+    now: datetime
+    wanted: tuple[str, ...]
+    brake: str = GRAPH
+    urgent: bool = False
+
+
+def _brake_of(kind: TargetKind) -> str:
+    return ARM if kind is TargetKind.AZURE_ROLE else GRAPH

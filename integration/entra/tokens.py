@@ -17,7 +17,9 @@ import msal
 import requests
 
 from integration.entra import words
+from integration.entra.brake import TOKENS, Brake
 from integration.entra.errors import EntraUnavailable, Loss, SignInNeeded, Unsealable
+from integration.entra.http import Throttled
 from integration.entra.seal import Sealer
 from integration.entra.sign_in import SignedIn, SignIn
 
@@ -97,7 +99,8 @@ class TokenStore(Protocol):
 class Tokens:
     """Gives out access tokens, one for each list of permissions. Build one per process."""
 
-    def __init__(self, sign_in: SignIn, store: TokenStore, seal: Sealer) -> None:
+    def __init__(self, sign_in: SignIn, store: TokenStore, seal: Sealer, brake: Brake | None = None) -> None:
+        self._brake = brake or Brake(None)
         self._client = sign_in.client
         self._store = store
         self._seal = seal
@@ -143,6 +146,7 @@ class Tokens:
         wanted: tuple[str, ...],
         claims: str | None = None,
         force: bool = False,
+        urgent: bool = False,
     ) -> str:
         """A token for `wanted`. `claims`: a challenge to answer silently; `force`: a new one.
 
@@ -151,7 +155,7 @@ class Tokens:
         row = self._row(tid, oid)
         if claims is None and not force and (token := self._at_hand(tid, oid, row, wanted, now)):
             return token
-        return self._leased(tid, oid, now, _Ask(wanted, claims, force))
+        return self._leased(tid, oid, now, _Ask(wanted, claims, force, urgent=urgent))
 
     def fresh(self, tid: str, oid: str, *, now: datetime, wanted: tuple[str, ...]) -> str:
         """A token that was made just now, for one use: it is not stored.
@@ -219,7 +223,10 @@ class Tokens:
         row = self._row(tid, oid)  # again: who held the lease before us may have renewed it
         cache, account = self._opened(tid, oid, row)
         before = json.loads(cache.serialize()).get(_KEPT, {})
-        token = _silent(self._client.app(cache), account, ask)
+        app = self._client.app(cache)
+        with self._brake.passing(TOKENS, now, urgent=ask.urgent):
+            answer = _silent(app, account, ask)
+        token = _token_in(answer)
         if cache.has_state_changed:
             kept = json.loads(cache.serialize())
             if ask.aside:
@@ -247,6 +254,7 @@ class _Ask:
     claims: str | None
     force: bool
     aside: bool = False
+    urgent: bool = False
 
 
 def _covers(entry: dict[str, Any], wanted: tuple[str, ...]) -> bool:
@@ -260,14 +268,22 @@ def _same(one: str, other: str) -> bool:
         return one == other
 
 
-def _silent(app: Any, account: Any, ask: _Ask) -> str:
+def _silent(app: Any, account: Any, ask: _Ask) -> Any:
     try:
         answer = app.acquire_token_silent_with_error(
             list(ask.wanted), account, claims_challenge=ask.claims, force_refresh=ask.force
         )
+    except Throttled as slow:
+        raise EntraUnavailable(
+            "Microsoft Entra's sign-in service is busy; it is tried again.", after=slow.after, throttled=True
+        ) from None
     except (requests.RequestException, msal.exceptions.MsalServiceError, json.JSONDecodeError):
         # JSONDecodeError.doc would carry a cut-off answer, tokens and all.
         raise EntraUnavailable("Microsoft Entra's sign-in service did not answer; it is tried again.") from None
+    return answer
+
+
+def _token_in(answer: Any) -> str:
     if answer is None:
         raise SignInNeeded("Your Microsoft sign-in has ended. Please sign in again.", loss=Loss.AGE)
     if "access_token" not in answer:

@@ -10,13 +10,13 @@ from integration.entra.errors import SignInNeeded, StepUpNeeded
 from integration.entra.graph import Graph
 from integration.entra.groups import Groups
 from integration.entra.http import EntraHttp
-from integration.entra.people import Affected, People
+from integration.entra.people import People
 from integration.entra.pim import Active, Approval, Asking, Decision, Pim, Policy, Request, Sought
 from integration.entra.roles import Roles
 from integration.entra.seal import Sealer
 from integration.entra.sign_in import SignedIn, SignIn
 from integration.entra.tokens import Tokens, TokenStore
-from integration.targets import Eligibility, Target, TargetKind
+from integration.targets import Affected, Eligibility, Target, TargetKind
 
 T = TypeVar("T")
 DIRECTORY_ROLES = frozenset({TargetKind.DIRECTORY_ROLE})

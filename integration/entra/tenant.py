@@ -13,7 +13,7 @@ from integration.entra.client import EntraSettings
 from integration.entra.errors import SignInNeeded, StepUpNeeded
 from integration.entra.groups import Groups
 from integration.entra.http import EntraHttp
-from integration.entra.people import Affected, People
+from integration.entra.people import People
 from integration.entra.pim import Active, Approval, Asking, Decision, Pim, Policy, Request, Sought
 from integration.entra.probes import Probe
 from integration.entra.roles import Roles
@@ -21,7 +21,7 @@ from integration.entra.seal import Sealer
 from integration.entra.sign_in import SignedIn, SignIn
 from integration.entra.tokens import Tokens, TokenStore
 from integration.entra.transport import Transport
-from integration.targets import Eligibility, Target, TargetKind
+from integration.targets import Affected, Eligibility, Target, TargetKind
 
 T = TypeVar("T")
 ASKED_AGAIN = (

@@ -4,11 +4,12 @@ A comment is made of our own words, numbers, times and the tenant's display name
 ticket is never echoed. Its last line is the marker by which we find it again and the head of the journal.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from integration.elevation import END_WORDS, Activation, Elevation, EndReason
+from integration.rule import in_words
 from integration.tickets import clean
 
 
@@ -111,6 +112,22 @@ def active(elevation: Elevation, activation: Activation, zone: ZoneInfo) -> str:
         f"{name} is active{until} for {clean(elevation.technician or 'the assigned technician', limit=120)}. "
         f"Rule: {elevation.rule}. Use of this role is monitored."
     )
+
+
+def watched_plan(target_name: str, duration: timedelta) -> str:
+    return f"It would have activated {clean(target_name, limit=120)} for {in_words(duration)}."
+
+
+def watched_refusal(reason: str) -> str:
+    return f"It would have refused: {reason}"[:600]
+
+
+def watched_offer(why: Offer) -> str:
+    return f"It would have shown the link. {why}"
+
+
+def watched_unknown() -> str:
+    return "It would have asked the technician to sign in, so what they are eligible for is not known."
 
 
 def letting_go(reason: EndReason, at: datetime, zone: ZoneInfo) -> str:

@@ -125,6 +125,31 @@ def of_pick(connection: sa.Connection, desk: str, ticket: str, account: str, pic
     return None if row is None else _elevation(row)
 
 
+_PARTS = sa.and_(
+    elevations.c.connection == sa.bindparam("desk"),
+    elevations.c.ticket == sa.bindparam("number"),
+    elevations.c.account == sa.bindparam("of_account"),
+    elevations.c.pick == sa.bindparam("by_pick"),
+)
+
+
+def _of_parts(it: Elevation) -> dict[str, str]:
+    return {"desk": it.connection, "number": it.ticket, "of_account": it.account, "by_pick": it.pick}
+
+
+def parts_of(connection: sa.Connection, it: Elevation) -> list[Elevation]:
+    """All elevations of the same pick, `it` among them, in the order of the rule's targets."""
+    rows = connection.execute(sa.select(elevations).where(_PARTS).order_by(elevations.c.part), _of_parts(it))
+    return [_elevation(row) for row in rows]
+
+
+def wake_parts(tx: sa.Connection, it: Elevation, *, now: datetime) -> list[str]:
+    """The other open elevations of the same pick: due now. One that somebody works on now is left alone."""
+    others = sa.and_(_PARTS, elevations.c.id != it.id, elevations.c.due_at > now + LEASE)
+    rows = tx.execute(elevations.update().where(others).values(due_at=now).returning(elevations.c.id), _of_parts(it))
+    return list(rows.scalars())
+
+
 def parked_for(connection: sa.Connection, desk: str, account: str) -> list[Elevation]:
     query = sa.select(elevations).where(
         elevations.c.connection == desk,

@@ -215,6 +215,13 @@ def wait_longer(tx: sa.Connection, it: Activation, requests: frozenset[str], *, 
             tx.execute(activations.update().where(same).values(due_at=until))
 
 
+def others_open(connection: sa.Connection, it: Activation) -> bool:
+    """Whether this technician has another open activation than `it`."""
+    theirs = sa.and_(activations.c.tid == it.tid, activations.c.oid == it.oid, activations.c.id != it.id)
+    query = sa.select(activations.c.id).where(theirs, activations.c.state.in_(sorted(OPEN_ACTIVATION)))
+    return connection.execute(query).first() is not None
+
+
 def was_asked_by_us(connection: sa.Connection, schedule_id: str) -> bool:
     """Whether an activation of ours made this schedule, whatever became of it."""
     query = sa.select(activations.c.id).where(

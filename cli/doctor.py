@@ -10,6 +10,7 @@ import redis
 import requests
 import sqlalchemy as sa
 
+from cli import policies
 from integration import checkpoints, settings, verify
 from integration.deployment import Deployment
 from integration.entra.errors import EntraError
@@ -41,6 +42,7 @@ def examine(deployment: Deployment) -> Iterator[Finding]:
     yield _queue(deployment)
     yield _rules(deployment)
     yield from _tenant(deployment)
+    yield from policies.examine(deployment)
     yield from _helpdesks(deployment)
 
 

@@ -229,10 +229,10 @@ class Desk:
             for due in found:
                 self.step(due)
 
-    def sign_in(self, who: str = "technician") -> None:
+    def sign_in(self, who: str = "technician", *, claims: str | None = None) -> None:
         """What a technician's browser does at Microsoft, and our callback with it."""
         tenant = self.deployment.tenant
-        url, flow = tenant.start_sign_in(REDIRECT)
+        url, flow = tenant.start_sign_in(REDIRECT, claims=claims)
         browser = requests.Session()
         browser.trust_env = False
         browser.verify = self.practice.facts["ca_bundle"]

@@ -1,0 +1,67 @@
+"""What the tenant's policies make of the rules: asked with the sign-ins that are kept, for `doctor`."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from integration.deployment import Deployment
+from integration.entra.errors import EntraError
+from integration.entra.pim import Policy
+from integration.records import signins
+from integration.rules_policy import Weight, findings
+from integration.targets import PolicyFacts, Target
+from integration.tickets import Finding
+
+MOST = 20  # technicians that are asked for; each costs a call for each kind of target
+
+
+def examine(deployment: Deployment) -> Iterator[Finding]:
+    """One finding for all that fits, or one for each rule that does not. Notes are told and are no fault."""
+    with deployment.records.read() as connection:
+        kept = [(it.tid, it.oid) for it in signins.everybodys(connection) if it.lost_at is None][:MOST]
+    if not kept:
+        yield Finding("policies (nobody has signed in yet, so the tenant's policies are not known)", True)
+        return
+    eligible = _eligible(deployment, kept)
+    policies = _policies(deployment, kept, eligible or frozenset())
+    facts = {key: _facts(policy) for key, policy in policies.items()}
+    found = findings(deployment.rules, facts, eligible=eligible)
+    for each in found:
+        yield Finding(f"policies: {each.text}", each.weight is Weight.NOTE, "Change the rule or the role settings.")
+    if not found:
+        yield Finding("policies", True)
+
+
+def _eligible(deployment: Deployment, kept: list[tuple[str, str]]) -> frozenset[str] | None:
+    """Keys of all that somebody who signed in is eligible for; None where nobody's can be read."""
+    seen: set[str] = set()
+    answered = False
+    for tid, oid in kept:
+        try:
+            found = deployment.tenant.eligibilities(tid, oid, datetime.now(UTC), deployment.rules.kinds)
+        except EntraError:
+            continue
+        answered = True
+        seen |= {it.target.key for it in found}
+    return frozenset(seen) if answered else None
+
+
+def _policies(deployment: Deployment, kept: list[tuple[str, str]], eligible: frozenset[str]) -> dict[str, Policy]:
+    named = {wanted.id.casefold() for wanted in deployment.rules.targets}
+    found: dict[str, Policy] = {}
+    for key in sorted(eligible):
+        target = Target.from_key(key)
+        if target.id.casefold() not in named:
+            continue
+        for tid, oid in kept:
+            try:
+                policy = deployment.tenant.policy(tid, oid, datetime.now(UTC), target)
+            except EntraError:
+                continue
+            if policy is not None:
+                found[key] = policy
+                break
+    return found
+
+
+def _facts(policy: Policy) -> PolicyFacts:
+    return PolicyFacts(policy.maximum, policy.mfa, policy.context, policy.approval, policy.approvers)

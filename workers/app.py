@@ -13,7 +13,7 @@ from integration import checkpoints, settings
 from integration.deployment import Deployment
 from integration.records import heartbeats
 from integration.records.deliveries import claim_next
-from workers import activations, comments, deliveries, elevations, health, schedule
+from workers import activations, comments, deliveries, elevations, health, schedule, signins
 from workers.run import Due, Run, Step, What, go
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ app.conf.update(
     beat_schedule={
         "sweep": {"task": "sweep", "schedule": schedule.EVERY_SECONDS, "options": {"expires": 5}},
         "checkpoint": {"task": "checkpoint", "schedule": 300.0, "options": {"expires": 290}},
+        "signins": {"task": "signins", "schedule": signins.EVERY_SECONDS, "options": {"expires": 55}},
     },
 )
 
@@ -103,6 +104,11 @@ def waiting() -> int:
 def checkpoint() -> None:
     """Sign the journal's checkpoint of today, once however often this is asked for."""
     checkpoints.keep(deployment(), now=datetime.now(UTC))
+
+
+@app.task(name="signins")  # type: ignore[untyped-decorator]
+def look_at_sign_ins() -> None:
+    signins.look(deployment())
 
 
 @app.task(name="deliveries")  # type: ignore[untyped-decorator]

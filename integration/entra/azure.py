@@ -136,6 +136,12 @@ class AzureRoles:
         rows = self._mine(_REQUESTS, token, "asRequestor()")
         return frozenset(text(row, "name") for row in rows if text(row, "status") == "PendingApproval")
 
+    def waiting(self, token: str, target: Target) -> Request | None:
+        for row in self._mine(_REQUESTS, token, "asRequestor()"):
+            if text(row, "status") == "PendingApproval" and _is(_target(row), target):
+                return self.request(token, target, text(row, "name"))
+        return None
+
     def decision(self, token: str, target: Target, approval_id: str) -> Decision | None:  # noqa: ARG002
         try:
             return decision_of(self._stages(token, approval_id))

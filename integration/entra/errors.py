@@ -16,6 +16,16 @@
 None of them ever carries a vendor's words, a token or a body: only our sentences, checked codes and request ids.
 """
 
+from enum import StrEnum
+
+
+class Loss(StrEnum):
+    """Why a stored sign-in is worth nothing any more."""
+
+    AGE = "age"  # it was not used, or not renewed by its person, for as long as the tenant lets it live
+    REVOKED = "revoked"
+    DISABLED = "disabled"  # the account itself is off
+
 
 class EntraError(Exception):
     """A call to the tenant did not do its job. `sentence` == str(self)."""
@@ -42,13 +52,21 @@ class EntraUnavailable(EntraError):
 
 
 class SignInNeeded(EntraError):
-    """The technician must sign in. `claims`: JSON to hand to the sign-in, or None for an ordinary one."""
+    """The technician must sign in. `claims`: JSON to hand to the sign-in, or None for an ordinary one.
+
+    `loss`: the tenant refused the stored sign-in for good, and asking with it again cannot help.
+    """
 
     def __init__(
-        self, sentence: str = "Please sign in with Microsoft again to go on.", *, claims: str | None = None
+        self,
+        sentence: str = "Please sign in with Microsoft again to go on.",
+        *,
+        claims: str | None = None,
+        loss: Loss | None = None,
     ) -> None:
         super().__init__(sentence)
         self.claims = claims
+        self.loss = loss
 
 
 class StepUpNeeded(SignInNeeded):

@@ -138,6 +138,10 @@ class Schedules(ABC):
         params = {"$filter": _WAITING, "$select": "id"}
         return frozenset(text(row, "id") for row in self._graph.items(self.requests + _MINE, token, params=params))
 
+    def waiting(self, token: str, target: Target) -> Request | None:
+        rows = self._graph.items(self.requests + _MINE, token, params={"$filter": _WAITING})
+        return next((_request(row, changes=False) for row in rows if self._is_for(row, target)), None)
+
     def decision(self, token: str, target: Target, approval_id: str) -> Decision | None:  # noqa: ARG002
         try:
             return decision_of(self._steps(token, approval_id))

@@ -6,22 +6,21 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urljoin
 
-from integration.entra import azure, scopes
+from integration.entra import azure, probes, scopes
 from integration.entra.azure import AzureRoles
 from integration.entra.brake import ARM, GRAPH, Brake, BrakeStore
 from integration.entra.client import EntraSettings
 from integration.entra.errors import SignInNeeded, StepUpNeeded
 from integration.entra.groups import Groups
 from integration.entra.http import EntraHttp
-from integration.entra.people import Affected, People
+from integration.entra.people import People
 from integration.entra.pim import Active, Approval, Asking, Decision, Pim, Policy, Request, Sought
-from integration.entra.probes import Probe
 from integration.entra.roles import Roles
 from integration.entra.seal import Sealer
 from integration.entra.sign_in import SignedIn, SignIn
 from integration.entra.tokens import Tokens, TokenStore
 from integration.entra.transport import Transport
-from integration.targets import Eligibility, Target, TargetKind
+from integration.targets import Affected, Eligibility, Probe, Target, TargetKind
 
 T = TypeVar("T")
 ASKED_AGAIN = (
@@ -181,6 +180,10 @@ class Tenant:
         """Ids of the technician's own requests of this kind that wait for an approver. One call."""
         return self._by(tid, oid, now, kind, lambda pim, token: pim.pending(token))
 
+    def waiting(self, tid: str, oid: str, now: datetime, target: Target) -> Request | None:
+        """The technician's request for `target` that waits for an approver, made here or in a portal."""
+        return self._by(tid, oid, now, target.kind, lambda pim, token: pim.waiting(token, target))
+
     def approvals(
         self, tid: str, oid: str, now: datetime, kinds: frozenset[TargetKind] = DIRECTORY_ROLES
     ) -> list[Approval]:
@@ -211,11 +214,11 @@ class Tenant:
 
         Raises EntraRefused with status 403 while it does not. The stored tokens stay as they are.
         """
-        wanted = (probe.scope,) if probe else scopes.FRESH_SCOPES
+        wanted = (probes.scope(probe),) if probe else scopes.FRESH_SCOPES
         token = self._tokens.fresh(tid, oid, now=now, wanted=wanted)
         if probe:
             with self._brake.passing(GRAPH, now):
-                self._graph.call("GET", probe.path, token, params={"$top": "1"})
+                self._graph.call("GET", probes.path(probe), token, params={"$top": "1"})
 
     def _by(
         self, tid: str, oid: str, now: datetime, kind: TargetKind, ask: Callable[[Pim, str], T], *, urgent: bool = False
@@ -249,11 +252,11 @@ class Tenant:
             with self._brake.passing(call.brake, call.now, urgent=call.urgent):
                 return ask(token)
         except SignInNeeded as needed:
-            if needed.claims is not None:
-                raise StepUpNeeded(needed.claims, needed.sentence, silently=False) from None
-            if challenge is not None:
-                # The sign-in that follows must answer what was asked, or the next request is challenged again.
-                raise StepUpNeeded(challenge, needed.sentence, silently=False) from None
+            # The sign-in that follows must answer what was asked here, whatever the token endpoint asks for on top:
+            # Microsoft's own page sees to that, and one sign-in serves everything that waits for the same.
+            claims = challenge or needed.claims
+            if claims is not None:
+                raise StepUpNeeded(claims, needed.sentence, silently=False) from None
             raise
 
     def _token(self, call: "_Call", *, claims: str | None = None, force: bool = False) -> str:

@@ -18,7 +18,7 @@ import requests
 
 from integration.entra import words
 from integration.entra.brake import TOKENS, Brake
-from integration.entra.errors import EntraUnavailable, SignInNeeded, Unsealable
+from integration.entra.errors import EntraUnavailable, Loss, SignInNeeded, Unsealable
 from integration.entra.http import Throttled
 from integration.entra.seal import Sealer
 from integration.entra.sign_in import SignedIn, SignIn
@@ -36,12 +36,14 @@ class TokenRow:
     """One technician's sealed sign-in. `version` rises by one with each write and is part of what the seal binds.
 
     `answered`: the challenge that the sign-in answered, as long as the token that it brought is the one in use.
+    `lost`: the sentence with which the tenant refused it for good; nothing is asked with it any more.
     """
 
     ciphertext: bytes = field(repr=False)
     version: int
     home_account_id: str
     answered: str | None = None
+    lost: str | None = None
 
 
 class TokenStore(Protocol):
@@ -67,6 +69,13 @@ class TokenStore(Protocol):
         ...
 
     def release(self, tid: str, oid: str, *, holder: str) -> None: ...
+
+    def lost(self, tid: str, oid: str, *, holder: str, loss: Loss, why: str, now: datetime) -> None:
+        """The tenant refused it for good, `why` being the sentence: note that where `holder` still has its lease.
+
+        Whoever signed in meanwhile ended the lease, and is not hurt.
+        """
+        ...
 
     def put(
         self,
@@ -163,6 +172,10 @@ class Tokens:
             raise EntraUnavailable("Your sign-in is being renewed at this moment; it is tried again.", after=1)
         try:
             return self._renew(tid, oid, holder, ask, now)
+        except SignInNeeded as error:
+            if error.loss is not None:
+                self._store.lost(tid, oid, holder=holder, loss=error.loss, why=error.sentence, now=now)
+            raise
         finally:
             self._store.release(tid, oid, holder=holder)
 
@@ -170,6 +183,8 @@ class Tokens:
         row = self._store.read(tid, oid)
         if row is None:
             raise SignInNeeded("Please sign in with Microsoft once, so that roles can be activated in your name.")
+        if row.lost is not None:
+            raise SignInNeeded(row.lost)
         return row
 
     def _at_hand(self, tid: str, oid: str, row: TokenRow, wanted: tuple[str, ...], now: datetime) -> str | None:
@@ -270,7 +285,7 @@ def _silent(app: Any, account: Any, ask: _Ask) -> Any:
 
 def _token_in(answer: Any) -> str:
     if answer is None:
-        raise SignInNeeded("Your Microsoft sign-in has ended. Please sign in again.")
+        raise SignInNeeded("Your Microsoft sign-in has ended. Please sign in again.", loss=Loss.AGE)
     if "access_token" not in answer:
         raise words.refused(answer)
     return str(answer["access_token"])

@@ -5,9 +5,10 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from integration.entra.errors import Loss
 from integration.entra.tokens import TokenRow
 from integration.journal import Kind
-from integration.records import journal
+from integration.records import journal, signins
 from integration.records.store import Records, put
 from integration.records.tables import links, tenant_answers, token_caches
 
@@ -145,7 +146,8 @@ class TokenRows:
             row = connection.execute(_CACHE, {"of_tid": tid, "of_oid": oid}).first()
         if row is None or not row.sealed:
             return None
-        return TokenRow(row.sealed, row.version, row.home_account_id, row.answered)
+        lost = None if row.lost_at is None else row.lost_why
+        return TokenRow(row.sealed, row.version, row.home_account_id, row.answered, lost)
 
     def version(self, tid: str, oid: str) -> int:
         with self._records.read() as connection:
@@ -169,6 +171,10 @@ class TokenRows:
         mine = sa.and_(_of(tid, oid), token_caches.c.lease_holder == holder)
         self._update(mine, lease_holder=None, lease_until=None)
 
+    def lost(self, tid: str, oid: str, *, holder: str, loss: Loss, why: str, now: datetime) -> None:
+        with self._records.write() as tx:
+            signins.lose(tx, tid, oid, holder=holder, loss=loss, why=why, now=now)
+
     def put(
         self,
         tid: str,
@@ -189,6 +195,8 @@ class TokenRows:
             "renewed_at": now,
             "lease_holder": None,
             "lease_until": None,
+            "lost_at": None,
+            "lost_why": None,
         }
         if version > 1:
             return self._update(sa.and_(_of(tid, oid), token_caches.c.version == version - 1), **values)
@@ -200,9 +208,8 @@ class TokenRows:
         return True
 
     def delete(self, tid: str, oid: str) -> None:
-        nothing = dict.fromkeys(("lease_holder", "lease_until", "answered", "renewed_at"))
-        empty = {"sealed": b"", "home_account_id": "", **nothing}
-        self._update(_of(tid, oid), version=token_caches.c.version + 1, **empty)
+        none = dict.fromkeys(("answered", "renewed_at", "lost_at", "lost_why"))
+        self._update(_of(tid, oid), version=token_caches.c.version + 1, **signins.EMPTY, **none)
 
     def _update(self, where: sa.ColumnElement[bool], **values: object) -> bool:
         with self._records.write() as tx:

@@ -1,9 +1,10 @@
 """A TokenStore in memory that keeps the contract of the real one: compare-and-set, leases, one lock."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from integration.entra.errors import Loss
 from integration.entra.tokens import TokenRow
 
 
@@ -56,6 +57,12 @@ class MemoryStore:
             held = self.rows.get((tid, oid))
             if held and held.holder == holder:
                 held.holder = held.until = None
+
+    def lost(self, tid: str, oid: str, *, holder: str, loss: Loss, why: str, now: datetime) -> None:  # noqa: ARG002
+        with self._lock:
+            held = self.rows.get((tid, oid))
+            if held and held.holder == holder:
+                held.row = replace(held.row, lost=why)
 
     def put(
         self,

@@ -19,13 +19,13 @@ from pydantic.fields import FieldInfo
 from integration import helpdesks
 from integration.elevation import ACTIVATION_MOVES, END_WORDS, LABELS, MOVES, ActivationState, State
 from integration.entra import catalogue
-from integration.settings import SETTINGS_VARIABLE, Entra, Settings
+from integration.settings import SETTINGS_VARIABLE, Entra, Notify, Settings
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/generate.py from the code. Change the code, then run `python docs/generate.py`. -->"
 CODES_BEGIN, CODES_END = "<!-- codes: begin -->", "<!-- codes: end -->"
 # The settings that are also read from a file, as `<name>_file`; tests hold this against what the code does.
-FROM_A_FILE = {"entra": ("client_secret",)}
+FROM_A_FILE = {"entra": ("client_secret",), "notify": tuple(Notify.model_fields)}
 
 MEANINGS: Mapping[State, str] = {
     State.OFFERED: "The ticket shows the Elevate link. Nothing starts before its technician clicks.",
@@ -55,7 +55,9 @@ ACTIVATION_MEANINGS: Mapping[ActivationState, str] = {
 
 
 def settings_page() -> str:
-    top = [(name, field) for name, field in Settings.model_fields.items() if name not in ("entra", "helpdesks")]
+    top = [
+        (name, field) for name, field in Settings.model_fields.items() if name not in ("entra", "helpdesks", "notify")
+    ]
     return "\n".join(
         [
             "# Settings",
@@ -76,6 +78,13 @@ def settings_page() -> str:
             f"{Entra.__doc__} Exactly one of `client_secret`, `certificate_file` and `assertion_file` is needed.",
             "",
             *_table(list(Entra.model_fields.items()), prefix=("entra",)),
+            "",
+            "## `[notify]`",
+            "",
+            "Who is told beyond the ticket, by chat or e-mail; without it nobody is.",
+            "[notifications.md](notifications.md) shows how an address is written. A file holds one in each line.",
+            "",
+            *_table(list(Notify.model_fields.items()), prefix=("notify",)),
             "",
             "## `[helpdesks.<connection>]`",
             "",

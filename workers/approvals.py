@@ -23,6 +23,7 @@ from integration.elevation import (
 from integration.entra.errors import EntraRefused
 from integration.entra.pim import Request, RequestKind
 from integration.journal import Fact, Kind
+from integration.notices import NoticeKind
 from integration.records import elevations
 from integration.targets import Target
 from integration.tickets import clean
@@ -63,6 +64,7 @@ def tell(changed: Change, it: Elevation, activation: Activation) -> None:
     text = words.approval(activation, until, changed.run.deployment.settings.zone)
     facts = {"target": activation.target, "until": until.isoformat()}
     changed.settle(replace(it, until=until), State.PENDING, due_at=until + GRACE + GRACE, text=text, facts=facts)
+    changed.notify(NoticeKind.APPROVAL, it)
 
 
 def until_when(it: Activation) -> datetime:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urljoin
 
-from integration.entra import azure, probes, scopes
+from integration.entra import azure, scopes
 from integration.entra.azure import AzureRoles
 from integration.entra.brake import ARM, GRAPH, Brake, BrakeStore
 from integration.entra.client import EntraSettings
@@ -15,6 +15,7 @@ from integration.entra.groups import Groups
 from integration.entra.http import EntraHttp
 from integration.entra.people import People
 from integration.entra.pim import Active, Approval, Asking, Decision, Pim, Policy, Request, Sought
+from integration.entra.probes import PATH, SCOPE
 from integration.entra.roles import Roles
 from integration.entra.seal import Sealer
 from integration.entra.sign_in import SignedIn, SignIn
@@ -214,11 +215,11 @@ class Tenant:
 
         Raises EntraRefused with status 403 while it does not. The stored tokens stay as they are.
         """
-        wanted = (probes.scope(probe),) if probe else scopes.FRESH_SCOPES
+        wanted = (SCOPE[probe],) if probe else scopes.FRESH_SCOPES
         token = self._tokens.fresh(tid, oid, now=now, wanted=wanted)
         if probe:
             with self._brake.passing(GRAPH, now):
-                self._graph.call("GET", probes.path(probe), token, params={"$top": "1"})
+                self._graph.call("GET", PATH[probe], token, params={"$top": "1"})
 
     def _by(
         self, tid: str, oid: str, now: datetime, kind: TargetKind, ask: Callable[[Pim, str], T], *, urgent: bool = False

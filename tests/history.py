@@ -246,9 +246,23 @@ def complaints(
     asked, given = (
         [it for it in posts(log, action) if it.arrived >= since] for action in ("selfActivate", "selfDeactivate")
     )
+    for post in asked:
+        post.accepted = post.accepted and not _came_to_nothing(post, state)
     run = Run(read(journal), raw, log, state, minimum, allowance, asked, given)
     rules: list[Callable[[Run], Iterator[str]]] = [_chain, _folds, _one_open, _asked, _given_back, _once, _notes, _over]
     return [complaint for rule in rules for complaint in rule(run)]
+
+
+def _came_to_nothing(post: Post, state: Json) -> bool:
+    """Whether the tenant took the request and never granted it: denied, withdrawn or run out."""
+    made = [
+        it
+        for it in state["requests"]
+        if (it["principalId"], it.get("roleDefinitionId"), it["justification"])
+        == (post.person, post.body.get("roleDefinitionId"), post.body.get("justification"))
+        and abs(_time(it["createdDateTime"]) - post.answered) < timedelta(seconds=5)
+    ]
+    return any(it["status"] in ("Canceled", "Denied", "TimedOut", "PendingApproval") for it in made)
 
 
 def _chain(run: Run) -> Iterator[str]:
@@ -325,11 +339,16 @@ def _own_act(run: Run, post: Post, elevation: str) -> Iterator[str]:
     if (ticket["requester"] or {}).get("id") == post.who:
         yield f"4: {post.who} filed ticket {post.ticket} and was elevated for it"
     picks = [it for it in run.entries if it.elevation == elevation and it.kind in ("pick.planned", "pick.offered")]
-    if any(it.cause == "click" for it in picks) or not picks:
+    if any(it.cause == "click" or _rests_on_another(it) for it in picks) or not picks:
         return
     changes = [c for c in _assignments(ticket) if _time(c["at"]) <= picks[0].at + TICK]
     if not changes or (changes[-1]["actor_id"], changes[-1]["new"]) != (post.who, post.who):
         yield f"4: ticket {post.ticket} was not assigned to {post.who} by their own hand"
+
+
+def _rests_on_another(it: Entry) -> bool:
+    """More time that was asked for, or another target of the same pick."""
+    return "follows" in it.facts or "with" in it.facts
 
 
 def _assignments(ticket: Json) -> list[Json]:
@@ -374,7 +393,7 @@ def _once(run: Run) -> Iterator[str]:
         if ticket is None:
             continue
         picks = sum(change["new"] is not None for change in _assignments(ticket))
-        clicks = sum(it.cause == "click" for it in entries)
+        clicks = sum(it.cause == "click" or _rests_on_another(it) for it in entries)
         if len(entries) > picks + clicks:
             yield f"8: ticket {number} was picked {picks} times and has {len(entries)} elevations"
 

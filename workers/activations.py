@@ -24,7 +24,7 @@ from integration.journal import Kind, StartsStopped
 from integration.records import comments, elevations
 from integration.records.elevations import Overtaken
 from integration.targets import Target
-from workers import approvals
+from workers import approvals, usable
 from workers.asking import SURELY_ASKED, ask
 from workers.change import Change, change
 from workers.ending import give_back_unheld
@@ -123,6 +123,8 @@ def _watch(run: Run, it: Activation) -> Iterable[Due]:
     """Give it back when nobody holds it and the tenant lets us; see it expire when its time is up."""
     if it.ends_at is not None and run.now >= it.ends_at:
         return _expire(run, it)
+    if usable.wanted(it) and _is_held(run, it):
+        return usable.look(run, it)
     with change(run) as changed:
         elevations.lock_activation(changed.tx, it.id)  # nobody joins between the look at the holders and the decision
         if elevations.holders(changed.tx, it.id):
@@ -131,6 +133,11 @@ def _watch(run: Run, it: Activation) -> Iterable[Due]:
         else:
             give_back_unheld(changed, it)
     return changed.due
+
+
+def _is_held(run: Run, it: Activation) -> bool:
+    with run.deployment.records.read() as connection:
+        return bool(elevations.holders(connection, it.id))
 
 
 def _keep(changed: Change, it: Activation) -> None:
@@ -163,7 +170,29 @@ def gone_outside(run: Run, it: Activation) -> list[Due]:
 def _expire(run: Run, it: Activation) -> Iterable[Due]:
     if is_shown(run, it):
         return later(run, it, backoff(it.attempts, most=30))
+    _end_sessions(run, it)
     return close(run, it, ActivationState.EXPIRED, EndReason.TIME_UP)
+
+
+def _end_sessions(run: Run, it: Activation) -> None:
+    """What the rule may ask for: the technician's sign-ins end with the role, so that no cached access outlives it.
+
+    Not while another role of theirs is active: it could not be given back without the sign-in that is kept here.
+    """
+    if not it.revoke_sessions or it.by_hand:
+        return
+    with run.deployment.records.read() as connection:
+        if elevations.others_open(connection, it):
+            return
+    try:
+        run.deployment.tenant.revoke_sessions(it.tid, it.oid, run.now)
+    except EntraUnavailable:
+        raise
+    except EntraError as error:
+        log.warning("sessions_not_revoked", extra={"activation": it.id, "error": type(error).__name__})
+        return
+    with change(run) as changed:
+        changed.record(Kind.SESSIONS_REVOKED, activation=it.id)
 
 
 def _give_back(run: Run, it: Activation) -> Iterable[Due]:
@@ -182,6 +211,7 @@ def _give_back(run: Run, it: Activation) -> Iterable[Due]:
     except EntraRefused as error:
         log.warning("give_back_refused", extra={"activation": it.id, "code": error.code})
         return later(run, it, backoff(it.attempts, first=10, most=SLOWEST_GIVE_BACK))
+    _end_sessions(run, it)
     return close(run, it, ActivationState.GIVEN_BACK, EndReason.OUTSIDE)
 
 

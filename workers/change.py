@@ -18,6 +18,7 @@ from integration.elevation import Elevation, State, move
 from integration.journal import Fact, Kind
 from integration.notices import NoticeKind
 from integration.records import comments, elevations, journal, notices
+from workers import bundles
 from workers.run import Due, Run, What
 
 # How it is told that an elevation came into a state: the journal's kind of entry, and which comment it is.
@@ -69,6 +70,8 @@ class Change:
         if due_at is None:
             changed = replace(changed, ended_at=changed.ended_at or self.run.now)
         changed = elevations.save_elevation(self.tx, changed)
+        if to in bundles.LOST:
+            self.due += bundles.wake_others(self.tx, self.run, changed)
         usual, step = TOLD[to]
         moved = {"from": it.state, "to": to, **(facts or {})}
         self.record(kind or usual, elevation=changed, activation=it.activation, facts=moved, step=step, text=text)

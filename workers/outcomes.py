@@ -19,6 +19,7 @@ from integration.entra.pim import Active, Request
 from integration.journal import Fact, Kind
 from integration.records import elevations
 from integration.targets import Target
+from workers import longer, usable
 from workers.change import Change, change
 from workers.ending import give_back_unheld
 from workers.run import Due, Run, What
@@ -71,6 +72,8 @@ def seen(run: Run, it: Activation, active: Active, *, asked: Request | None = No
     """It is there. `asked`: our request, where it is not written down yet."""
     seen = replace(it, schedule_id=active.schedule_id, started_at=active.start or run.now, ends_at=active.end)
     end = active.end or run.now + PATIENCE
+    if usable.wanted(seen):
+        end = min(end, run.now + usable.FIRST_LOOK)
     with change(run) as changed:
         elevations.lock_activation(changed.tx, it.id)  # whoever joins does so before this, or joins an active one
         held = elevations.holders(changed.tx, it.id)
@@ -148,5 +151,8 @@ def close(run: Run, it: Activation, to: ActivationState, unless_said: EndReason)
 def _end(changed: Change, it: Elevation, activation: Activation, unless_said: EndReason) -> None:
     run = changed.run
     it = replace(it, ended_at=run.now, end_reason=it.end_reason or unless_said)
-    text = words.ended(it, activation, shared=False, zone=run.deployment.settings.zone)
+    again = longer.goes_on(changed, it)
+    text = words.ended(it, activation, shared=False, zone=run.deployment.settings.zone, again=again)
     changed.settle(it, State.FAILED if it.state in (State.WAITING, State.PENDING) else State.ENDED, text=text)
+    if again:
+        longer.follow(changed, it)

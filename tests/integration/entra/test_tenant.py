@@ -19,6 +19,7 @@ from integration.entra.errors import (
     TooEarlyToGiveBack,
 )
 from integration.entra.pim import Request, RequestKind
+from integration.entra.scopes import GRAPH_SCOPES
 from integration.entra.sign_in import SignedIn
 from integration.entra.tenant import Tenant
 from integration.targets import Probe, Target
@@ -275,6 +276,7 @@ def test_a_fresh_token_leaves_the_stepped_up_one_in_use(tenant: Tenant, practice
     with pytest.raises(StepUpNeeded) as challenge:
         activate(tenant, who, target)
     signed_in(tenant, practice, claims=challenge.value.claims)
+    practice.control("settings", refresh_loses_context=True)
     before = store.read(who.tid, who.oid)
     tokens = len(practice.log("/token"))
     tenant.fresh(who.tid, who.oid, now(), None)
@@ -283,8 +285,10 @@ def test_a_fresh_token_leaves_the_stepped_up_one_in_use(tenant: Tenant, practice
     assert after is not None
     assert len(practice.log("/token")) == tokens + 1
     assert (after.version, after.answered) == (before.version + 1, before.answered)
+    # Entra is known to name everything granted in each answer, and MSAL files tokens by that: as if both were the same.
+    tenant._tokens.fresh(who.tid, who.oid, now=now(), wanted=GRAPH_SCOPES)
     assert activate(tenant, who, target).kind is RequestKind.ACTIVE
-    assert len(practice.log("/token")) == tokens + 1
+    assert len(practice.log("/token")) == tokens + 2
 
 
 def test_a_probe_tells_usable_from_not_yet_and_stores_no_token(

@@ -24,12 +24,11 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from integration.entra.client import EntraSettings
+from integration.entra.clouds import CLOUDS, LOGIN_HOSTS
 from integration.notices import NoticeKind
 from integration.secret_files import read_secret, read_secret_files
 
 SETTINGS_VARIABLE = "TICKET_ELEVATE_SETTINGS"
-# Where technicians' passwords and our credential may go (Microsoft Entra's public, US Government and China clouds).
-LOGIN_HOSTS = frozenset({"login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn"})
 
 
 class SettingsInvalid(Exception):
@@ -40,7 +39,9 @@ class Entra(BaseModel):
     """The tenant, and our app registration in it."""
 
     model_config = ConfigDict(extra="forbid")
-    authority: str = Field(description="https://login.microsoftonline.com/ and the tenant's id (a GUID)")
+    cloud: Literal["public", "us_government", "us_dod", "china"] = Field(
+        "public", description="Microsoft's cloud that the tenant is in: public, us_government, us_dod or china"
+    )
     tenant_id: str = Field(description="The tenant's id (a GUID)")
     client_id: str = Field(description="The app registration's application (client) id")
     client_secret: SecretStr | None = Field(
@@ -52,8 +53,11 @@ class Entra(BaseModel):
     assertion_file: Path | None = Field(
         None, description="File with a federated (workload identity) token, read at each use"
     )
-    graph_url: str = Field("https://graph.microsoft.com", description="Graph's host; another one in national clouds")
-    arm_url: str = Field("https://management.azure.com", description="Azure Resource Manager's host")
+    authority: str = Field(
+        "", description="Empty: the cloud's sign-in host and tenant_id; the practice tenant has others"
+    )
+    graph_url: str = Field("", description="Empty: the cloud's; the practice tenant has another")
+    arm_url: str = Field("", description="Empty: the cloud's Azure Resource Manager; the practice tenant has another")
     ca_bundle: Path | None = Field(
         None, description="CA certificates to trust instead of the system's (practice tenant)"
     )
@@ -62,6 +66,14 @@ class Entra(BaseModel):
     @classmethod
     def _read_secret_files(cls, data: Any) -> Any:
         return read_secret_files(data, ("client_secret",))
+
+    @model_validator(mode="after")
+    def _hosts_of_the_cloud(self) -> "Entra":
+        cloud = CLOUDS[self.cloud]
+        self.authority = self.authority or f"https://{cloud.login}/{self.tenant_id}"
+        self.graph_url = self.graph_url or f"https://{cloud.graph}"
+        self.arm_url = self.arm_url or f"https://{cloud.arm}"
+        return self
 
     @model_validator(mode="after")
     def _one_credential(self) -> "Entra":
@@ -228,10 +240,24 @@ class Settings(BaseSettings):
     def _practice_is_said(self) -> "Settings":
         if self.entra.ca_bundle and not self.practice:
             raise ValueError("entra.ca_bundle is for the practice tenant: set practice = true too, or remove it")
+        if self.practice:
+            return self
         host = urlsplit(self.entra.authority).hostname
-        if host not in LOGIN_HOSTS and not self.practice:
+        if host not in LOGIN_HOSTS:
             known = ", ".join(sorted(LOGIN_HOSTS))
             raise ValueError(f"entra.authority is on {host}, which is no sign-in host of Microsoft Entra ({known})")
+        cloud = CLOUDS[self.entra.cloud]
+        for name, given, right in (
+            ("authority", self.entra.authority, cloud.login),
+            ("graph_url", self.entra.graph_url, cloud.graph),
+            ("arm_url", self.entra.arm_url, cloud.arm),
+        ):
+            # A token must go nowhere else, and one cloud's are worth nothing in another.
+            if urlsplit(given)[:2] != ("https", right):
+                raise ValueError(
+                    f"entra.{name} is not on https://{right}, where the cloud {self.entra.cloud} has it: "
+                    "leave it out and set entra.cloud"
+                )
         return self
 
     @model_validator(mode="after")

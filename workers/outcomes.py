@@ -50,7 +50,9 @@ def later(run: Run, it: Activation, by: timedelta) -> list[Due]:
 
 
 def shown(run: Run, it: Activation, target: Target) -> Active | None:
-    return run.deployment.tenant.active(it.tid, it.oid, run.now, target, schedule_id=it.schedule_id)
+    # A look that belongs to giving back stands behind no activation when the tenant slows us down.
+    urgent = it.state is ActivationState.GIVING_BACK
+    return run.deployment.tenant.active(it.tid, it.oid, run.now, target, schedule_id=it.schedule_id, urgent=urgent)
 
 
 def is_it(it: Activation, active: Active) -> bool:

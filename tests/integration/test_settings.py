@@ -11,13 +11,16 @@ from integration.settings import SETTINGS_VARIABLE, SettingsInvalid
 WEBHOOK_SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"
 
 
-def write(directory: Path, *, entra: str = "", more: str = "", helpdesk: str = "") -> Path:
+AUTHORITY = 'authority = "https://login.microsoftonline.com/11111111-aaaa-4bbb-8ccc-000000000000"'
+
+
+def write(directory: Path, *, entra: str = "", more: str = "", helpdesk: str = "", authority: str = AUTHORITY) -> Path:
     path = directory / "settings.toml"
     text = f"""
 public_url = "https://elevate.example.com"
 {more}
 [entra]
-authority = "https://login.microsoftonline.com/11111111-aaaa-4bbb-8ccc-000000000000"
+{authority}
 tenant_id = "11111111-aaaa-4bbb-8ccc-000000000000"
 client_id = "11111111-aaaa-4bbb-8ccc-00000000000c"
 {entra or 'client_secret = "canary-client-secret"'}
@@ -72,6 +75,41 @@ def test_a_foreign_sign_in_host_is_refused(loaded: Any, monkeypatch: pytest.Monk
     monkeypatch.setenv("TICKET_ELEVATE_ENTRA__AUTHORITY", "https://login.example.net/x")
     with pytest.raises(SettingsInvalid, match=r"login\.example\.net"):
         loaded()
+
+
+@pytest.mark.parametrize(
+    ("cloud", "login", "graph", "arm"),
+    [
+        ("public", "login.microsoftonline.com", "graph.microsoft.com", "management.azure.com"),
+        ("us_government", "login.microsoftonline.us", "graph.microsoft.us", "management.usgovcloudapi.net"),
+        ("us_dod", "login.microsoftonline.us", "dod-graph.microsoft.us", "management.usgovcloudapi.net"),
+        (
+            "china",
+            "login.partner.microsoftonline.cn",
+            "microsoftgraph.chinacloudapi.cn",
+            "management.chinacloudapi.cn",
+        ),
+    ],
+)
+def test_a_cloud_sets_every_host(loaded: Any, cloud: str, login: str, graph: str, arm: str) -> None:
+    entra = loaded(authority="", entra=f'cloud = "{cloud}"\nclient_secret = "canary-x"').entra
+    assert entra.connection.tenant_authority == f"https://{login}/{entra.tenant_id}"
+    assert (entra.connection.graph_url, entra.connection.arm_url) == (f"https://{graph}", f"https://{arm}")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ('cloud = "moon"', "public"),
+        ('cloud = "china"\nauthority = "https://login.microsoftonline.com/x"', "entra.authority is not on"),
+        ('graph_url = "https://graph.microsoft.us"', "entra.graph_url is not on https://graph.microsoft.com"),
+        ('graph_url = "http://graph.microsoft.com"', "entra.graph_url is not on"),
+        ('arm_url = "https://management.azure.com.example.net"', "entra.arm_url is not on"),
+    ],
+)
+def test_hosts_of_another_cloud_or_of_nobody_are_refused(loaded: Any, given: str, sentence: str) -> None:
+    with pytest.raises(SettingsInvalid, match=sentence):
+        loaded(authority="", entra=f'{given}\nclient_secret = "canary-x"')
 
 
 def test_two_helpdesks_may_not_share_a_secret(loaded: Any) -> None:

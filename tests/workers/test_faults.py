@@ -569,9 +569,9 @@ def test_a_ticket_that_joins_in_the_first_minutes_lets_the_one_before_it_end(des
         (400, "RoleAssignmentRequestPolicyValidationFailed", 'failed: ["TicketingRule"]', "a ticket number is missing"),
         (400, "RoleAssignmentRequestPolicyValidationFailed", 'failed: ["ExpirationRule"]', "longer than the policy"),
         (400, "AadPremiumLicenseRequired", "CANARY", "lacks the Entra ID P2"),
-        (403, "Authorization_RequestDenied", "CANARY", "Microsoft Entra refused this"),
+        (403, "Authorization_RequestDenied", "CANARY", "Microsoft Entra does not let you do this"),
         (400, "SomethingNew", "CANARY <b>", "Microsoft Entra refused this (SomethingNew)"),
-        (400, "not a code\u202e", "CANARY", "Microsoft Entra refused this (unreadable)"),
+        (400, "not a code\u202e", "CANARY", "Microsoft Entra refused this (status 400)"),
     ],
 )
 def test_a_refusal_of_the_tenant_ends_in_a_sentence_on_the_ticket(

@@ -14,7 +14,7 @@ from integration.records.brake import BrakeRows
 from integration.records.store import Records
 from tests.integration.entra.conftest import Practice
 from tests.integration.entra.store import MemoryStore
-from tests.integration.entra.test_tenant import first_target, now, signed_in
+from tests.integration.entra.test_tenant import activate, first_target, now, signed_in
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 OVER = NOON + timedelta(seconds=8)  # the tenant asked for seven
@@ -146,3 +146,24 @@ def test_the_tenant_s_own_throttling_holds_back_other_technicians(
     later = now() + timedelta(seconds=20)
     tenant.eligibilities(other.tid, other.oid, later)
     assert first_target(tenant, one)
+
+
+def test_a_role_is_given_back_while_an_activation_probes(
+    rows: BrakeRows, tenant: Tenant, practice: Practice, store: MemoryStore
+) -> None:
+    practice.control("settings", instance_delay=0)
+    tenant = Tenant(practice.settings, store, tenant._tokens._seal, rows)
+    who = signed_in(tenant, practice)
+    target = first_target(tenant, who)
+    asked = activate(tenant, who, target)
+    practice.control("clock", advance_seconds=301)
+    later = now() + timedelta(seconds=5)
+    rows.hold(GRAPH, later - timedelta(seconds=1))
+    assert rows.probe(GRAPH, now=later, until=later + PROBE)
+    with pytest.raises(EntraUnavailable, match="wait"):
+        tenant.active(who.tid, who.oid, later, target)
+    there = tenant.active(who.tid, who.oid, later, target, schedule_id=asked.schedule_id, urgent=True)
+    assert there is not None
+    rows.hold(GRAPH, later - timedelta(seconds=1))
+    assert rows.probe(GRAPH, now=later, until=later + PROBE)
+    assert tenant.give_back(who.tid, who.oid, later, target).status == "Revoked"

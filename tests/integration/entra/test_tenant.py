@@ -19,9 +19,10 @@ from integration.entra.errors import (
     TooEarlyToGiveBack,
 )
 from integration.entra.pim import Request, RequestKind
+from integration.entra.scopes import GRAPH_SCOPES
 from integration.entra.sign_in import SignedIn
 from integration.entra.tenant import Tenant
-from integration.targets import Target
+from integration.targets import Probe, Target
 from tests.integration.entra.conftest import Practice
 from tests.integration.entra.store import MemoryStore
 
@@ -275,6 +276,7 @@ def test_a_fresh_token_leaves_the_stepped_up_one_in_use(tenant: Tenant, practice
     with pytest.raises(StepUpNeeded) as challenge:
         activate(tenant, who, target)
     signed_in(tenant, practice, claims=challenge.value.claims)
+    practice.control("settings", refresh_loses_context=True)
     before = store.read(who.tid, who.oid)
     tokens = len(practice.log("/token"))
     tenant.fresh(who.tid, who.oid, now(), None)
@@ -283,5 +285,50 @@ def test_a_fresh_token_leaves_the_stepped_up_one_in_use(tenant: Tenant, practice
     assert after is not None
     assert len(practice.log("/token")) == tokens + 1
     assert (after.version, after.answered) == (before.version + 1, before.answered)
+    # Entra is known to name everything granted in each answer, and MSAL files tokens by that: as if both were the same.
+    tenant._tokens.fresh(who.tid, who.oid, now=now(), wanted=GRAPH_SCOPES)
     assert activate(tenant, who, target).kind is RequestKind.ACTIVE
+    assert len(practice.log("/token")) == tokens + 2
+
+
+def test_a_probe_tells_usable_from_not_yet_and_stores_no_token(
+    tenant: Tenant, practice: Practice, store: MemoryStore
+) -> None:
+    practice.control("consent", grant=["AuditLog.Read.All"])
+    reader, who = signed_in(tenant, practice, "auditor"), signed_in(tenant, practice)
+    tenant.fresh(reader.tid, reader.oid, now(), Probe.AUDIT_LOGS)
+    before = store.read(who.tid, who.oid)
+    with pytest.raises(EntraRefused) as refused:
+        tenant.fresh(who.tid, who.oid, now(), Probe.AUDIT_LOGS)
+    assert refused.value.status == 403
+    tokens = len(practice.log("/token"))
+    assert tenant.eligibilities(who.tid, who.oid, now())
+    assert len(practice.log("/token")) == tokens
+    after = store.read(who.tid, who.oid)
+    assert before is not None
+    assert after is not None
+    assert after.version == before.version + 1
+
+
+def test_a_silent_answer_to_a_challenge_is_tried_once_and_then_handed_to_the_technician(
+    tenant: Tenant, practice: Practice
+) -> None:
+    who = signed_in(tenant, practice)
+    target = first_target(tenant, who)
+    _context(practice, target)
+    tokens = len(practice.log("/token"))
+    with pytest.raises(StepUpNeeded) as needed:
+        activate(tenant, who, target)
     assert len(practice.log("/token")) == tokens + 1
+    assert not needed.value.silently
+    assert not needed.value.final
+
+
+def test_a_challenge_of_a_single_call_is_answered_like_one_of_a_policy(
+    tenant: Tenant, practice: Practice, store: MemoryStore
+) -> None:
+    """401 with insufficient_claims: silently once, then not again for what was just answered."""
+    who = signed_in(tenant, practice)
+    practice.control("faults", kind="challenge", match={"path": "Eligibility"}, times=1)
+    assert tenant.eligibilities(who.tid, who.oid, now())
+    assert store.writes == 1

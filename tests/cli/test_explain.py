@@ -50,14 +50,14 @@ def test_an_unknown_connection_lists_the_known_ones() -> None:
 
 UNIT = "11111111-aaaa-4bbb-8ccc-000000000001"
 GROUP = "entra-group:22222222-bbbb-4ccc-8ddd-000000000001@member"
-BUNDLE = f"""\
+BUNDLE = """\
 mode = "watch"
 [break_glass]
 roles = ["Global Reader"]
 [[rule]]
 name = "Lost device"
-match = {{ category = "Lost device" }}
-roles = ["Security Reader", {{ group = "22222222-bbbb-4ccc-8ddd-000000000001", name = "Device desk" }}]
+match = { category = "Lost device" }
+roles = ["Security Reader", { group = "22222222-bbbb-4ccc-8ddd-000000000001", name = "Device desk" }]
 scope = "requester's administrative unit"
 bundle = "best_effort"
 total = "4h"

@@ -13,6 +13,7 @@ from cli.keys import keys
 from cli.links import links
 from cli.rules import rules
 from cli.run import init, run
+from cli.signins import signins
 from integration.settings import SettingsInvalid
 
 
@@ -22,7 +23,7 @@ def commands() -> None:
     """The smallest Entra role for the ticket a technician just picked."""
 
 
-for command in (run, init, demo, doctor, health, keys, links, rules, journal, export):
+for command in (run, init, demo, doctor, health, keys, links, signins, rules, journal, export):
     commands.add_command(command)
 
 

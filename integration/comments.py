@@ -4,11 +4,12 @@ A comment is made of our own words, numbers, times and the tenant's display name
 ticket is never echoed. Its last line is the marker by which we find it again and the head of the journal.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from integration.elevation import END_WORDS, Activation, Elevation, EndReason
+from integration.rule import in_words
 from integration.tickets import clean
 
 
@@ -35,10 +36,19 @@ def marker(elevation_id: str, step: str) -> str:
     return f"[te:{elevation_id}:{step}]"
 
 
-def clock(at: datetime, zone: ZoneInfo) -> str:
+# How long an access token lives at most that was given out before a role ended (one without continuous evaluation).
+CACHED_ACCESS = timedelta(minutes=75)
+
+
+def clock(at: datetime, zone: ZoneInfo, *, seconds: bool = False) -> str:
     """`10:30 (EST)`: the wall clock of the desk, with its zone named."""
     local = at.astimezone(zone)
-    return f"{local:%H:%M} ({local.tzname()})"
+    return f"{local:%H:%M:%S} ({local.tzname()})" if seconds else f"{local:%H:%M} ({local.tzname()})"
+
+
+def day_clock(at: datetime, zone: ZoneInfo) -> str:
+    """As `clock`, with the day: for what may be tomorrow."""
+    return f"{at.astimezone(zone):%d %B} {clock(at, zone)}"
 
 
 class Offer(StrEnum):
@@ -74,6 +84,26 @@ def sign_in_to_see(link: str) -> str:
     )
 
 
+def approval(activation: Activation, until: datetime, zone: ZoneInfo) -> str:
+    name = clean(activation.target_name, limit=120)
+    since = clock(activation.pending_at or activation.created_at, zone)
+    whose = "The request was made outside Ticket Elevate and is used for this ticket. " if activation.by_hand else ""
+    return (
+        f"{name} was asked for and waits for an approver since {since}. {whose}Approvers have until "
+        f"{day_clock(until, zone)}; when one of them approves, it becomes active by itself."
+    )
+
+
+def denied(who: str, words: str) -> str:
+    """`who` and `words` are the tenant's, cleaned."""
+    by = f"The approver {who}" if who else "An approver"
+    return f"{by} denied it: \u201c{words}\u201d" if words else f"{by} denied it."
+
+
+def withdrawn(reason: EndReason) -> str:
+    return f"The request was withdrawn before an approver decided it: {END_WORDS[reason]}."
+
+
 def active(elevation: Elevation, activation: Activation, zone: ZoneInfo) -> str:
     until = f" until {clock(activation.ends_at, zone)}" if activation.ends_at else ""
     name = clean(activation.target_name, limit=120)
@@ -88,6 +118,22 @@ def active(elevation: Elevation, activation: Activation, zone: ZoneInfo) -> str:
     )
 
 
+def watched_plan(target_name: str, duration: timedelta) -> str:
+    return f"It would have activated {clean(target_name, limit=120)} for {in_words(duration)}."
+
+
+def watched_refusal(reason: str) -> str:
+    return f"It would have refused: {reason}"[:600]
+
+
+def watched_offer(why: Offer) -> str:
+    return f"It would have shown the link. {why}"
+
+
+def watched_unknown() -> str:
+    return "It would have asked the technician to sign in, so what they are eligible for is not known."
+
+
 def letting_go(reason: EndReason, at: datetime, zone: ZoneInfo) -> str:
     return (
         f"The elevation ends because {END_WORDS[reason]}. Entra does not let a role be given back in its first "
@@ -95,7 +141,41 @@ def letting_go(reason: EndReason, at: datetime, zone: ZoneInfo) -> str:
     )
 
 
-def ended(elevation: Elevation, activation: Activation | None, *, shared: bool, zone: ZoneInfo) -> str:
+def usable(activation: Activation, zone: ZoneInfo) -> str:
+    since = clock(activation.usable_at, zone, seconds=True) if activation.usable_at else "now"
+    return f"{clean(activation.target_name, limit=120)} is usable since {since}."
+
+
+def not_usable(activation: Activation, after: timedelta) -> str:
+    return (
+        f"{clean(activation.target_name, limit=120)} is active, but Entra did not let it be used within "
+        f"{in_words(after)}. Signing out of the portal and in again may help."
+    )
+
+
+def use_needs_sign_in(activation: Activation) -> str:
+    return (
+        f"{clean(activation.target_name, limit=120)} is active. Your organisation asks for another sign-in before it "
+        "can be used: sign out of the portal and in again."
+    )
+
+
+def longer(elevation: Elevation, by: timedelta, zone: ZoneInfo) -> str:
+    at = clock(elevation.until, zone) if elevation.until else "the end"
+    return (
+        f"Its technician needs longer. Entra cannot extend an active role: it ends at {at}, and is asked for again at "
+        f"once, for {in_words(by)}."
+    )
+
+
+def not_longer(elevation: Elevation, zone: ZoneInfo) -> str:
+    at = clock(elevation.until, zone) if elevation.until else "its time"
+    return f"It is not needed for longer any more and ends at {at}."
+
+
+def ended(
+    elevation: Elevation, activation: Activation | None, *, shared: bool, zone: ZoneInfo, again: bool = False
+) -> str:
     name = clean(elevation.target_name or "The role", limit=120)
     why = END_WORDS[EndReason(elevation.end_reason)] if elevation.end_reason else "it was ended"
     if shared:
@@ -106,7 +186,12 @@ def ended(elevation: Elevation, activation: Activation | None, *, shared: bool, 
             f"{name} was activated outside Ticket Elevate and is left alone."
         )
     at = clock(elevation.ended_at, zone) if elevation.ended_at else "now"
-    return f"{name} was given back at {at}: {why}."
+    if again:
+        return f"{name} ended at {at}: {why}. It is asked for again, as its technician needs longer."
+    return (
+        f"{name} was given back at {at}: {why}. Entra itself stops honouring it at once; other services that remember "
+        f"a sign-in may do so for up to {in_words(CACHED_ACCESS)} more."
+    )
 
 
 def refused(sentence: str) -> str:

@@ -17,17 +17,29 @@ from typing import Any
 Json = dict[str, Any]
 # What may follow what, written down a second time.
 ELEVATION = {
-    None: {"offered", "requested", "refused"},
+    None: {"offered", "requested", "refused", "watched"},
     "offered": {"requested", "sign_in_needed", "cancelled"},
-    "requested": {"offered", "sign_in_needed", "waiting", "active", "refused", "failed", "cancelled"},
+    "requested": {
+        "offered",
+        "sign_in_needed",
+        "waiting",
+        "pending_approval",
+        "active",
+        "refused",
+        "failed",
+        "cancelled",
+        "watched",
+    },
     "sign_in_needed": {"requested", "refused", "cancelled"},
-    "waiting": {"active", "offered", "sign_in_needed", "ending", "failed", "cancelled"},
+    "waiting": {"pending_approval", "active", "offered", "sign_in_needed", "ending", "failed", "cancelled"},
+    "pending_approval": {"active", "ending", "failed", "cancelled"},
     "active": {"ending", "ended"},
     "ending": {"ended"},
 }
 ACTIVATION = {
     None: {"asked"},
-    "asked": {"active", "failed"},
+    "asked": {"pending_approval", "active", "failed"},
+    "pending_approval": {"active", "failed", "withdrawn"},
     "active": {"giving_back", "expired", "left"},
     "giving_back": {"given_back", "expired"},
 }
@@ -42,14 +54,16 @@ BY_KIND = {
 OF_ACTIVATION = {
     "activation.intended": "asked",
     "activation.seen": "active",
+    "approval.asked": "pending_approval",
+    "activation.withdrawn": "withdrawn",
     "activation.failed": "failed",
     "activation.expired": "expired",
     "activation.left": "left",
     "giveback.intended": "giving_back",
     "giveback.done": "given_back",
 }
-ALREADY = {"activation.seen"}  # said once for each ticket that waited
-HOLDING = {"waiting", "active"}
+ALREADY = {"activation.seen", "approval.asked"}  # said once for each ticket that waited
+HOLDING = {"waiting", "pending_approval", "active"}
 TICK = timedelta(milliseconds=5)  # the tenant's log rounds to a tenth of a millisecond
 SYSTEM = "Practice helpdesk"
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -232,9 +246,23 @@ def complaints(
     asked, given = (
         [it for it in posts(log, action) if it.arrived >= since] for action in ("selfActivate", "selfDeactivate")
     )
+    for post in asked:
+        post.accepted = post.accepted and not _came_to_nothing(post, state)
     run = Run(read(journal), raw, log, state, minimum, allowance, asked, given)
     rules: list[Callable[[Run], Iterator[str]]] = [_chain, _folds, _one_open, _asked, _given_back, _once, _notes, _over]
     return [complaint for rule in rules for complaint in rule(run)]
+
+
+def _came_to_nothing(post: Post, state: Json) -> bool:
+    """Whether the tenant took the request and never granted it: denied, withdrawn or run out."""
+    made = [
+        it
+        for it in state["requests"]
+        if (it["principalId"], it.get("roleDefinitionId"), it["justification"])
+        == (post.person, post.body.get("roleDefinitionId"), post.body.get("justification"))
+        and abs(_time(it["createdDateTime"]) - post.answered) < timedelta(seconds=5)
+    ]
+    return any(it["status"] in ("Canceled", "Denied", "TimedOut", "PendingApproval") for it in made)
 
 
 def _chain(run: Run) -> Iterator[str]:
@@ -311,11 +339,16 @@ def _own_act(run: Run, post: Post, elevation: str) -> Iterator[str]:
     if (ticket["requester"] or {}).get("id") == post.who:
         yield f"4: {post.who} filed ticket {post.ticket} and was elevated for it"
     picks = [it for it in run.entries if it.elevation == elevation and it.kind in ("pick.planned", "pick.offered")]
-    if any(it.cause == "click" for it in picks) or not picks:
+    if any(it.cause == "click" or _rests_on_another(it) for it in picks) or not picks:
         return
     changes = [c for c in _assignments(ticket) if _time(c["at"]) <= picks[0].at + TICK]
     if not changes or (changes[-1]["actor_id"], changes[-1]["new"]) != (post.who, post.who):
         yield f"4: ticket {post.ticket} was not assigned to {post.who} by their own hand"
+
+
+def _rests_on_another(it: Entry) -> bool:
+    """More time that was asked for, or another target of the same pick."""
+    return "follows" in it.facts or "with" in it.facts
 
 
 def _assignments(ticket: Json) -> list[Json]:
@@ -360,7 +393,7 @@ def _once(run: Run) -> Iterator[str]:
         if ticket is None:
             continue
         picks = sum(change["new"] is not None for change in _assignments(ticket))
-        clicks = sum(it.cause == "click" for it in entries)
+        clicks = sum(it.cause == "click" or _rests_on_another(it) for it in entries)
         if len(entries) > picks + clicks:
             yield f"8: ticket {number} was picked {picks} times and has {len(entries)} elevations"
 

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, abort, request
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from integration.deployment import Deployment
-from integration.records import checkpoints, heartbeats, journal, overview
+from integration.records import checkpoints, heartbeats, journal, overview, signins
 from webhooks import current
 
 blueprint = Blueprint("metrics", __name__)
@@ -31,6 +31,7 @@ def _numbers(deployment: Deployment, now: datetime) -> bytes:
     registry = CollectorRegistry()
     states = Gauge("ticket_elevate_elevations", "Elevations, by state", ["state"], registry=registry)
     late = Gauge("ticket_elevate_late", "Rows whose time to be worked on has passed", ["kind"], registry=registry)
+    sign_ins = Gauge("ticket_elevate_sign_ins", "Kept sign-ins, by how they are", ["health"], registry=registry)
     journal_whole = Gauge("ticket_elevate_journal_whole", "0: broken, no role is activated", registry=registry)
     checkpoint_age = Gauge("ticket_elevate_checkpoint_age_seconds", "Since the last was signed", registry=registry)
     unstored = Gauge("ticket_elevate_checkpoints_unstored", "Signed, and not in checkpoint_dir", registry=registry)
@@ -40,6 +41,8 @@ def _numbers(deployment: Deployment, now: datetime) -> bytes:
             states.labels(state=str(state)).set(number)
         for kind, number in overview.late(connection, now=now).items():
             late.labels(kind=kind).set(number)
+        for health, number in signins.counts(connection, now=now).items():
+            sign_ins.labels(health=str(health)).set(number)
         whole = journal.standing(connection) is journal.Standing.WHOLE
         sign = checkpoints.last(connection)
         unstored.set(checkpoints.unstored(connection))

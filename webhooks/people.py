@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import wraps
 from typing import Any
 
 from flask import Response, abort, render_template, request, session
+
+from integration.records import sessions
+from webhooks import current
+from webhooks.sessions import RowSession
 
 
 class AppRole(StrEnum):
@@ -79,5 +83,17 @@ class Why(StrEnum):
 
 def to_sign_in(why: Why = Why.STRANGER) -> Response:
     """The sign-in page in place of the one that was asked for; its form carries where to go afterwards."""
+    if why is Why.TOKEN and _was_cut_off():
+        session.clear()  # or the form would carry the token of a session that is gone, and be taken for forged
     body = render_template("sign_in.html", back_to=request.path, why=why)
     return Response(body, 401, mimetype="text/html")
+
+
+def _was_cut_off() -> bool:
+    """Whether this very call found out that its person was revoked, so that their sessions ended with it."""
+    mine = session._get_current_object()  # type: ignore[attr-defined]
+    if not isinstance(mine, RowSession) or mine.cookie is None:
+        return False
+    deployment = current.deployment()
+    with deployment.records.read() as connection:
+        return sessions.session(connection, mine.cookie, sessions.alive(deployment.settings, datetime.now(UTC))) is None

@@ -16,16 +16,11 @@ from werkzeug.datastructures import CallbackDict
 
 from integration.deployment import Deployment
 from integration.records import sessions
-from integration.records.sessions import Alive
-from integration.settings import Settings
+from integration.records.sessions import alive
 
 FORM_TOKEN = "csrf_token"  # noqa: S105  # the name under which Flask-WTF keeps it
 BY_ITSELF = "by-itself"  # in the query of an address that a page reloads without a script
 SEEN_EVERY = timedelta(minutes=1)  # how exactly idleness is measured; each page need not cost a write
-
-
-def alive(settings: Settings, now: datetime) -> Alive:
-    return Alive(now - timedelta(minutes=settings.session_idle_minutes), now - timedelta(hours=settings.session_hours))
 
 
 def _by_itself() -> bool:

@@ -16,12 +16,13 @@ from integration.entra.errors import EntraError, Unsealable
 from integration.entra.sign_in import SignedIn
 from integration.journal import Kind
 from integration.records import elevations, journal, people, sessions
+from integration.records.sessions import alive
 from integration.tickets import HelpdeskError
 from webhooks import current, linking
 from webhooks.claims import is_address_of, not_theirs
 from webhooks.people import Viewer, viewer
 from webhooks.problems import page as problem_page
-from webhooks.sessions import RowSession, alive
+from webhooks.sessions import RowSession
 from workers.run import Run
 
 blueprint = Blueprint("sign_in", __name__)

@@ -13,7 +13,7 @@ from integration import checkpoints, settings
 from integration.deployment import Deployment
 from integration.records import heartbeats
 from integration.records.deliveries import claim_next
-from workers import activations, comments, deliveries, elevations, health, schedule
+from workers import activations, comments, deliveries, elevations, health, notices, schedule, signins
 from workers.run import Due, Run, Step, What, go
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ STEPS: dict[What, Step] = {
     What.ELEVATION: elevations.step,
     What.ACTIVATION: activations.step,
     What.COMMENT: comments.step,
+    What.NOTICE: notices.step,
 }
 BETWEEN, MOST_OTHERS = timedelta(seconds=1), 20  # what else is due has its turn this often under a flood
 SHARE = timedelta(seconds=60)  # of one message, well within a task's time limit
@@ -46,6 +47,7 @@ app.conf.update(
     beat_schedule={
         "sweep": {"task": "sweep", "schedule": schedule.EVERY_SECONDS, "options": {"expires": 5}},
         "checkpoint": {"task": "checkpoint", "schedule": 300.0, "options": {"expires": 290}},
+        "signins": {"task": "signins", "schedule": signins.EVERY_SECONDS, "options": {"expires": 55}},
     },
 )
 
@@ -103,6 +105,11 @@ def waiting() -> int:
 def checkpoint() -> None:
     """Sign the journal's checkpoint of today, once however often this is asked for."""
     checkpoints.keep(deployment(), now=datetime.now(UTC))
+
+
+@app.task(name="signins")  # type: ignore[untyped-decorator]
+def look_at_sign_ins() -> None:
+    signins.look(deployment())
 
 
 @app.task(name="deliveries")  # type: ignore[untyped-decorator]

@@ -15,7 +15,7 @@ from integration.journal import Kind, StartsStopped
 from integration.records import deliveries, elevations, people
 from integration.records.deliveries import Delivery
 from integration.records.elevations import Overtaken
-from integration.rules import Refusal, RefusalCode, Rule, Start, analysis_to_json
+from integration.rules import Mode, Refusal, RefusalCode, Rule, Start, analysis_to_json
 from integration.tickets import HelpdeskError, HelpdeskUnavailable, Status, Ticket, TicketGone
 from workers.change import Change, change
 from workers.ending import let_go_of
@@ -139,7 +139,7 @@ def _open(changed: Change, ticket: Ticket, found: Rule | Refusal) -> None:
         account=ticket.assignee.account,
         address=ticket.assignee.address,
         pick=pick,
-        state=State.REFUSED if isinstance(found, Refusal) else _first_state(run, ticket, found),
+        state=_first_state(run, ticket, found),
         version=1,
         due_at=run.now,
         created_at=run.now,
@@ -149,10 +149,12 @@ def _open(changed: Change, ticket: Ticket, found: Rule | Refusal) -> None:
         oid=link.oid if link else None,
         technician=link.technician if link else None,
     )
-    if isinstance(found, Refusal):
+    why = Offer.BY_OTHER if ticket.assigned_by != it.account else Offer.ON_CLICK
+    if found.mode is Mode.WATCH and it.state is not State.REQUESTED:
+        _watched(changed, it, found, why)
+    elif isinstance(found, Refusal):
         _refused(changed, it, found)
     elif it.state is State.OFFERED:
-        why = Offer.BY_OTHER if ticket.assigned_by != it.account else Offer.ON_CLICK
         it = replace(it, due_at=run.now + PATIENCE)
         _record(changed, it, Kind.PICK_OFFERED, Step.OFFERED, words.offered(run.deployment.link(it.id), why))
     else:
@@ -161,11 +163,22 @@ def _open(changed: Change, ticket: Ticket, found: Rule | Refusal) -> None:
         changed.due.append(run.due(What.ELEVATION, it))
 
 
-def _first_state(run: Run, ticket: Ticket, rule: Rule) -> State:
+def _first_state(run: Run, ticket: Ticket, rule: Rule | Refusal) -> State:
     """A fresh pick by the technician's own hand starts at once; anything else only offers the link."""
+    if isinstance(rule, Refusal):
+        return State.REFUSED
     own_act = ticket.assignee is not None and ticket.assigned_by == ticket.assignee.account
     fresh = ticket.assigned_at is not None and run.now - ticket.assigned_at <= ACT_FRESHNESS
     return State.REQUESTED if own_act and fresh and rule.start_for(ticket) is Start.ON_PICK else State.OFFERED
+
+
+def _watched(changed: Change, it: Elevation, found: Rule | Refusal, why: Offer) -> None:
+    """Shadow mode: what would have been said is written down and nowhere else."""
+    refused = isinstance(found, Refusal)
+    text = words.watched_refusal(found.reason) if refused else words.watched_offer(why)
+    analysis = analysis_to_json(found.analysis) if isinstance(found, Refusal) else None
+    done = replace(it, state=State.WATCHED, due_at=None, ended_at=changed.run.now)
+    _record(changed, replace(done, outcome=text, analysis=analysis), Kind.PICK_WATCHED)
 
 
 def _refused(changed: Change, it: Elevation, refusal: Refusal) -> None:

@@ -1,7 +1,7 @@
 """One elevation, one step further: plan it, hold an activation for it, or park it for its technician."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -26,14 +26,16 @@ from integration.entra.errors import EntraError, EntraUnavailable, SignInNeeded
 from integration.journal import Fact, Kind, StartsStopped
 from integration.records import elevations, people
 from integration.records.elevations import Overtaken
-from integration.rules import Plan, Refusal, RefusalCode, Start, analysis_to_json
+from integration.rules import Mode, Plan, Refusal, RefusalCode, Start, analysis_to_json
 from integration.tickets import HelpdeskError, Ticket, TicketGone
+from workers import approvals, bundles
 from workers.activations import gone_outside, is_there
 from workers.change import Change, change
-from workers.deciding import decide
+from workers.deciding import decide, decide_emergency
 from workers.deliveries import reason_to_end
 from workers.ending import let_go
 from workers.parking import park, woken_meanwhile
+from workers.parts import open_parts
 from workers.run import Due, Run, What, claimed_at
 
 log = logging.getLogger(__name__)
@@ -46,8 +48,10 @@ def step(run: Run, due: Due) -> Iterable[Due]:
     if it is None:
         return []
     try:
+        if bundles.is_lost(run, it):
+            return let_go(run, it.id, EndReason.BUNDLE)
         if it.state is State.REQUESTED:
-            return _start(run, it)
+            return _start_emergency(run, it) if it.emergency else _start(run, it)
         if it.state in (State.OFFERED, State.SIGN_IN_NEEDED):
             return let_go(run, it.id, EndReason.UNUSED)
         return _follow_activation(run, it)
@@ -71,19 +75,37 @@ def _start(run: Run, it: Elevation) -> Iterable[Due]:
     if run.now - (it.acted_at or it.created_at) > ACT_FRESHNESS:
         return _offer(run, it, Offer.TOO_LATE)
     linked = _linked(run, it, ticket)
+    if linked is None and _only_watches(run, ticket):
+        return _watched(run, it, None)
     if linked is None:
         return _park(run, replace(it, tid=None, oid=None, technician=None))
+    return _plan_and_hold(run, linked, lambda: decide(run, linked, ticket))
+
+
+def _start_emergency(run: Run, it: Elevation) -> Iterable[Due]:
+    """Break glass: its technician pressed the button themselves, and no ticket has to be read."""
+    assert it.target is not None
+    wanted = it.target
+    if run.now - (it.acted_at or it.created_at) > ACT_FRESHNESS:
+        return _fail(run, it, "It could not be started within a quarter of an hour.", code="too_late")
+    return _plan_and_hold(run, it, lambda: decide_emergency(run, it, wanted))
+
+
+def _plan_and_hold(run: Run, linked: Elevation, decided: Callable[[], Plan | Refusal]) -> Iterable[Due]:
     try:
-        decision = decide(run, linked, ticket)
+        decision = decided()
+        if decision.mode is Mode.WATCH:
+            return _watched(run, linked, decision)
         if isinstance(decision, Refusal):
             return _refuse(run, linked, decision)
         if decision.start is Start.ON_CLICK and not linked.clicked:
             return _offer(run, linked, Offer.ON_CLICK)  # the rules changed since the pick
-        return _hold(run, linked, decision)
+        parts = open_parts(run, linked, decision.parts)
+        return [*parts, *_hold(run, linked, decision)]
     except SignInNeeded as error:
         return _park(run, linked, error.claims)
     except EntraUnavailable as error:
-        return _postpone(run, linked, str(error), backoff(it.attempts, first=error.after or 1.0))
+        return _postpone(run, linked, str(error), backoff(linked.attempts, first=error.after or 1.0))
     except EntraError as error:
         return _fail(run, linked, str(error))
 
@@ -112,15 +134,7 @@ def _hold(run: Run, it: Elevation, plan: Plan) -> Iterable[Due]:
     """Join the open activation of this technician and target, or commit the intent to ask for one."""
     assert it.tid is not None
     assert it.oid is not None
-    planned = replace(
-        it,
-        target=plan.target.key,
-        target_name=plan.target_name,
-        rule=plan.rule,
-        duration_seconds=int(plan.duration.total_seconds()),
-        justification=plan.justification,
-        analysis=analysis_to_json(plan.analysis),
-    )
+    planned = _planned(it, plan)
     with run.deployment.records.read() as connection:
         seen = elevations.open_activation_of(connection, it.tid, it.oid, plan.target.key)
     closed: list[Due] = []
@@ -145,6 +159,18 @@ def _hold(run: Run, it: Elevation, plan: Plan) -> Iterable[Due]:
         return [*closed, *_postpone(run, it, "another ticket was first", timedelta(0))]
 
 
+def _planned(it: Elevation, plan: Plan) -> Elevation:
+    return replace(
+        it,
+        target=plan.target.key,
+        target_name=plan.target_name,
+        rule=plan.rule,
+        duration_seconds=int(plan.duration.total_seconds()),
+        justification=plan.justification,
+        analysis=analysis_to_json(plan.analysis),
+    )
+
+
 def _lasts(run: Run, it: Activation) -> bool:
     """Whether it is worth joining: it is not being given back, and does not end in a moment."""
     ending = it.state is ActivationState.GIVING_BACK
@@ -167,7 +193,9 @@ def _intend(changed: Change, it: Elevation, plan: Plan) -> None:
         created_at=run.now,
         duration_seconds=int(plan.duration.total_seconds()),
         justification=plan.justification,
-        ticket_number=plan.ticket_number,
+        ticket_number=plan.ticket_number or f"BG-{it.id}",
+        probe=plan.probe,
+        revoke_sessions=plan.revoke_sessions,
     )
     activation = run.at_once(activation)
     elevations.open_activation(changed.tx, activation)
@@ -191,6 +219,9 @@ def _join(changed: Change, it: Elevation, activation: Activation) -> None:
     if activation.state is ActivationState.ASKED:
         elevations.save_elevation(changed.tx, move(held, State.WAITING, due_at=run.now + PATIENCE))
         changed.record(Kind.ACTIVATION_JOINED, elevation=it, activation=activation.id)
+        return
+    if activation.state is ActivationState.PENDING:
+        approvals.tell(changed, held, activation)
         return
     held = replace(held, active_at=run.now, until=activation.ends_at)
     changed.settle(
@@ -216,6 +247,24 @@ def _park(run: Run, it: Elevation, challenge: str | None = None) -> list[Due]:
     with change(run) as changed:
         park(changed, it, challenge)
     return [*changed.due, *woken_meanwhile(run, [it], since=claimed_at(it))]
+
+
+def _only_watches(run: Run, ticket: Ticket) -> bool:
+    return run.deployment.rules.match(ticket).mode is Mode.WATCH
+
+
+def _watched(run: Run, it: Elevation, decision: Plan | Refusal | None) -> list[Due]:
+    """Shadow mode: write down what would have been done. None: for want of a sign-in that cannot be known."""
+    if decision is None:
+        seen = replace(it, outcome=words.watched_unknown())
+    elif isinstance(decision, Refusal):
+        seen = replace(it, outcome=words.watched_refusal(decision.reason), analysis=analysis_to_json(decision.analysis))
+    else:
+        seen = replace(_planned(it, decision), outcome=words.watched_plan(decision.target_name, decision.duration))
+    facts: dict[str, Fact] = {"target": seen.target, "rule": seen.rule, "duration_seconds": seen.duration_seconds}
+    with change(run) as changed:
+        changed.settle(seen, State.WATCHED, facts=facts)
+    return changed.due
 
 
 def _refuse(run: Run, it: Elevation, refusal: Refusal) -> list[Due]:

@@ -16,6 +16,16 @@
 None of them ever carries a vendor's words, a token or a body: only our sentences, checked codes and request ids.
 """
 
+from enum import StrEnum
+
+
+class Loss(StrEnum):
+    """Why a stored sign-in is worth nothing any more."""
+
+    AGE = "age"  # it was not used, or not renewed by its person, for as long as the tenant lets it live
+    REVOKED = "revoked"
+    DISABLED = "disabled"  # the account itself is off
+
 
 class EntraError(Exception):
     """A call to the tenant did not do its job. `sentence` == str(self)."""
@@ -26,29 +36,44 @@ class EntraError(Exception):
 
 
 class EntraUnavailable(EntraError):
-    """Trying again can help. `after`: seconds that the tenant asked us to wait, if it did.
+    """Trying again can help. `after`: seconds to wait, if somebody said how many.
 
-    `outcome_unknown`: the request may have been carried out although we saw no answer.
+    `outcome_unknown`: the request may have been carried out although we saw no answer. `throttled`: the tenant itself
+    asked us to slow down.
     """
 
-    def __init__(self, sentence: str, *, after: float | None = None, outcome_unknown: bool = False) -> None:
+    def __init__(
+        self, sentence: str, *, after: float | None = None, outcome_unknown: bool = False, throttled: bool = False
+    ) -> None:
         super().__init__(sentence)
         self.after = after
+        self.throttled = throttled
         self.outcome_unknown = outcome_unknown
 
 
 class SignInNeeded(EntraError):
-    """The technician must sign in. `claims`: JSON to hand to the sign-in, or None for an ordinary one."""
+    """The technician must sign in. `claims`: JSON to hand to the sign-in, or None for an ordinary one.
+
+    `loss`: the tenant refused the stored sign-in for good, and asking with it again cannot help.
+    """
 
     def __init__(
-        self, sentence: str = "Please sign in with Microsoft again to go on.", *, claims: str | None = None
+        self,
+        sentence: str = "Please sign in with Microsoft again to go on.",
+        *,
+        claims: str | None = None,
+        loss: Loss | None = None,
     ) -> None:
         super().__init__(sentence)
         self.claims = claims
+        self.loss = loss
 
 
 class StepUpNeeded(SignInNeeded):
-    """The tenant asks for more than this sign-in showed. `silently`: a silent refresh with `claims` may satisfy it."""
+    """The tenant asks for more than this sign-in showed. `silently`: a silent refresh with `claims` may satisfy it.
+
+    `final`: the technician has just given it, and was asked again. To send them once more would be a loop.
+    """
 
     def __init__(
         self,
@@ -56,9 +81,11 @@ class StepUpNeeded(SignInNeeded):
         sentence: str = "Microsoft Entra asks you to confirm that it is you before this role can be activated.",
         *,
         silently: bool = True,
+        final: bool = False,
     ) -> None:
         super().__init__(sentence, claims=claims)
         self.silently = silently
+        self.final = final
 
 
 class SignInFailed(EntraError):

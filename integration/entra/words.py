@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from integration.entra import claims
-from integration.entra.errors import EntraError, EntraUnavailable, SetupWrong, SignInNeeded, StepUpNeeded
+from integration.entra.errors import EntraError, EntraUnavailable, Loss, SetupWrong, SignInNeeded, StepUpNeeded
 
 _NUMBER = re.compile(r"AADSTS(\d{4,8})")
 _INTERACTIVE = {"invalid_grant", "interaction_required", "login_required", "consent_required"}
@@ -38,6 +38,10 @@ _WORDS = {
     54005: "This sign-in was already used. Please start again.",
     50196: "Microsoft stopped this app because it asked the same thing too often. Please sign in again later.",
 }
+_AGED = {70043, 700082, 700084}
+_DISABLED = {50057}
+# invalid_grant as well, and the refresh token lives on: consent, Conditional Access, a loop that was stopped.
+_LIVES_ON = {65001, 65004, 53000, 53001, 53002, 53003, 50196}
 
 
 def numbers(answer: Mapping[str, Any]) -> list[int]:
@@ -65,5 +69,17 @@ def refused(answer: Mapping[str, Any]) -> EntraError:
             return StepUpNeeded(
                 challenge, sentence(answer, "Please confirm with Microsoft that it is you."), silently=False
             )
-        return SignInNeeded(sentence(answer, "Your Microsoft sign-in has ended. Please sign in again."))
+        return SignInNeeded(
+            sentence(answer, "Your Microsoft sign-in has ended. Please sign in again."), loss=_loss(error, answer)
+        )
     return EntraUnavailable("Microsoft Entra does not give out sign-ins at the moment; it is tried again.")
+
+
+def _loss(error: str, answer: Mapping[str, Any]) -> Loss | None:
+    """Unknown numbers count as revoked: whoever may have been shut out has to show that they were not."""
+    found = set(numbers(answer))
+    if error != "invalid_grant" or found & _LIVES_ON:
+        return None
+    if found & _DISABLED:
+        return Loss.DISABLED
+    return Loss.AGE if found & _AGED else Loss.REVOKED

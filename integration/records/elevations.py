@@ -125,6 +125,31 @@ def of_pick(connection: sa.Connection, desk: str, ticket: str, account: str, pic
     return None if row is None else _elevation(row)
 
 
+_PARTS = sa.and_(
+    elevations.c.connection == sa.bindparam("desk"),
+    elevations.c.ticket == sa.bindparam("number"),
+    elevations.c.account == sa.bindparam("of_account"),
+    elevations.c.pick == sa.bindparam("by_pick"),
+)
+
+
+def _of_parts(it: Elevation) -> dict[str, str]:
+    return {"desk": it.connection, "number": it.ticket, "of_account": it.account, "by_pick": it.pick}
+
+
+def parts_of(connection: sa.Connection, it: Elevation) -> list[Elevation]:
+    """All elevations of the same pick, `it` among them, in the order of the rule's targets."""
+    rows = connection.execute(sa.select(elevations).where(_PARTS).order_by(elevations.c.part), _of_parts(it))
+    return [_elevation(row) for row in rows]
+
+
+def wake_parts(tx: sa.Connection, it: Elevation, *, now: datetime) -> list[str]:
+    """The other open elevations of the same pick: due now. One that somebody works on now is left alone."""
+    others = sa.and_(_PARTS, elevations.c.id != it.id, elevations.c.due_at > now + LEASE)
+    rows = tx.execute(elevations.update().where(others).values(due_at=now).returning(elevations.c.id), _of_parts(it))
+    return list(rows.scalars())
+
+
 def parked_for(connection: sa.Connection, desk: str, account: str) -> list[Elevation]:
     query = sa.select(elevations).where(
         elevations.c.connection == desk,
@@ -164,10 +189,37 @@ def wake_waiting(tx: sa.Connection, tid: str, oid: str, *, now: datetime) -> lis
     waits = sa.and_(
         activations.c.tid == tid,
         activations.c.oid == oid,
-        activations.c.state.in_([ActivationState.ASKED, ActivationState.GIVING_BACK]),
+        activations.c.state.in_([ActivationState.ASKED, ActivationState.PENDING, ActivationState.GIVING_BACK]),
         activations.c.due_at > now + LEASE,
     )
     return list(tx.execute(activations.update().where(waits).values(due_at=now).returning(activations.c.id)).scalars())
+
+
+def people_pending(connection: sa.Connection) -> int:
+    """How many technicians wait for approvers."""
+    who = sa.select(activations.c.tid, activations.c.oid).where(activations.c.state == ActivationState.PENDING)
+    return int(connection.execute(sa.select(sa.func.count()).select_from(who.distinct().subquery())).scalar_one())
+
+
+def wait_longer(tx: sa.Connection, it: Activation, requests: frozenset[str], *, now: datetime, until: datetime) -> None:
+    """The other requests of this technician that wait and are due: they were just looked for. One at work is left."""
+    others = sa.and_(
+        activations.c.tid == it.tid,
+        activations.c.oid == it.oid,
+        activations.c.state == ActivationState.PENDING,
+        activations.c.due_at <= now,
+    )
+    for row in tx.execute(sa.select(activations.c.id, activations.c.request_id, activations.c.version).where(others)):
+        if row.request_id in requests:
+            same = sa.and_(activations.c.id == row.id, activations.c.version == row.version)
+            tx.execute(activations.update().where(same).values(due_at=until))
+
+
+def others_open(connection: sa.Connection, it: Activation) -> bool:
+    """Whether this technician has another open activation than `it`."""
+    theirs = sa.and_(activations.c.tid == it.tid, activations.c.oid == it.oid, activations.c.id != it.id)
+    query = sa.select(activations.c.id).where(theirs, activations.c.state.in_(sorted(OPEN_ACTIVATION)))
+    return connection.execute(query).first() is not None
 
 
 def was_asked_by_us(connection: sa.Connection, schedule_id: str) -> bool:

@@ -5,9 +5,10 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from integration.entra.errors import Loss
 from integration.entra.tokens import TokenRow
 from integration.journal import Kind
-from integration.records import journal
+from integration.records import journal, signins
 from integration.records.store import Records, put
 from integration.records.tables import links, tenant_answers, token_caches
 
@@ -143,7 +144,10 @@ class TokenRows:
     def read(self, tid: str, oid: str) -> TokenRow | None:
         with self._records.read() as connection:
             row = connection.execute(_CACHE, {"of_tid": tid, "of_oid": oid}).first()
-        return TokenRow(row.sealed, row.version, row.home_account_id) if row is not None and row.sealed else None
+        if row is None or not row.sealed:
+            return None
+        lost = None if row.lost_at is None else row.lost_why
+        return TokenRow(row.sealed, row.version, row.home_account_id, row.answered, lost)
 
     def version(self, tid: str, oid: str) -> int:
         with self._records.read() as connection:
@@ -156,22 +160,43 @@ class TokenRows:
             sa.and_(_of(tid, oid), token_caches.c.sealed != b"", free), lease_holder=holder, lease_until=until
         )
 
-    def save(self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str) -> bool:
+    def save(
+        self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str, answered: str | None, now: datetime
+    ) -> bool:
         seen = sa.and_(token_caches.c.version == version, token_caches.c.lease_holder == holder)
-        return self._update(sa.and_(_of(tid, oid), seen), sealed=ciphertext, version=version + 1)
+        new = {"sealed": ciphertext, "version": version + 1, "answered": answered, "renewed_at": now}
+        return self._update(sa.and_(_of(tid, oid), seen), **new)
 
     def release(self, tid: str, oid: str, *, holder: str) -> None:
         mine = sa.and_(_of(tid, oid), token_caches.c.lease_holder == holder)
         self._update(mine, lease_holder=None, lease_until=None)
 
-    def put(self, tid: str, oid: str, *, ciphertext: bytes, version: int, home_account_id: str, now: datetime) -> bool:
+    def lost(self, tid: str, oid: str, *, holder: str, loss: Loss, why: str, now: datetime) -> None:
+        with self._records.write() as tx:
+            signins.lose(tx, tid, oid, holder=holder, loss=loss, why=why, now=now)
+
+    def put(
+        self,
+        tid: str,
+        oid: str,
+        *,
+        ciphertext: bytes,
+        version: int,
+        home_account_id: str,
+        answered: str | None,
+        now: datetime,
+    ) -> bool:
         values = {
             "sealed": ciphertext,
             "version": version,
             "home_account_id": home_account_id,
+            "answered": answered,
             "signed_in_at": now,
+            "renewed_at": now,
             "lease_holder": None,
             "lease_until": None,
+            "lost_at": None,
+            "lost_why": None,
         }
         if version > 1:
             return self._update(sa.and_(_of(tid, oid), token_caches.c.version == version - 1), **values)
@@ -183,8 +208,8 @@ class TokenRows:
         return True
 
     def delete(self, tid: str, oid: str) -> None:
-        empty = {"sealed": b"", "home_account_id": "", "lease_holder": None, "lease_until": None}
-        self._update(_of(tid, oid), version=token_caches.c.version + 1, **empty)
+        none = dict.fromkeys(("answered", "renewed_at", "lost_at", "lost_why"))
+        self._update(_of(tid, oid), version=token_caches.c.version + 1, **signins.EMPTY, **none)
 
     def _update(self, where: sa.ColumnElement[bool], **values: object) -> bool:
         with self._records.write() as tx:

@@ -2,11 +2,12 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from integration.records.tables import sign_in_flows, web_sessions
+from integration.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class Flow:
     id: str
     sealed: bytes
     back_to: str
+
+
+def alive(settings: Settings, now: datetime) -> Alive:
+    return Alive(now - timedelta(minutes=settings.session_idle_minutes), now - timedelta(hours=settings.session_hours))
 
 
 def digest(secret: str) -> str:
@@ -54,6 +59,12 @@ def update_session(tx: sa.Connection, cookie: str, data: str, *, now: datetime) 
 
 def end_session(tx: sa.Connection, cookie: str) -> None:
     tx.execute(web_sessions.delete().where(web_sessions.c.id == digest(cookie)))
+
+
+def end_all(tx: sa.Connection, tid: str, oid: str) -> int:
+    """End every session of this person, and say how many there were."""
+    mine = sa.and_(web_sessions.c.tid == tid, web_sessions.c.oid == oid)
+    return tx.execute(web_sessions.delete().where(mine)).rowcount
 
 
 def start_flow(

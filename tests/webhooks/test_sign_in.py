@@ -304,6 +304,8 @@ def test_metrics_are_closed_without_the_token_and_count_without_names(
     answer = client.get("/metrics", headers={"Authorization": "Bearer scrape-me"})
     assert answer.status_code == 200
     assert 'ticket_elevate_elevations{state="active"} 1.0' in answer.text
+    assert 'ticket_elevate_sign_ins{health="works"} 1.0' in answer.text
+    assert 'ticket_elevate_sign_ins{health="lost"} 0.0' in answer.text
     for name in (elevated, "canary", "Technician", practice.people["technician"]["oid"]):
         assert name not in answer.text
     closed = create_app(deployment).test_client()

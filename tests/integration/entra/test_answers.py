@@ -16,6 +16,7 @@ from integration.entra.errors import (
     EntraError,
     EntraRefused,
     EntraUnavailable,
+    Loss,
     NotActive,
     PendingRequestExists,
     RoleAssignmentExists,
@@ -24,10 +25,10 @@ from integration.entra.errors import (
     StepUpNeeded,
     TooEarlyToGiveBack,
 )
-from integration.entra.graph import Graph
 from integration.entra.pim import Request, RequestKind
 from integration.entra.roles import Roles
 from integration.entra.times import format_duration, parse_duration, parse_time
+from integration.entra.transport import Transport
 from integration.targets import Target, TargetKind
 
 ACRS = '{"access_token":{"acrs":{"essential":true, "value":"c1"}}}'
@@ -202,5 +203,34 @@ def test_the_instance_that_was_asked_for_is_told_from_one_that_is_still_shown(
     rows: list[tuple[str, str]], asked: str | None, found: str | None
 ) -> None:
     target = Target(TargetKind.DIRECTORY_ROLE, "r", "/")
-    active = Roles(graph := cast(Graph, _Instances(*rows)), graph).active("token", target, schedule_id=asked)
+    active = Roles(graph := cast(Transport, _Instances(*rows)), graph).active("token", target, schedule_id=asked)
     assert (active.schedule_id if active else None) == found
+
+
+@pytest.mark.parametrize(
+    ("error", "number", "loss"),
+    [
+        ("invalid_grant", 50173, Loss.REVOKED),
+        ("invalid_grant", 99999, Loss.REVOKED),
+        ("invalid_grant", 50057, Loss.DISABLED),
+        ("invalid_grant", 700082, Loss.AGE),
+        ("invalid_grant", 70043, Loss.AGE),
+        ("invalid_grant", 65001, None),
+        ("invalid_grant", 53003, None),
+        ("invalid_grant", 50196, None),
+        ("interaction_required", 50173, None),
+    ],
+)
+def test_a_refused_refresh_says_whether_the_sign_in_is_lost_for_good(
+    error: str, number: int, loss: Loss | None
+) -> None:
+    """Consent, Conditional Access and a stopped loop are refusals of one request: the refresh token lives on."""
+    refused = words.refused({"error": error, "error_codes": [number]})
+    assert isinstance(refused, SignInNeeded)
+    assert refused.loss is loss
+
+
+def test_a_challenge_is_no_loss() -> None:
+    refused = words.refused({"error": "invalid_grant", "error_codes": [50076], "claims": ACRS})
+    assert isinstance(refused, StepUpNeeded)
+    assert refused.loss is None

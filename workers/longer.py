@@ -1,0 +1,97 @@
+"""More time: an activation cannot be extended, so another elevation follows the one whose time is up."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from ulid import ULID
+
+from integration import comments as words
+from integration.comments import Step
+from integration.elevation import Elevation, EndReason, State
+from integration.journal import Kind
+from integration.records import elevations, journal
+from integration.rule import SHORTEST
+from integration.rules import Plan
+from workers.change import Change, change
+from workers.deliveries import CLICK
+from workers.run import Due, Run, What
+
+_PICK = f"{CLICK}longer:"
+
+
+def room(run: Run, it: Elevation, plan: Plan) -> timedelta:
+    """How much longer the rule and the policy allow, behind what `it` has; nothing where that is too little to ask."""
+    if it.until is None or it.active_at is None or it.emergency:
+        return timedelta()
+    with run.deployment.records.read() as connection:
+        first = elevations.elevation(connection, _root(it)) or it
+    left = plan.total - (it.until - (first.active_at or it.active_at))
+    most = min(left, plan.duration)
+    return most if most >= SHORTEST else timedelta()
+
+
+def ask(run: Run, it: Elevation, seconds: int | None) -> list[Due]:
+    """Its technician wants so much more when its time is up; None: not any more. Raises Overtaken."""
+    with change(run) as changed:
+        wished = elevations.save_elevation(changed.tx, replace(it, longer_seconds=seconds))
+        zone = run.deployment.settings.zone
+        text = words.longer(it, timedelta(seconds=seconds), zone) if seconds else words.not_longer(it, zone)
+        changed.record(
+            Kind.PICK_LONGER, elevation=wished, facts={"duration_seconds": seconds}, step=Step.LONGER, text=text
+        )
+    return changed.due
+
+
+def goes_on(changed: Change, it: Elevation) -> bool:
+    """Whether another one follows `it`, which ends now. A broken journal starts nothing."""
+    time_up = it.end_reason == EndReason.TIME_UP and it.longer_seconds is not None and it.state is State.ACTIVE
+    return time_up and journal.standing(changed.tx) is journal.Standing.WHOLE
+
+
+def follow(changed: Change, it: Elevation) -> None:
+    """Open the one that follows `it`, which has just ended."""
+    run = changed.run
+    number = int(it.pick.rsplit(":", 1)[-1]) + 1 if it.pick.startswith(_PICK) else 1
+    next_one = Elevation(
+        id=str(ULID()),
+        connection=it.connection,
+        ticket=it.ticket,
+        account=it.account,
+        address=it.address,
+        pick=f"{_PICK}{_root(it)}:{number}",
+        state=State.REQUESTED,
+        version=1,
+        due_at=run.now,
+        created_at=run.now,
+        acted_at=run.now,  # they asked that it goes on at this very moment
+        clicked=True,
+        tid=it.tid,
+        oid=it.oid,
+        technician=it.technician,
+        rule=it.rule,
+        duration_seconds=it.longer_seconds,
+        part=it.part,
+    )
+    next_one = run.at_once(next_one)
+    elevations.open_elevation(changed.tx, next_one)
+    facts = {
+        "ticket": f"{it.connection}/{it.ticket}",
+        "rule": it.rule,
+        "rules_digest": run.deployment.rules.digest,
+        "follows": it.id,
+    }
+    changed.record(Kind.PICK_PLANNED, elevation=next_one, facts=facts, private={"account": it.account})
+    changed.due.append(run.due(What.ELEVATION, next_one))
+
+
+def followed_by(run: Run, it: Elevation) -> Elevation | None:
+    """The one that followed `it`, if one did."""
+    number = int(it.pick.rsplit(":", 1)[-1]) + 1 if it.pick.startswith(_PICK) else 1
+    pick = f"{_PICK}{_root(it)}:{number}"
+    with run.deployment.records.read() as connection:
+        return elevations.of_pick(connection, it.connection, it.ticket, it.account, pick)
+
+
+def _root(it: Elevation) -> str:
+    """The id of the first one of those that followed each other up to `it`."""
+    return it.pick.removeprefix(_PICK).split(":", 1)[0] if it.pick.startswith(_PICK) else it.id

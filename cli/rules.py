@@ -1,5 +1,6 @@
 """`ticket-elevate rules`: check a rules file, and explain what it says about a ticket, without touching anything."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from integration.deployment import Deployment
 from integration.entra.errors import EntraError
 from integration.records import people
 from integration.rule import in_words, place
-from integration.rules import SHIPPED, Condition, Plan, Refusal, Rules, RulesInvalid, load
+from integration.rules import SHIPPED, Condition, Mode, Plan, Refusal, Rules, RulesInvalid, load
 from integration.rules_file import shadowed
-from integration.targets import Eligibility, Target, TargetKind
+from integration.targets import Affected, Eligibility, Target, TargetKind
 from integration.tickets import HelpdeskError, Person, Status, Ticket, clean
 
 FILE = click.argument("file", type=click.Path(path_type=Path))
@@ -33,6 +34,15 @@ def check(file: Path) -> None:
             f'{file}:{later.line}: Note: rule "{later.name}" never gets its turn, because "{earlier.name}" (line '
             f"{earlier.line}) fits whenever it does. Move it up."
         )
+    for rule in loaded.rules:
+        if rule.mode is Mode.WATCH:
+            click.echo(f'{file}:{rule.line}: Note: rule "{rule.name}" only watches; nothing is activated for it.')
+    if loaded.break_glass:
+        what = " or ".join(wanted.in_words() for wanted in loaded.break_glass.targets)
+        longest = in_words(loaded.break_glass.duration)
+        click.echo(
+            f"{file}:{loaded.break_glass.line}: Note: break glass allows {what} for {longest}, without a ticket."
+        )
     click.echo(f"{file}: {len(loaded.rules)} rules, no mistake. Digest {loaded.digest}.")
 
 
@@ -44,8 +54,10 @@ def check(file: Path) -> None:
 @click.option("--queue", help="The ticket's queue or type.")
 @click.option("--subject", default="", help="The ticket's subject.")
 @click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="One of the ticket's fields. Repeatable.")
-@click.option("--eligible", multiple=True, metavar="ROLE", help="A role, by name or id. Repeatable.")
+@click.option("--eligible", multiple=True, metavar="ROLE", help="A role, by name, id or key. Repeatable.")
 @click.option("--scope", default="/", show_default=True, help="Where the technician is eligible for these roles.")
+@click.option("--affected", help="The object id of whom the ticket is about, for the requester's administrative unit.")
+@click.option("--unit", "units", multiple=True, help="An administrative unit's id that they are in. Repeatable.")
 def explain(
     file: Path | None,
     number: str,
@@ -56,6 +68,8 @@ def explain(
     fields: tuple[str, ...],
     eligible: tuple[str, ...],
     scope: str,
+    affected: str | None,
+    units: tuple[str, ...],
 ) -> None:
     """Show what the rules (FILE, or those in force) answer for a ticket, and everything that was looked at.
 
@@ -63,11 +77,11 @@ def explain(
     Nothing is changed.
     """
     given = [_eligibility(word, scope) for word in eligible]
+    about = Affected(affected or "", frozenset(units)) if affected or units else None
     if category is None and queue is None:
         deployment = Deployment(settings.load())
         ticket = _read(deployment, connection, number)
-        answer = _rules(file, deployment).plan(ticket, eligibilities=given or _eligibilities(deployment, ticket))
-        _show(answer)
+        _show(_rules(file, deployment), ticket, given or _eligibilities(deployment, ticket), about)
         return
     ticket = Ticket(
         connection=clean(connection or "helpdesk"),
@@ -81,7 +95,7 @@ def explain(
         requesters=(Person("requester"),),
         fields=dict(_field(field) for field in fields),
     )
-    _show(_load(file or SHIPPED).plan(ticket, eligibilities=given))
+    _show(_load(file or SHIPPED), ticket, given, about)
 
 
 def _rules(file: Path | None, deployment: Deployment) -> Rules:
@@ -130,20 +144,42 @@ def _field(text: str) -> tuple[str, str]:
 
 
 def _eligibility(word: str, scope: str) -> Eligibility:
+    if word.startswith(tuple(f"{kind}:" for kind in TargetKind)):  # a target's key says everything
+        target = Target.from_key(word)
+        return Eligibility(target, target.id)
     role = roles.find(word) or roles.Role(word, word)
     return Eligibility(Target(TargetKind.DIRECTORY_ROLE, role.id, scope), role.name)
 
 
-def _show(answer: Plan | Refusal) -> None:
+def _show(rules: Rules, ticket: Ticket, eligibilities: Sequence[Eligibility], about: Affected | None) -> None:
+    """Every part of the answer; only a rule with a bundle has more than one."""
+    found = rules.match(ticket)
+    for part in range(1 if isinstance(found, Refusal) else found.parts):
+        answer = rules.plan(ticket, eligibilities=eligibilities, part=part, affected=about)
+        if not isinstance(found, Refusal) and found.bundle:
+            click.echo(f"Part {part + 1} of {found.parts} ({found.bundle}): {found.targets[part].in_words()}")
+        _show_answer(answer)
+
+
+def _show_answer(answer: Plan | Refusal) -> None:
     for condition in answer.analysis:
         click.echo(_line(condition))
     if isinstance(answer, Refusal):
         click.echo(f"Refused ({answer.code}): {answer.reason}")
-        return
-    click.echo(f"Plan of rule {answer.rule}, {answer.start}:")
-    click.echo(f"  role           {answer.target_name} {place(answer.target.scope)} for {in_words(answer.duration)}")
-    click.echo(f"  ticket         {answer.ticket_number}")
-    click.echo(f"  justification  {answer.justification}")
+    else:
+        click.echo(f"Plan of rule {answer.rule}, {answer.start}:")
+        click.echo(
+            f"  role           {answer.target_name} {place(answer.target.scope)} for {in_words(answer.duration)}"
+        )
+        click.echo(f"  ticket         {answer.ticket_number}")
+        click.echo(f"  justification  {answer.justification}")
+        click.echo(f"  in all         at most {in_words(answer.total)}, with more time")
+        if answer.probe:
+            click.echo(f"  usable         when {answer.probe} can be read")
+        if answer.revoke_sessions:
+            click.echo("  afterwards     the technician's sessions are ended")
+    if answer.mode is Mode.WATCH:
+        click.echo("This rule only watches: it is written down, and nothing is activated or commented.")
 
 
 def _line(condition: Condition) -> str:

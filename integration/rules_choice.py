@@ -89,9 +89,9 @@ def _breadth(scope: str, affected: Affected | None) -> int | None:
     folded = scope.casefold()
     if folded == "/":
         return 2
-    if affected is None or not affected.user_id:
+    if affected is None:
         return None
-    if folded == f"/{affected.user_id}".casefold():
+    if affected.user_id and folded == f"/{affected.user_id}".casefold():
         return 0
     return 1 if folded in {f"/administrativeUnits/{unit}".casefold() for unit in affected.units if unit} else None
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from integration.entra import claims
 from integration.entra.client import EntraSettings
 from integration.entra.errors import SignInNeeded, StepUpNeeded
 from integration.entra.graph import Graph
@@ -183,7 +184,8 @@ class Tenant:
         try:
             return self._tokens.access_token(tid, oid, now=now, claims=challenge, force=challenge is None)
         except SignInNeeded as needed:
-            if needed.claims is None and challenge is not None:
+            lost = needed.loss is not None and challenge is not None and claims.asks_only_for_newer(challenge)
+            if needed.claims is None and challenge is not None and not lost:
                 # The sign-in that follows must answer what was asked, or the next request is challenged again.
                 raise StepUpNeeded(challenge, needed.sentence, silently=False) from None
             raise

@@ -219,6 +219,23 @@ def test_a_pick_with_a_lost_sign_in_is_parked_without_asking_the_tenant(
         assert signins.counts(connection, now=desk.now()) == {Health.WORKS: 1, Health.ENDING: 0, Health.LOST: 0}
 
 
+@pytest.mark.parametrize("kept_answers", [True, False])
+def test_an_elevation_that_finds_the_loss_itself_asks_for_a_sign_in_and_not_for_a_confirmation(
+    desk: Desk, practice: Practice, kept_answers: bool
+) -> None:
+    desk.link()
+    browse(desk)
+    if kept_answers:
+        pick(desk, practice)
+    practice.control("/people/technician", {"revoke_sign_ins": True})
+    ticket = pick(desk, practice)
+
+    assert desk.only(ticket).state is State.SIGN_IN_NEEDED
+    assert said(practice, ticket, "please sign in once") == 1
+    assert kept(desk).health(desk.now()) is Health.LOST
+    assert pages(desk) == 0
+
+
 def test_the_beat_asks_for_it_every_minute() -> None:
     entry = app.conf.beat_schedule["signins"]
     assert (entry["task"], entry["schedule"]) == ("signins", 60.0)

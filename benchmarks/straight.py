@@ -10,7 +10,7 @@ from typing import Any
 import msal
 import requests
 
-from integration.entra.sign_in import GRAPH_SCOPES
+from integration.entra.scopes import GRAPH_SCOPES
 
 ROLES = {  # by category, as the shipped rules choose them for the practice technician
     "Password reset": "Password Administrator",

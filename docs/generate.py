@@ -1,4 +1,4 @@
-"""Write the pages that are made from the code: docs/settings.md and docs/lifecycle.md.
+"""Write the pages that are made from the code: docs/settings.md, docs/lifecycle.md and a part of docs/errors.md.
 
 python docs/generate.py           write them again
 python docs/generate.py --check   exit with 1 if one of them is not what the code says
@@ -18,12 +18,14 @@ from pydantic.fields import FieldInfo
 
 from integration import helpdesks
 from integration.elevation import ACTIVATION_MOVES, END_WORDS, LABELS, MOVES, ActivationState, State
-from integration.settings import SETTINGS_VARIABLE, Entra, Settings
+from integration.entra import catalogue
+from integration.settings import SETTINGS_VARIABLE, Entra, Notify, Settings
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Made by docs/generate.py from the code. Change the code, then run `python docs/generate.py`. -->"
+CODES_BEGIN, CODES_END = "<!-- codes: begin -->", "<!-- codes: end -->"
 # The settings that are also read from a file, as `<name>_file`; tests hold this against what the code does.
-FROM_A_FILE = {"entra": ("client_secret",)}
+FROM_A_FILE = {"entra": ("client_secret",), "notify": tuple(Notify.model_fields)}
 
 MEANINGS: Mapping[State, str] = {
     State.OFFERED: "The ticket shows the Elevate link. Nothing starts before its technician clicks.",
@@ -53,7 +55,9 @@ ACTIVATION_MEANINGS: Mapping[ActivationState, str] = {
 
 
 def settings_page() -> str:
-    top = [(name, field) for name, field in Settings.model_fields.items() if name not in ("entra", "helpdesks")]
+    top = [
+        (name, field) for name, field in Settings.model_fields.items() if name not in ("entra", "helpdesks", "notify")
+    ]
     return "\n".join(
         [
             "# Settings",
@@ -74,6 +78,13 @@ def settings_page() -> str:
             f"{Entra.__doc__} Exactly one of `client_secret`, `certificate_file` and `assertion_file` is needed.",
             "",
             *_table(list(Entra.model_fields.items()), prefix=("entra",)),
+            "",
+            "## `[notify]`",
+            "",
+            "Who is told beyond the ticket, by chat or e-mail; without it nobody is.",
+            "[notifications.md](notifications.md) shows how an address is written. A file holds one in each line.",
+            "",
+            *_table(list(Notify.model_fields.items()), prefix=("notify",)),
             "",
             "## `[helpdesks.<connection>]`",
             "",
@@ -208,7 +219,25 @@ def _next(states: type[StrEnum], moves: frozenset[Any]) -> str:
     return ", ".join(f"`{to}`" for to in states if to in moves) or "nothing: it is over"
 
 
-PAGES = {"settings.md": settings_page, "lifecycle.md": lifecycle_page}
+def errors_page() -> str:
+    """The page as it is, with the tables of the tenant's codes made new."""
+    before, rest = (HERE / "errors.md").read_text(encoding="utf-8").split(CODES_BEGIN)
+    _, after = rest.split(CODES_END)
+    return "\n".join([before + CODES_BEGIN, NOTE, "", *_codes(), CODES_END]) + after
+
+
+def _codes() -> Iterator[str]:
+    yield "| code | what it means | may time help | who must act | the technician reads | an administrator does |"
+    yield "|---|---|---|---|---|---|"
+    for known in (*catalogue.CODES.values(), *catalogue.RULES.values()):
+        again = "yes" if known.helps_to_retry else "no"
+        cells = (known.meaning, again, known.who, known.technician, known.administrator)
+        yield f"| {known.code} | {' | '.join(cells)} |"
+    yield ""
+    yield f"Any other code: {catalogue.unknown('Code', 400, 'request id')} {catalogue.UNKNOWN_TO_ADMINISTRATORS}"
+
+
+PAGES = {"settings.md": settings_page, "lifecycle.md": lifecycle_page, "errors.md": errors_page}
 
 
 def stale(directory: Path = HERE) -> list[str]:

@@ -41,6 +41,11 @@ def clock(at: datetime, zone: ZoneInfo) -> str:
     return f"{local:%H:%M} ({local.tzname()})"
 
 
+def day_clock(at: datetime, zone: ZoneInfo) -> str:
+    """As `clock`, with the day: for what may be tomorrow."""
+    return f"{at.astimezone(zone):%d %B} {clock(at, zone)}"
+
+
 class Offer(StrEnum):
     """Why a ticket shows the link instead of starting by itself."""
 
@@ -72,6 +77,26 @@ def sign_in_to_see(link: str) -> str:
         "Entra was asked for the role that this ticket needs, and the technician's Microsoft sign-in ended before the "
         f"role was seen: please sign in once at {link} and it goes on by itself."
     )
+
+
+def approval(activation: Activation, until: datetime, zone: ZoneInfo) -> str:
+    name = clean(activation.target_name, limit=120)
+    since = clock(activation.pending_at or activation.created_at, zone)
+    whose = "The request was made outside Ticket Elevate and is used for this ticket. " if activation.by_hand else ""
+    return (
+        f"{name} was asked for and waits for an approver since {since}. {whose}Approvers have until "
+        f"{day_clock(until, zone)}; when one of them approves, it becomes active by itself."
+    )
+
+
+def denied(who: str, words: str) -> str:
+    """`who` and `words` are the tenant's, cleaned."""
+    by = f"The approver {who}" if who else "An approver"
+    return f"{by} denied it: \u201c{words}\u201d" if words else f"{by} denied it."
+
+
+def withdrawn(reason: EndReason) -> str:
+    return f"The request was withdrawn before an approver decided it: {END_WORDS[reason]}."
 
 
 def active(elevation: Elevation, activation: Activation, zone: ZoneInfo) -> str:

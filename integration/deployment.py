@@ -5,6 +5,7 @@ from functools import cached_property
 from integration import helpdesks, rules
 from integration.entra.seal import Sealer, read_keys
 from integration.entra.tenant import Tenant
+from integration.records.brake import BrakeRows
 from integration.records.people import TokenRows
 from integration.records.store import Records
 from integration.rules import Rules
@@ -34,7 +35,7 @@ class Deployment:
 
     @cached_property
     def tenant(self) -> Tenant:
-        return Tenant(self.settings.entra.connection, TokenRows(self.records), self.sealer)
+        return Tenant(self.settings.entra.connection, TokenRows(self.records), self.sealer, BrakeRows(self.records))
 
     def link(self, elevation_id: str) -> str:
         return f"{self.settings.public_url}/elevations/{elevation_id}"

@@ -121,6 +121,7 @@ class EndReason(StrEnum):
     TICKET_GONE = "ticket_gone"
     UNUSED = "unused"  # nobody clicked or signed in for a day
     OUTSIDE = "outside"  # the role was ended in the tenant, not by us
+    WITHDRAWN = "withdrawn"  # the technician took the request back at Microsoft
     BUNDLE = "bundle"  # another role of the same task was not given, and the rule wants all or none
 
 
@@ -132,11 +133,15 @@ END_WORDS: Mapping[EndReason, str] = {
     EndReason.TICKET_GONE: "the ticket is gone",
     EndReason.UNUSED: "nobody started it within a day",
     EndReason.OUTSIDE: "the role was ended outside Ticket Elevate",
+    EndReason.WITHDRAWN: "the request was withdrawn in Entra",
     EndReason.BUNDLE: "another role that the task needs was not given",
 }
 
 # How long a parked elevation waits for a person before it is cancelled.
 PATIENCE = timedelta(hours=24)
+# How long approvers have, which no tenant can change. Source: learn.microsoft.com/entra/id-governance/
+# privileged-identity-management/pim-approval-workflow.
+APPROVAL_PATIENCE = timedelta(hours=24)
 # An act of the technician's that is older than this only offers the link: they may long be doing something else.
 ACT_FRESHNESS = timedelta(minutes=15)
 # An activation with less time left is not joined: nobody could ask for one that short.

@@ -11,11 +11,21 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from integration.entra.client import EntraSettings
-from integration.secret_files import read_secret_files
+from integration.notices import NoticeKind
+from integration.secret_files import read_secret, read_secret_files
 
 SETTINGS_VARIABLE = "TICKET_ELEVATE_SETTINGS"
 # Where technicians' passwords and our credential may go (Microsoft Entra's public, US Government and China clouds).
@@ -77,11 +87,61 @@ class Entra(BaseModel):
         )
 
 
+class Notify(BaseModel):
+    """Who is told beyond the ticket, by chat or e-mail: lists of addresses, as docs/notifications.md shows them."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    approvals: tuple[SecretStr, ...] = Field((), description="Told when an approver is waited for")
+    step_ups: tuple[SecretStr, ...] = Field((), description="Told when a technician must sign in more strongly")
+    break_glass: tuple[SecretStr, ...] = Field((), description="Told when somebody breaks the glass")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        for name in ("approvals", "step_ups", "break_glass"):
+            path = data.pop(f"{name}_file", None)
+            if path is not None and name in data:
+                raise ValueError(f"give {name} or {name}_file, not both")
+            if path is not None:
+                lines = read_secret(f"{name}_file", path).splitlines()
+                data[name] = [line.strip() for line in lines if line.strip()]
+        return data
+
+    @field_validator("approvals", "step_ups", "break_glass")
+    @classmethod
+    def _can_be_sent_to(cls, value: tuple[SecretStr, ...], info: ValidationInfo) -> tuple[SecretStr, ...]:
+        if value:
+            from integration import notify  # here, since loading it takes a while and most desks have no use for it
+
+            for place, address in enumerate(value, start=1):
+                try:
+                    notify.check(address)
+                except notify.AddressRefused as error:
+                    raise ValueError(f"address {place} of {info.field_name} is not usable: {error}") from None
+        return value
+
+    def of(self, kind: NoticeKind) -> tuple[SecretStr, ...]:
+        """Where notices of `kind` go; empty where nobody is told."""
+        lists = {
+            NoticeKind.APPROVAL: self.approvals,
+            NoticeKind.STEP_UP: self.step_ups,
+            NoticeKind.BREAK_GLASS: self.break_glass,
+        }
+        return lists[kind]
+
+
 class Settings(BaseSettings):
     """Everything an administrator can set."""
 
     model_config = SettingsConfigDict(
-        env_prefix="TICKET_ELEVATE_", env_nested_delimiter="__", extra="forbid", validate_default=True
+        env_prefix="TICKET_ELEVATE_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        validate_default=True,
+        hide_input_in_errors=True,
     )
     public_url: str = Field(description="Where people's browsers reach us; every link in a comment starts with it")
     database_url: str = Field(
@@ -133,6 +193,7 @@ class Settings(BaseSettings):
     helpdesks: dict[str, dict[str, Any]] = Field(
         repr=False, description="One table per connected helpdesk; `kind` names the adapter"
     )
+    notify: Notify = Field(Notify.model_validate({}), description="Who is told beyond the ticket; empty: nobody")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Of our own log")
 
     @classmethod

@@ -1,4 +1,7 @@
-"""What the tenant does with an activation, an early end and the passing of time (entra-pim sheet, 1.4 to 1.6, 3)."""
+"""What the tenant does with an activation, an early end and the passing of time (entra-pim sheet, 1.4 to 1.6, 3).
+
+One life for roles, groups and Azure resources: the ways in translate their own words into `Wanted`.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox import audit, refusals, schedule
-from sandbox.people import Eligibility, Person
-from sandbox.policies import duration
-from sandbox.roles import ROLES
+from sandbox import approving, audit, refusals, rules, schedule
+from sandbox.people import Person
+from sandbox.rules import Caller
+from sandbox.targets import Target
 from sandbox.tenant import Instance, ScheduleRequest, Tenant
 
 PENDING = ("PendingApproval", "PendingAdminDecision", "PendingProvisioning", "PendingScheduleCreation", "Granted")
@@ -32,18 +35,52 @@ ACTIONS = {
 
 
 @dataclass(frozen=True)
-class Caller:
-    """The person behind a call, and what their token says."""
+class Wanted:
+    """A request as it came in, freed from the words of its API. `number` is the id when the client chose it."""
 
-    person: Person
-    acrs: tuple[str, ...] = ()
-    mfa: bool = False
-    cp1: bool = False
+    action: str
+    principal: str
+    what: Target
+    justification: str | None = None
+    ticket: dict[str, Any] | None = None
+    schedule_info: Any = None
+    validation_only: bool = False
+    number: str | None = None
+
+
+def action_of(body: dict[str, Any]) -> str:
+    """The action of a body in its right case. GraphError 400 for none."""
+    action = ACTIONS.get(str(body.get("action", body.get("requestType", ""))).lower())
+    if action is None:
+        raise refusals.bad_request("The property 'action' is missing or is not one of scheduleRequestActions.")
+    return action
+
+
+def check_license(tenant: Tenant) -> None:
+    if not tenant.licensed:
+        message = "The tenant needs to have Microsoft Entra ID P2 or Microsoft Entra ID Governance license."
+        raise refusals.GraphError(400, "AadPremiumLicenseRequired", message)
+
+
+def wanted(body: dict[str, Any], action: str, what: Target, number: str | None = None) -> Wanted:
+    """`Wanted` from a body: the properties that all three APIs spell the same."""
+    ticket = body.get("ticketInfo")
+    return Wanted(
+        action=action,
+        principal=str(body.get("principalId")),
+        what=what,
+        justification=_text(body.get("justification")),
+        ticket=ticket if isinstance(ticket, dict) else None,
+        schedule_info=body.get("scheduleInfo"),
+        validation_only=body.get("isValidationOnly") is True,
+        number=number,
+    )
 
 
 def settle(tenant: Tenant) -> None:
     """Lets time do its work: starts what was planned, finishes what was in flight, ends what has run out."""
     now = tenant.clock.now()
+    approving.expire(tenant)
     for asked in list(tenant.requests.values()):
         if asked.settles is not None and asked.settles <= now and asked.action == "selfActivate":
             _provision(tenant, asked, max(asked.settles, asked.start or asked.settles))
@@ -53,61 +90,47 @@ def settle(tenant: Tenant) -> None:
             audit.expired(tenant, instance)
 
 
-def ask(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> ScheduleRequest:
-    """One POST to roleAssignmentScheduleRequests. GraphError when the tenant refuses it."""
+def ask(tenant: Tenant, caller: Caller, want: Wanted) -> ScheduleRequest:
+    """One activation or early end. GraphError when the tenant refuses it."""
     settle(tenant)
-    action = ACTIONS.get(str(body.get("action", "")).lower())
-    if action is None:
-        raise refusals.bad_request("The property 'action' is missing or is not one of scheduleRequestActions.")
-    if not tenant.licensed:
-        message = "The tenant needs to have Microsoft Entra ID P2 or Microsoft Entra ID Governance license."
-        raise refusals.GraphError(400, "AadPremiumLicenseRequired", message)
-    _check_target(caller, body)
-    if action == "selfActivate":
-        return _activate(tenant, caller, body)
-    if action == "selfDeactivate":
-        return _deactivate(tenant, caller, body)
+    if want.principal != caller.person.oid:
+        raise refusals.GraphError(400, "SubjectNotFound", "The subject is not found.")
+    if want.action == "selfActivate":
+        return _activate(tenant, caller, want)
+    if want.action == "selfDeactivate":
+        return _deactivate(tenant, caller, want)
     raise refusals.denied()
 
 
-def _check_target(caller: Caller, body: dict[str, Any]) -> None:
-    for name in ("principalId", "roleDefinitionId", "directoryScopeId"):
-        if not isinstance(body.get(name), str) or not body[name]:
-            raise refusals.bad_request(f"The property '{name}' is missing.")
-    if body["roleDefinitionId"] not in ROLES:
-        raise refusals.GraphError(400, "RoleDefinitionDoesNotExist", "The role definition does not exist.")
-    if body["principalId"] != caller.person.oid:
-        raise refusals.GraphError(400, "SubjectNotFound", "The subject is not found.")
+def _same(row: Instance | ScheduleRequest, want: Wanted) -> bool:
+    return (row.principal, row.what) == (want.principal, want.what)
 
 
-def _same(row: Instance | ScheduleRequest, body: dict[str, Any]) -> bool:
-    return (row.principal, row.role_id, row.scope) == (
-        body["principalId"],
-        body["roleDefinitionId"],
-        body["directoryScopeId"],
-    )
-
-
-def _activate(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> ScheduleRequest:
-    if any(_same(row, body) for row in tenant.instances.values()) or _is_standing(caller.person, body):
+def _check_free(tenant: Tenant, caller: Caller, want: Wanted) -> None:
+    standing = want.what.kind == "role" and want.what.scope == "/" and want.what.id in caller.person.standing
+    if standing or any(_same(row, want) for row in tenant.instances.values()):
         raise refusals.already_active()
-    released = tenant.released.get((caller.person.oid, body["roleDefinitionId"], body["directoryScopeId"]))
-    if released and tenant.clock.now() < released + timedelta(seconds=tenant.release_delay):
+    released = tenant.released.get((want.principal, want.what))
+    delay = tenant.arm_release_delay if want.what.kind == "azure" else tenant.release_delay
+    if released and tenant.clock.now() < released + timedelta(seconds=delay):
         raise refusals.already_active()
-    if any(_same(row, body) and row.status in PENDING for row in tenant.requests.values()):
+    if any(_same(row, want) and row.status in PENDING for row in tenant.requests.values()):
         raise refusals.already_pending()
-    asked = _new_request(tenant, caller, body)
-    policy = tenant.policy(asked.role_id)
-    found = _eligibility(tenant, caller.person, asked)
-    failed = _failed_rules(tenant, caller, asked, found)
+
+
+def _activate(tenant: Tenant, caller: Caller, want: Wanted) -> ScheduleRequest:
+    _check_free(tenant, caller, want)
+    asked = _new_request(tenant, caller, want)
+    policy = tenant.policy(want.what.policy_key)
+    failed = rules.broken(tenant, caller, asked)
     if failed:
         # The real order is not promised, so nobody may lean on it.
         secrets.SystemRandom().shuffle(failed)
         raise refusals.rules_failed(failed)
     context = policy.authentication_context
-    if context and not (caller.cp1 and context in caller.acrs):
+    if context and policy.context_is_used and not (caller.cp1 and context in caller.acrs):
         raise refusals.context_missing(context, policy.challenge_shape)
-    if body.get("isValidationOnly") is True:
+    if want.validation_only:
         asked.status = "Granted"
         return asked
     tenant.requests[asked.id] = asked
@@ -115,76 +138,46 @@ def _activate(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> ScheduleR
     return asked
 
 
-def _is_standing(person: Person, body: dict[str, Any]) -> bool:
-    return body["roleDefinitionId"] in person.standing and body["directoryScopeId"] == "/"
-
-
-def _new_request(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> ScheduleRequest:
+def _new_request(tenant: Tenant, caller: Caller, want: Wanted) -> ScheduleRequest:
     now = tenant.clock.now()
-    number = str(uuid.uuid4())
-    start, expiration = schedule.read(body.get("scheduleInfo"), now)
-    ticket = body.get("ticketInfo")
+    number = want.number or str(uuid.uuid4())
+    start, expiration = schedule.read(want.schedule_info, now)
     return ScheduleRequest(
         id=number,
-        action="selfActivate",
+        action=want.action,
         principal=caller.person.oid,
-        role_id=body["roleDefinitionId"],
-        scope=body["directoryScopeId"],
+        what=want.what,
         status="Provisioned",
         created=now,
         completed=None,
         start=start,
+        planned=start,
         expiration=expiration,
-        justification=_text(body.get("justification")),
-        ticket=ticket if isinstance(ticket, dict) else None,
-        target=number,
+        justification=want.justification,
+        ticket=want.ticket,
+        schedule_id=number,
         mfa=caller.mfa,
     )
 
 
-def _eligibility(tenant: Tenant, person: Person, asked: ScheduleRequest) -> Eligibility | None:
-    now = tenant.clock.now()
-    return next(
-        (
-            e
-            for e in person.eligible
-            if e.role_id == asked.role_id and e.scope == asked.scope and (e.end is None or e.end > now)
-        ),
-        None,
-    )
-
-
-def _failed_rules(tenant: Tenant, caller: Caller, asked: ScheduleRequest, found: Eligibility | None) -> list[str]:
-    policy = tenant.policy(asked.role_id)
-    failed = [] if found else ["EligibilityRule"]
-    if "Justification" in policy.enabled_rules and not (asked.justification or "").strip():
-        failed.append("JustificationRule")
-    ticket = asked.ticket or {}
-    if "Ticketing" in policy.enabled_rules and not (ticket.get("ticketNumber") and ticket.get("ticketSystem")):
-        failed.append("TicketingRule")
-    if "MultiFactorAuthentication" in policy.enabled_rules and not caller.mfa:
-        failed.append("MfaRule")
-    length = schedule.length(asked, asked.start or asked.created)
-    if length is None or not timedelta() < length <= duration(policy.maximum_duration):
-        failed.append("ExpirationRule")
-    return failed
-
-
 def _decide(tenant: Tenant, asked: ScheduleRequest) -> None:
     """Gives a request that passed every rule its first status."""
-    policy, now = tenant.policy(asked.role_id), tenant.clock.now()
-    start = asked.start or now
+    policy, now = tenant.policy(asked.what.policy_key), tenant.clock.now()
     audit.requested(tenant, asked)
     if policy.approval_required:
-        asked.status, asked.approval_id = "PendingApproval", asked.id
-        # As documented: the start is null and completedDateTime is set though nothing is completed.
-        asked.completed, asked.start = now, None
-        audit.approval_requested(tenant, asked)
+        approving.begin(tenant, asked)
     elif policy.answer_status:
         asked.status = policy.answer_status
         asked.settles = now + timedelta(seconds=policy.settle_seconds) if policy.settle_seconds >= 0 else None
-    elif start > now + timedelta(seconds=1):
-        asked.status, asked.completed, asked.settles = "Granted", start, start
+    else:
+        _begin(tenant, asked, now)
+
+
+def _begin(tenant: Tenant, asked: ScheduleRequest, now: datetime) -> None:
+    """Active now, or accepted for a start that is still to come."""
+    start = asked.planned or now
+    if start > now + timedelta(seconds=1):
+        asked.status, asked.start, asked.completed, asked.settles = "Granted", start, start, start
     else:
         _provision(tenant, asked, now)
 
@@ -192,14 +185,13 @@ def _decide(tenant: Tenant, asked: ScheduleRequest) -> None:
 def _provision(tenant: Tenant, asked: ScheduleRequest, start: datetime) -> None:
     asked.status, asked.start, asked.completed, asked.settles = "Provisioned", start, start, None
     person = tenant.by_oid(asked.principal)
-    found = _eligibility(tenant, person, asked) if person else None
+    found = rules.eligibility(person, asked.what, tenant.clock.now()) if person else None
     asked.end = start + (schedule.length(asked, start) or timedelta(hours=1))
     row = Instance(
         id=secrets.token_urlsafe(32) + "-1",
         request_id=asked.id,
         principal=asked.principal,
-        role_id=asked.role_id,
-        scope=asked.scope,
+        what=asked.what,
         start=start,
         end=asked.end,
         visible=start + timedelta(seconds=tenant.instance_delay),
@@ -209,66 +201,61 @@ def _provision(tenant: Tenant, asked: ScheduleRequest, start: datetime) -> None:
     audit.activated(tenant, asked)
 
 
-def _deactivate(tenant: Tenant, caller: Caller, body: dict[str, Any]) -> ScheduleRequest:
+def _deactivate(tenant: Tenant, caller: Caller, want: Wanted) -> ScheduleRequest:
     now = tenant.clock.now()
-    row = next((r for r in tenant.instances.values() if _same(r, body)), None)
+    row = next((r for r in tenant.instances.values() if _same(r, want)), None)
     if row is None or row.visible > now:
         raise refusals.not_active()
     if now - row.start < timedelta(seconds=tenant.active_minimum):
         audit.refused_early_end(tenant, row)
         raise refusals.too_early()
-    number = str(uuid.uuid4())
     asked = ScheduleRequest(
-        id=number,
+        id=want.number or str(uuid.uuid4()),
         action="selfDeactivate",
         principal=row.principal,
-        role_id=row.role_id,
-        scope=row.scope,
+        what=row.what,
         status="Revoked",
         created=now,
         completed=now,
         start=now,
         expiration={"type": "notSpecified", "endDateTime": None, "duration": None},
-        justification=_text(body.get("justification")),
-        target=row.request_id,
+        justification=want.justification,
+        schedule_id=row.request_id,
         mfa=caller.mfa,
     )
-    if body.get("isValidationOnly") is True:
+    if want.validation_only:
         return asked
     del tenant.instances[row.id]
-    tenant.released[(row.principal, row.role_id, row.scope)] = now
+    tenant.released[(row.principal, row.what)] = now
     tenant.requests[asked.id] = asked
     audit.deactivated(tenant, asked)
     return asked
 
 
-def cancel(tenant: Tenant, caller: Caller, number: str) -> None:
-    """Cancels a request that has not begun. GraphError 404 or 400 otherwise."""
+def mine(tenant: Tenant, caller: Caller, number: str, kind: str) -> ScheduleRequest:
+    """A request of the caller's own. GraphError 404 for any other."""
     settle(tenant)
     asked = tenant.requests.get(number)
-    if asked is None or asked.principal != caller.person.oid:
+    if asked is None or asked.principal != caller.person.oid or asked.what.kind != kind:
         raise refusals.not_found(number)
+    return asked
+
+
+def cancel(tenant: Tenant, caller: Caller, number: str, kind: str = "role") -> None:
+    """Cancels a request that has not begun. GraphError 404 or 400 otherwise."""
+    asked = mine(tenant, caller, number, kind)
     if asked.status not in PENDING:
         raise refusals.bad_request(f"A request with the status {asked.status} cannot be canceled.")
     asked.status, asked.settles = "Canceled", None
     audit.canceled(tenant, asked)
 
 
-def decide_approval(tenant: Tenant, number: str, approve: bool, approver: Person, reason: str) -> None:
-    """An approver's decision. GraphError 404 for an unknown request, 409 when it was decided before."""
+def decide_approval(
+    tenant: Tenant, number: str, approver: Person, result: str, reason: str, kind: str | None = None
+) -> None:
+    """An approver's decision, Approve or Deny. GraphError 404 for an unknown request, else as approving.decide."""
     settle(tenant)
-    asked = tenant.requests.get(number)
-    if asked is None or asked.approval_id is None:
-        raise refusals.not_found(number)
-    if asked.principal == approver.oid:
-        raise refusals.denied()
-    if asked.status != "PendingApproval":
-        raise refusals.GraphError(409, "Conflict", "The request was already decided by another approver.")
-    audit.decided(tenant, asked, approver, approve, reason)
-    if approve:
-        _provision(tenant, asked, tenant.clock.now())
-    else:
-        asked.status = "Denied"
+    approving.decide(tenant, approving.of(tenant, number, kind), approver, (result, reason), _begin)
 
 
 def _text(value: Any) -> str | None:

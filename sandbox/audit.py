@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox.clock import seven_digits
 from sandbox.people import Person
-from sandbox.roles import ROLES
+from sandbox.targets import Target
 from sandbox.tenant import Instance, ScheduleRequest, Tenant
 
 PIM_APP = {
@@ -67,10 +67,13 @@ def target(kind: str, number: str, name: str | None, upn: str | None = None) -> 
     }
 
 
-def _targets(tenant: Tenant, role_id: str, request_id: str, principal: str) -> list[dict[str, Any]]:
+CATEGORY = {"role": "RoleManagement", "group": "GroupManagement", "azure": "ResourceManagement"}
+
+
+def _targets(tenant: Tenant, what: Target, request_id: str, principal: str) -> list[dict[str, Any]]:
     person = tenant.by_oid(principal)
     return [
-        target("Role", role_id, ROLES[role_id]),
+        target("Group" if what.kind == "group" else "Role", what.id, what.name),
         target("Request", request_id, None),
         target("User", principal, person.name if person else None, person.upn if person else None),
     ]
@@ -78,9 +81,9 @@ def _targets(tenant: Tenant, role_id: str, request_id: str, principal: str) -> l
 
 def _about(tenant: Tenant, asked: ScheduleRequest, audit_type: str) -> dict[str, Any]:
     details = {
-        "RoleDefinitionOriginId": asked.role_id,
+        "RoleDefinitionOriginId": asked.what.id,
         "RoleDefinitionOriginType": "BuiltInRole",
-        "TemplateId": asked.role_id,
+        "TemplateId": asked.what.id,
         "StartTime": seven_digits(asked.start) if asked.start else "",
         "ExpirationTime": seven_digits(asked.end) if asked.end else "",
         "Justification": asked.justification or "",
@@ -94,8 +97,9 @@ def _about(tenant: Tenant, asked: ScheduleRequest, audit_type: str) -> dict[str,
         "ipaddr": "127.0.0.1",
     }
     return {
-        "targets": _targets(tenant, asked.role_id, asked.id, asked.principal),
+        "targets": _targets(tenant, asked.what, asked.id, asked.principal),
         "reason": asked.justification,
+        "category": CATEGORY[asked.what.kind],
         "details": details,
     }
 
@@ -122,6 +126,11 @@ def activated(tenant: Tenant, asked: ScheduleRequest) -> None:
     write(tenant, name, by=tenant.by_oid(asked.principal), at=asked.start, **about)
 
 
+def approval_expired(tenant: Tenant, asked: ScheduleRequest, at: datetime) -> None:
+    about = _about(tenant, asked, "ExpireRequest")
+    write(tenant, "PIM activation request expired", by=None, at=at, **about)
+
+
 def canceled(tenant: Tenant, asked: ScheduleRequest) -> None:
     name = "Add member to role canceled (PIM activation)"
     write(tenant, name, by=tenant.by_oid(asked.principal), **_about(tenant, asked, "CancelRequest"))
@@ -135,12 +144,14 @@ def deactivated(tenant: Tenant, asked: ScheduleRequest) -> None:
 
 def expired(tenant: Tenant, row: Instance) -> None:
     name = "Remove member from role (PIM activation expired)"
-    targets = _targets(tenant, row.role_id, row.request_id, row.principal)
-    write(tenant, name, by=None, at=row.end, targets=targets, details={"RoleAssignmentRequestId": row.request_id})
+    targets = _targets(tenant, row.what, row.request_id, row.principal)
+    details = {"RoleAssignmentRequestId": row.request_id}
+    kind = CATEGORY[row.what.kind]
+    write(tenant, name, by=None, at=row.end, targets=targets, category=kind, details=details)
 
 
 def refused_early_end(tenant: Tenant, row: Instance) -> None:
-    targets = _targets(tenant, row.role_id, row.request_id, row.principal)
+    targets = _targets(tenant, row.what, row.request_id, row.principal)
     by = tenant.by_oid(row.principal)
     name = "Process role removal request"
     write(tenant, name, by=by, targets=targets, result="failure", reason="ActiveDurationTooShort")

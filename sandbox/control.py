@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from sandbox import activation, audit, views
+from sandbox import activation, approving, audit, targets, views
 from sandbox.clock import Clock, parse, plain
 from sandbox.credentials import Credentials
 from sandbox.desk import Desk
@@ -21,7 +21,20 @@ from sandbox.tenant import Tenant
 from sandbox.tokens import Keys
 from sandbox.traffic import Fault, Traffic
 
+CHANGEABLE = (
+    "enabled",
+    "mail",
+    "helpdesk_mail",
+    "upn",
+    "name",
+    "agent",
+    "app_roles",
+    "silent_step_up",
+    "refresh_needs_mfa",
+    "edge_context",
+)
 SETTINGS = (
+    "refresh_loses_context",
     "active_minimum",
     "instance_delay",
     "audit_delay",
@@ -30,6 +43,8 @@ SETTINGS = (
     "token_lifetime",
     "licensed",
     "release_delay",
+    "arm_release_delay",
+    "expired_status",
 )
 
 
@@ -52,8 +67,9 @@ class Control:
         posts: dict[str, Callable[..., Any]] = {
             "/clock": self.move_clock,
             "/faults": self.add_faults,
-            "/policies/<role>": self.change_policy,
+            "/policies/<path:role>": self.change_policy,
             "/people/<key>": self.change_person,
+            "/units": self.change_units,
             "/settings": self.change_settings,
             "/consent": self.change_consent,
             "/requests/<number>": self.decide,
@@ -99,8 +115,11 @@ class Control:
 
     def change_policy(self, role: str) -> Response:
         with self.tenant.lock:
-            policy = self.tenant.policy(role_id(role))
-            policy.change(_body())
+            body = _body()
+            policy = self.tenant.policy(targets.named(role, body.pop("scope", None)).policy_key)
+            for key in body.get("approvers", []):
+                self.tenant.people[key]  # noqa: B018  KeyError names one who does not exist
+            policy.change(body)
             return jsonify(asdict(policy))
 
     def change_person(self, key: str) -> Response:
@@ -111,7 +130,9 @@ class Control:
             return jsonify(person.public())
 
     def _change(self, person: Person, name: str, value: Any) -> None:
-        if name in ("enabled", "mail", "helpdesk_mail", "upn", "name", "agent", "app_roles", "silent_step_up"):
+        if name == "silent_step_up" and value not in ("refuse", "ignore", "grant"):
+            raise ValueError("silent_step_up is refuse, ignore or grant.")
+        if name in CHANGEABLE:
             setattr(person, name, value)
         elif name == "revoke_sign_ins" and value:
             person.sign_in_generation += 1
@@ -123,6 +144,18 @@ class Control:
             person.standing = [role_id(item) for item in value]
         else:
             raise ValueError(f"A person has no {name!r} to change.")
+
+    def change_units(self) -> Response:
+        """Administrative units and who is in them; one without people is gone."""
+        with self.tenant.lock:
+            for name, keys in _body().items():
+                self.tenant.units[name] = [self.tenant.people[key].key for key in keys]
+            self.tenant.units = {name: keys for name, keys in self.tenant.units.items() if keys}
+            return jsonify(self._units())
+
+    def _units(self) -> dict[str, Any]:
+        units = self.tenant.units.items()
+        return {name: {"id": targets.unit_id(name), "members": list(keys)} for name, keys in units}
 
     def change_settings(self) -> Response:
         for name, value in _body().items():
@@ -144,9 +177,10 @@ class Control:
             if "status" in body:
                 self.tenant.requests[number].status = str(body["status"])
             else:
-                approver = self.tenant.people[body.get("by", "approver")]
-                approve = {"approve": True, "deny": False}[body["decision"]]
-                activation.decide_approval(self.tenant, number, approve, approver, str(body.get("reason", "")))
+                asked = approving.of(self.tenant, number)
+                approver = self.tenant.people[body.get("by") or asked.approvers[0]]
+                result = {"approve": "Approve", "deny": "Deny"}[body["decision"]]
+                activation.decide_approval(self.tenant, number, approver, result, str(body.get("reason", "")))
             return jsonify(status=self.tenant.requests[number].status)
 
     def add_audit(self) -> Response:
@@ -213,6 +247,8 @@ class Control:
             return jsonify(
                 now=plain(self.clock.now()),
                 people=[p.public() for p in self.tenant.people.values()],
+                units=self._units(),
+                groups=targets.GROUPS,
                 policies={role: asdict(p) for role, p in self.tenant.policies.items()},
                 requests=[views.schedule_request(r) for r in self.tenant.requests.values()],
                 instances=[
@@ -238,11 +274,10 @@ class Control:
 
 def _eligibility(item: Any) -> Eligibility:
     if isinstance(item, str):
-        return Eligibility(role_id(item))
+        return Eligibility(targets.role(item))
     end = parse(item["end"]) if item.get("end") else None
-    return Eligibility(
-        role_id(item["role"]), item.get("scope", "/"), end=end, member_type=item.get("member_type", "Direct")
-    )
+    what = targets.role(item["role"], targets.scope_named(item.get("scope", "/")))
+    return Eligibility(what, end=end, member_type=item.get("member_type", "Direct"))
 
 
 def _body() -> dict[str, Any]:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from typing import Any
-from urllib.parse import urlencode
+from flask import Flask, Response, request
 
-import jwt
-from flask import Flask, Response, jsonify, request
-
-from sandbox import activation, envelope, odata, refusals, views
-from sandbox.activation import Caller
-from sandbox.approvals import Approvals
-from sandbox.clock import real_now
-from sandbox.policies import policy_assignment
+from sandbox import activation, answers, approving, envelope, odata, refusals, views
+from sandbox.approvals import ROLE_PATH, ROLE_SCOPES, Approvals
+from sandbox.bearer import Bearer
+from sandbox.directory import Directory
+from sandbox.policies import policy_assignment, rules, single_user
 from sandbox.roles import MAY_READ_AUDIT, ROLES
-from sandbox.tenant import GRAPH_AUDIENCE, Tenant
+from sandbox.rules import Caller
+from sandbox.targets import Target, guid
+from sandbox.tenant import ScheduleRequest, Tenant
 from sandbox.tokens import Keys
-from sandbox.traffic import challenge_header
 
 ELIGIBLE = (
     "RoleEligibilitySchedule.Read.Directory",
@@ -43,13 +38,14 @@ MINE = "/filterByCurrentUser(on='<on>')"
 
 class Graph:
     def __init__(self, tenant: Tenant, keys: Keys) -> None:
-        self.tenant, self.keys = tenant, keys
+        self.tenant = tenant
+        self.bearer = Bearer(tenant, keys)
+        self.caller = self.bearer.caller
 
     def app(self) -> Flask:
         app = Flask(__name__)
         app.json.sort_keys = False  # type: ignore[attr-defined]
         add = app.add_url_rule
-        add("/v1.0/me", view_func=self.me)
         add(BASE + "/roleEligibilityScheduleInstances" + MINE, view_func=self.eligibilities)
         add(BASE + "/roleAssignmentScheduleInstances" + MINE, view_func=self.instances)
         add(BASE + "/roleAssignmentScheduleRequests", view_func=self.post_request, methods=["POST"])
@@ -60,58 +56,19 @@ class Graph:
         add(BASE + "/roleDefinitions/<number>", view_func=self.role_definition)
         add("/v1.0/policies/roleManagementPolicyAssignments", view_func=self.policies)
         add("/v1.0/auditLogs/directoryAudits", view_func=self.audits)
-        app.register_blueprint(Approvals(self.tenant, self.caller).blueprint())
+        app.register_blueprint(Directory(self.tenant, self.bearer).blueprint())
+        app.register_blueprint(Approvals(self.tenant, self.caller, "role", ROLE_PATH, "steps", ROLE_SCOPES).blueprint())
         envelope.wrap(app)
         return app
 
-    # Who is calling
-
-    def caller(self, *any_scope: str) -> Caller:
-        """The person of the bearer token, if it is good, for Graph, and holds one of the scopes."""
-        kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not token:
-            raise refusals.bad_token("Access token is empty.")
-        claims = self._read(token.strip())
-        person = self.tenant.by_oid(claims["oid"])
-        cp1 = any(str(c).lower() == "cp1" for c in claims.get("xms_cc", []))
-        if person is None:
-            raise refusals.bad_token("The user of the access token does not exist.")
-        signed_in, issued = self.tenant.issued.get(claims["uti"], (-1, -1))
-        if issued != person.token_generation:
-            raise refusals.bad_token("Lifetime validation failed, the token is expired.")
-        # Only a client that declared the capability is told at once; others find out when they refresh.
-        if cp1 and (signed_in != person.sign_in_generation or not person.enabled):
-            since = str(int(real_now().timestamp()))
-            claims_text = json.dumps({"access_token": {"nbf": {"essential": True, "value": since}}})
-            message = "Continuous access evaluation resulted in challenge with result: InteractionRequired."
-            raise refusals.bad_token(message, challenge_header(claims_text)[1])
-        held = {scope.lower() for scope in claims.get("scp", "").split()}
-        if any_scope and not any(scope.lower() in held for scope in any_scope):
-            raise refusals.scope_missing(any_scope[0])
-        return Caller(person, tuple(claims.get("acrs", [])), "mfa" in claims.get("amr", []), cp1)
-
-    def _read(self, token: str) -> dict[str, Any]:
-        try:
-            return self.keys.read(token, GRAPH_AUDIENCE)
-        except jwt.ExpiredSignatureError:
-            raise refusals.bad_token("Lifetime validation failed, the token is expired.") from None
-        except jwt.InvalidAudienceError:
-            raise refusals.bad_token("Access token validation failure. Invalid audience.") from None
-        except jwt.InvalidTokenError:
-            raise refusals.bad_token("CompactToken parsing failed with error code: 80049217") from None
-
     # Reading
-
-    def me(self) -> Response:
-        caller = self.caller("User.Read", "User.ReadWrite", "User.Read.All", "Directory.Read.All")
-        return _one(views.user(caller.person), "users/$entity")
 
     def eligibilities(self, on: str) -> Response:
         caller = self.caller(*ELIGIBLE)
         _only("principal", on)
         with self.tenant.lock:
             rows = [views.eligibility(caller.person, e, self.tenant.clock.now()) for e in caller.person.eligible]
-        return self._list([r for r in rows if r], "unifiedRoleEligibilityScheduleInstance", _expand_role)
+        return answers.many(self.tenant, [r for r in rows if r], "unifiedRoleEligibilityScheduleInstance", _expand_role)
 
     def instances(self, on: str) -> Response:
         caller = self.caller(*ACTIVE)
@@ -123,38 +80,35 @@ class Graph:
             rows += [
                 views.instance(row)
                 for row in self.tenant.instances.values()
-                if row.principal == caller.person.oid and row.visible <= now
+                if row.principal == caller.person.oid and row.visible <= now and row.what.kind == "role"
             ]
-        return self._list(rows, "unifiedRoleAssignmentScheduleInstance", _expand_role)
+        return answers.many(self.tenant, rows, "unifiedRoleAssignmentScheduleInstance", _expand_role)
 
     def my_requests(self, on: str) -> Response:
         caller = self.caller(*REQUESTS)
         _only("principal createdBy approver", on)
         with self.tenant.lock:
             activation.settle(self.tenant)
-            found = [views.schedule_request(r) for r in self.tenant.requests.values() if _is_for(caller, r, on)]
-        return self._list(found, "unifiedRoleAssignmentScheduleRequest", _expand_role)
+            found = [views.schedule_request(r) for r in self.tenant.requests.values() if _is_for(caller, r, on, "role")]
+        return answers.many(self.tenant, found, "unifiedRoleAssignmentScheduleRequest", _expand_role)
 
     def one_request(self, number: str) -> Response:
         caller = self.caller(*REQUESTS)
         with self.tenant.lock:
-            activation.settle(self.tenant)
-            asked = self.tenant.requests.get(number)
-            if asked is None or asked.principal != caller.person.oid:
-                raise refusals.not_found(number)
-            return _one(
+            asked = activation.mine(self.tenant, caller, number, "role")
+            return answers.one(
                 views.schedule_request(asked), "roleManagement/directory/roleAssignmentScheduleRequests/$entity"
             )
 
     def role_definitions(self) -> Response:
         self.caller(*ROLE_READ)
-        return self._list([views.role_definition(r) for r in ROLES], "roleDefinitions", None)
+        return answers.many(self.tenant, [views.role_definition(r) for r in ROLES], "roleDefinitions", None)
 
     def role_definition(self, number: str) -> Response:
         self.caller(*ROLE_READ)
         if number not in ROLES:
             raise refusals.not_found(number)
-        return _one(views.role_definition(number), "roleManagement/directory/roleDefinitions/$entity")
+        return answers.one(views.role_definition(number), "roleManagement/directory/roleDefinitions/$entity")
 
     def policies(self) -> Response:
         self.caller(*POLICY)
@@ -164,21 +118,28 @@ class Graph:
             raise refusals.bad_request("A $filter on scopeId and scopeType is required.")
         expand = request.args.get("$expand", "")
         with self.tenant.lock:
-            rows = [policy_assignment(self.tenant.tenant_id, r, self.tenant.policy(r), kind, expand) for r in ROLES]
-        return self._list(rows, "policies/roleManagementPolicyAssignments", None)
+            rows = [self._policy(role, kind, expand) for role in ROLES]
+        return answers.many(self.tenant, rows, "policies/roleManagementPolicyAssignments", None)
+
+    def _policy(self, role: str, kind: str, expand: str) -> odata.Row:
+        policy = self.tenant.policy(role)
+        approvers = [single_user(p.oid, p.name) for p in self.tenant.approvers(policy) if policy.approval_required]
+        number = f"{kind}_{self.tenant.tenant_id}_{guid('policy-' + role)}"
+        return policy_assignment(number, ("/", kind), role, rules(policy, approvers), expand)
 
     def audits(self) -> Response:
         caller = self.caller("AuditLog.Read.All")
         with self.tenant.lock:
             activation.settle(self.tenant)
-            mine = (row.role_id for row in self.tenant.instances.values() if row.principal == caller.person.oid)
+            rows_of = self.tenant.instances.values()
+            mine = (r.what.id for r in rows_of if r.principal == caller.person.oid and r.what.kind == "role")
             if not MAY_READ_AUDIT & {*caller.person.standing, *mine}:
                 code = "Authentication_RequestFromUnsupportedUserRole"
                 raise refusals.GraphError(403, code, "User is not in the allowed roles")
             now = self.tenant.clock.now()
             rows = [row for visible, row in self.tenant.audit if visible <= now]
         rows.sort(key=lambda row: row["activityDateTime"], reverse=True)
-        return self._list(rows, "auditLogs/directoryAudits", None)
+        return answers.many(self.tenant, rows, "auditLogs/directoryAudits", None)
 
     # Changing
 
@@ -188,10 +149,21 @@ class Graph:
         if not isinstance(body, dict):
             raise refusals.bad_request("Unable to read JSON request payload.")
         with self.tenant.lock:
-            asked = activation.ask(self.tenant, caller, body)
+            asked = activation.ask(self.tenant, caller, self._wanted(body))
             row = views.schedule_request(asked)
         row["isValidationOnly"] = body.get("isValidationOnly") is True
-        return _one(row, "roleManagement/directory/roleAssignmentScheduleRequests/$entity"), 201
+        return answers.one(row, "roleManagement/directory/roleAssignmentScheduleRequests/$entity"), 201
+
+    def _wanted(self, body: odata.Row) -> activation.Wanted:
+        action = activation.action_of(body)
+        activation.check_license(self.tenant)
+        for name in ("principalId", "roleDefinitionId", "directoryScopeId"):
+            if not isinstance(body.get(name), str) or not body[name]:
+                raise refusals.bad_request(f"The property '{name}' is missing.")
+        what = Target("role", body["roleDefinitionId"], body["directoryScopeId"])
+        if not what.exists():
+            raise refusals.GraphError(400, "RoleDefinitionDoesNotExist", "The role definition does not exist.")
+        return activation.wanted(body, action, what)
 
     def cancel(self, number: str) -> tuple[str, int]:
         caller = self.caller(*REQUESTS)
@@ -199,40 +171,20 @@ class Graph:
             activation.cancel(self.tenant, caller, number)
         return "", 204
 
-    def _list(self, rows: list[odata.Row], name: str, expand: Callable[[odata.Row], None] | None) -> Response:
-        rows = odata.filtered(rows, request.args.get("$filter"))
-        try:
-            top, skip = int(request.args.get("$top", "1000")), int(request.args.get("$skiptoken", "0"))
-        except ValueError:
-            raise refusals.bad_request("Invalid value for $top or $skiptoken.") from None
-        page = [odata.selected(row, request.args.get("$select")) for row in rows[skip : skip + top]]
-        if expand and "roleDefinition" in request.args.get("$expand", ""):
-            for row in page:
-                expand(row)
-        context = name if "/" in name else f"Collection({name})"
-        answer = {"@odata.context": f"https://graph.microsoft.com/v1.0/$metadata#{context}", "value": page}
-        if skip + top < len(rows):
-            more = {**request.args.to_dict(), "$skiptoken": str(skip + top)}
-            answer["@odata.nextLink"] = f"{self.tenant.graph_url}{request.path}?{urlencode(more)}"
-        return jsonify(answer)
-
 
 def _only(allowed: str, on: str) -> None:
     if on not in allowed.split():
         raise refusals.bad_request(f"Invalid value for the parameter 'on': {on}.")
 
 
-def _is_for(caller: Caller, asked: Any, on: str) -> bool:
+def _is_for(caller: Caller, asked: ScheduleRequest, on: str, kind: str) -> bool:
+    if asked.what.kind != kind:
+        return False
     if on == "approver":
-        return caller.person.key == "approver" and asked.approval_id is not None
-    return bool(asked.principal == caller.person.oid)
+        return approving.may_decide(asked, caller.person)
+    return asked.principal == caller.person.oid
 
 
 def _expand_role(row: odata.Row) -> None:
     if "roleDefinitionId" in row:
         row["roleDefinition"] = views.role_definition(row["roleDefinitionId"])
-
-
-def _one(row: odata.Row, context: str) -> Response:
-    row = odata.selected(row, request.args.get("$select"))
-    return jsonify({"@odata.context": f"https://graph.microsoft.com/v1.0/$metadata#{context}", **row})

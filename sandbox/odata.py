@@ -1,4 +1,4 @@
-"""The part of OData that a client of these calls uses: $filter with and, $select, $top."""
+"""The part of OData that a client of these calls uses: $filter with and, or and brackets, $select, $top."""
 
 from __future__ import annotations
 
@@ -13,25 +13,48 @@ Row = dict[str, Any]
 _TERM = re.compile(r"\s*([\w/]+)\s+(eq|ne|ge|gt|le|lt)\s+('(?:[^']|'')*'|\S+)\s*")
 _STARTS = re.compile(r"\s*startswith\(\s*([\w/]+)\s*,\s*'((?:[^']|'')*)'\s*\)\s*")
 _ANY = re.compile(r"\s*(\w+)/any\(\s*(\w+)\s*:\s*(\w+)/(\w+)\s+eq\s+'((?:[^']|'')*)'\s*\)\s*")
-_AND = re.compile(r"\s+and\s+(?=(?:[^']*'[^']*')*[^']*$)", re.IGNORECASE)
+Test = Callable[[Row], bool]
 
 
 def filtered(rows: list[Row], text: str | None) -> list[Row]:
     """The rows that a $filter keeps. GraphError 400 when it is not understood."""
     if not text:
         return rows
-    tests = [
-        _test(term) for term in _AND.split(text.strip().removeprefix("(").removesuffix(")") if _wrapped(text) else text)
-    ]
-    return [row for row in rows if all(test(row) for test in tests)]
+    test = _parse(text)
+    return [row for row in rows if test(row)]
 
 
-def _wrapped(text: str) -> bool:
+def _parse(text: str) -> Test:
+    """`and` binds closer than `or`; brackets closer than both."""
     text = text.strip()
-    return text.startswith("(") and text.endswith(")") and text.count("(") == 1
+    for word, together in (("or", any), ("and", all)):
+        parts = _split(text, word)
+        if len(parts) > 1:
+            tests = [_parse(part) for part in parts]
+            return lambda row, t=tests, f=together: f(one(row) for one in t)  # type: ignore[misc]
+    if text.startswith("(") and text.endswith(")"):
+        return _parse(text[1:-1])
+    return _test(text)
 
 
-def _test(term: str) -> Callable[[Row], bool]:
+def _split(text: str, word: str) -> list[str]:
+    """`text` at each `word` that stands outside of quotes and brackets."""
+    parts, depth, quoted, begin, at = [], 0, False, 0, 0
+    between = re.compile(rf"\s+{word}\s+", re.IGNORECASE)
+    while at < len(text):
+        found = between.match(text, at) if depth == 0 and not quoted else None
+        if found:
+            parts.append(text[begin:at])
+            begin = at = found.end()
+            continue
+        quoted ^= text[at] == "'"
+        if not quoted:
+            depth += {"(": 1, ")": -1}.get(text[at], 0)
+        at += 1
+    return [*parts, text[begin:]]
+
+
+def _test(term: str) -> Test:
     if found := _STARTS.fullmatch(term):
         path, start = found[1], _quoted(found[2])
         return lambda row: str(_at(row, path) or "").startswith(start)

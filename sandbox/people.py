@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sandbox.roles import ID_OF, ROLES
-
-DOMAIN = "practice.example"
-
-
-def guid(name: str) -> str:
-    """The same GUID on each start, so that a product's database outlives a restart of the sandbox."""
-    return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.{DOMAIN}"))
-
+from sandbox import targets
+from sandbox.roles import ID_OF
+from sandbox.targets import DOMAIN, Target, guid
 
 TENANT_ID = guid("tenant")
 CLIENT_ID = guid("client")
@@ -23,8 +18,7 @@ CLIENT_ID = guid("client")
 
 @dataclass
 class Eligibility:
-    role_id: str
-    scope: str = "/"
+    target: Target
     id: str = field(default_factory=lambda: secrets.token_urlsafe(32) + "-1-e")
     schedule_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     start: datetime = datetime(2026, 1, 5, 8, 0, 0, 110000, tzinfo=UTC)
@@ -37,6 +31,8 @@ class Person:
     key: str
     name: str
     eligible: list[Eligibility] = field(default_factory=list)
+    groups: list[Eligibility] = field(default_factory=list)
+    azure: list[Eligibility] = field(default_factory=list)
     standing: list[str] = field(default_factory=list)
     app_roles: list[str] = field(default_factory=list)
     agent: bool = True
@@ -45,8 +41,13 @@ class Person:
     upn: str = ""
     # The address that the helpdesk has for this person, when it is not the tenant's.
     helpdesk_mail: str = ""
-    # A silent refresh with a claims challenge: "refuse" (interaction_required) or "ignore" (a token without it).
+    # A silent refresh with a claims challenge: "refuse" (interaction_required), "ignore" (a token without
+    # it) or "grant" (a token with it).
     silent_step_up: str = "refuse"
+    # Any refresh asks for MFA, as when a policy aims at a role that has just become active.
+    refresh_needs_mfa: bool = False
+    # The context without which Graph's edge answers this person 401 insufficient_claims, whatever they call.
+    edge_context: str = ""
     sign_in_generation: int = 0
     token_generation: int = 0
 
@@ -56,6 +57,9 @@ class Person:
         self.mail = self.mail or self.upn
         self.account = self.key
         self.token = "desk_" + secrets.token_urlsafe(24)
+
+    def all_eligible(self) -> Iterator[Eligibility]:
+        yield from (*self.eligible, *self.groups, *self.azure)
 
     def public(self) -> dict[str, object]:
         """This person as sandbox.json and the control API show them."""
@@ -68,8 +72,14 @@ class Person:
             "enabled": self.enabled,
             "app_roles": list(self.app_roles),
             "eligible": [
-                {"role": ROLES[e.role_id], "roleDefinitionId": e.role_id, "directoryScopeId": e.scope}
+                {"role": e.target.name, "roleDefinitionId": e.target.id, "directoryScopeId": e.target.scope}
                 for e in self.eligible
+            ],
+            "eligible_groups": [
+                {"group": e.target.name, "groupId": e.target.id, "accessId": e.target.scope} for e in self.groups
+            ],
+            "eligible_azure": [
+                {"role": e.target.name, "roleDefinitionId": e.target.id, "scope": e.target.scope} for e in self.azure
             ],
             "helpdesk_account": self.account,
             "helpdesk_password_or_token": self.token,
@@ -77,7 +87,7 @@ class Person:
 
 
 def eligible(*names: str) -> list[Eligibility]:
-    return [Eligibility(ID_OF[name]) for name in names]
+    return [Eligibility(targets.role(name)) for name in names]
 
 
 def everybody() -> dict[str, Person]:
@@ -89,12 +99,18 @@ def everybody() -> dict[str, Person]:
         "Cloud Device Administrator",
         "Reports Reader",
     )
+    groups = [Eligibility(targets.group(name)) for name in ("Exchange helpers", "Device owners")]
+    azure = [
+        Eligibility(targets.azure("Virtual Machine Administrator Login")),
+        Eligibility(targets.azure("Reader", targets.RESOURCE_GROUP)),
+    ]
     people = [
-        Person("technician", "Technician One", technician),
+        Person("technician", "Technician One", technician, groups, azure),
         Person("technician2", "Technician Two", eligible("Authentication Administrator")),
         Person("ineligible", "Technician Without Roles"),
         Person("requester", "Requester One", agent=False),
         Person("approver", "Approver One"),
+        Person("approver2", "Approver Two"),
         Person("auditor", "Auditor One", standing=[ID_OF["Reports Reader"]], app_roles=["Auditor"]),
         Person("administrator", "Administrator One", app_roles=["Administrator"]),
     ]

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sandbox.people import guid
-
+Row = dict[str, Any]
 RULE = "#microsoft.graph.unifiedRoleManagementPolicy"
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE)
 
@@ -29,7 +28,11 @@ class Policy:
     maximum_duration: str = "PT8H"
     enabled_rules: list[str] = field(default_factory=lambda: ["Justification", "Ticketing"])
     authentication_context: str | None = None
+    # False: no Conditional Access policy is aimed at the context, so PIM asks for MFA in its place.
+    context_is_used: bool = True
     approval_required: bool = False
+    # Keys of people; none named means the administrators of privileged roles.
+    approvers: list[str] = field(default_factory=lambda: ["approver"])
     # "plain": code and message as they are; "nested": both inside a JSON string under UnknownError.
     challenge_shape: str = "plain"
     # A status to answer first; the request becomes Provisioned `settle_seconds` later (never, if negative).
@@ -47,29 +50,37 @@ class Policy:
             raise ValueError("MfaAndAcrsConflict: a policy asks for MFA or for a context, not for both.")
 
 
-def policy_assignment(tenant_id: str, role_id: str, policy: Policy, kind: str, expand: str) -> dict[str, Any]:
-    """A unifiedRoleManagementPolicyAssignment, with the policy and its rules when `$expand` names them."""
-    policy_id = f"{kind}_{tenant_id}_{guid('policy-' + role_id)}"
-    row: dict[str, Any] = {
-        "id": f"{policy_id}_{role_id}",
+def single_user(oid: str, name: str) -> Row:
+    """An approver as a policy names one. Source: singleUser, a subjectSet, in Graph's v1.0 metadata."""
+    return {"@odata.type": "#microsoft.graph.singleUser", "userId": oid, "description": name}
+
+
+def policy_assignment(policy_id: str, where: tuple[str, str], role: str, rules: list[Row], expand: str) -> Row:
+    """A unifiedRoleManagementPolicyAssignment, with the policy and its rules when `$expand` names them.
+
+    `where` is scopeId and scopeType; `role` is a role's id, or the access for a group.
+    """
+    scope_id, scope_type = where
+    row: Row = {
+        "id": f"{policy_id}_{role}",
         "policyId": policy_id,
-        "scopeId": "/",
-        "scopeType": kind,
-        "roleDefinitionId": role_id,
+        "scopeId": scope_id,
+        "scopeType": scope_type,
+        "roleDefinitionId": role,
     }
     if "policy" in expand:
         row["policy"] = {
             "id": policy_id,
-            "displayName": kind,
-            "description": kind,
+            "displayName": scope_type,
+            "description": scope_type,
             "isOrganizationDefault": False,
-            "scopeId": "/",
-            "scopeType": kind,
+            "scopeId": scope_id,
+            "scopeType": scope_type,
             "lastModifiedDateTime": None,
             "lastModifiedBy": {"displayName": None, "id": None},
         }
         if "rules" in expand:
-            row["policy"]["rules"] = rules(policy)
+            row["policy"]["rules"] = rules
     return row
 
 
@@ -83,13 +94,13 @@ def _target(level: str = "Assignment", caller: str = "EndUser") -> dict[str, Any
     }
 
 
-def _approval(required: bool) -> dict[str, Any]:
+def _approval(required: bool, approvers: list[Row]) -> Row:
     stage = {
         "approvalStageTimeOutInDays": 1,
         "isApproverJustificationRequired": True,
         "escalationTimeInMinutes": 0,
         "isEscalationEnabled": False,
-        "primaryApprovers": [],
+        "primaryApprovers": approvers,
         "escalationApprovers": [],
     }
     return {
@@ -101,7 +112,7 @@ def _approval(required: bool) -> dict[str, Any]:
     }
 
 
-def rules(policy: Policy) -> list[dict[str, Any]]:
+def rules(policy: Policy, approvers: list[Row]) -> list[Row]:
     """All 17 rules of a policy; those for an administrator and the notices carry Microsoft's defaults."""
     found: list[dict[str, Any]] = [
         {
@@ -127,7 +138,7 @@ def rules(policy: Policy) -> list[dict[str, Any]]:
         {
             "@odata.type": RULE + "ApprovalRule",
             "id": "Approval_EndUser_Assignment",
-            "setting": _approval(policy.approval_required),
+            "setting": _approval(policy.approval_required, approvers),
             "target": _target(),
         },
     ]

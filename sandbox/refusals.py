@@ -77,3 +77,8 @@ def bad_request(message: str) -> GraphError:
 
 def not_found(what: str) -> GraphError:
     return GraphError(404, "ResourceNotFound", f"The resource {what} could not be found.")
+
+
+def no_such_object(number: str) -> GraphError:
+    message = f"Resource '{number}' does not exist or one of its queried reference-property objects are not present."
+    return GraphError(404, "Request_ResourceNotFound", message)

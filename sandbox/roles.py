@@ -21,6 +21,8 @@ ROLES: dict[str, str] = {
 ID_OF = {name: role_id for role_id, name in ROLES.items()}
 # Graph's page on directoryAudits names these three; the wider readers hold the same permission.
 MAY_READ_AUDIT = {ID_OF[n] for n in ("Reports Reader", "Security Reader", "Security Administrator", "Global Reader")}
+# Approvers of a policy that names none (Microsoft's page on approving requests in PIM).
+MAY_APPROVE = {ID_OF[n] for n in ("Privileged Role Administrator", "Global Administrator")}
 
 
 def role_id(name_or_id: str) -> str:

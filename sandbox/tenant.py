@@ -11,6 +11,8 @@ from typing import Any
 from sandbox.clock import Clock
 from sandbox.people import CLIENT_ID, TENANT_ID, Person, everybody
 from sandbox.policies import Policy
+from sandbox.roles import MAY_APPROVE
+from sandbox.targets import Target
 
 GRAPH_AUDIENCE = "00000003-0000-0000-c000-000000000000"
 ARM_AUDIENCE = "https://management.azure.com"
@@ -22,6 +24,16 @@ CONSENTED = (
     "RoleManagement.Read.Directory",
     "AuditLog.Read.All",
     "Directory.Read.All",
+    "User.ReadBasic.All",
+    "AdministrativeUnit.Read.All",
+    "GroupMember.Read.All",
+    "User.RevokeSessions.All",
+    "PrivilegedEligibilitySchedule.Read.AzureADGroup",
+    "PrivilegedAssignmentSchedule.Read.AzureADGroup",
+    "PrivilegedAssignmentSchedule.ReadWrite.AzureADGroup",
+    "RoleManagementPolicy.Read.AzureADGroup",
+    "BitlockerKey.ReadBasic.All",
+    "UserAuthenticationMethod.Read.All",
 )
 
 
@@ -32,8 +44,7 @@ class ScheduleRequest:
     id: str
     action: str
     principal: str
-    role_id: str
-    scope: str
+    what: Target
     status: str
     created: datetime
     completed: datetime | None
@@ -43,9 +54,23 @@ class ScheduleRequest:
     justification: str | None = None
     ticket: dict[str, Any] | None = None
     approval_id: str | None = None
-    target: str | None = None
+    schedule_id: str | None = None
     settles: datetime | None = None
     mfa: bool = False
+    # When the person wanted to begin, whatever `start` shows while an approver is waited for.
+    planned: datetime | None = None
+    approvers: tuple[str, ...] = ()
+    review: Review | None = None
+
+
+@dataclass(frozen=True)
+class Review:
+    """What an approver decided: `result` is Approve or Deny."""
+
+    result: str
+    reason: str
+    by: str
+    at: datetime
 
 
 @dataclass
@@ -55,8 +80,7 @@ class Instance:
     id: str
     request_id: str
     principal: str
-    role_id: str
-    scope: str
+    what: Target
     start: datetime
     end: datetime
     visible: datetime
@@ -80,6 +104,17 @@ class Grant:
     claims: dict[str, Any] = field(default_factory=dict)
     expires: datetime | None = None
     used: bool = False
+    # The token of this grant goes without the contexts that the session has.
+    contexts_lost: bool = False
+
+
+@dataclass(frozen=True)
+class Issued:
+    """Of which generation an access token is, and since when by the practice clock (its claims have real time)."""
+
+    sign_in: int
+    token: int
+    at: datetime
 
 
 class Tenant:
@@ -103,6 +138,8 @@ class Tenant:
             for key, token in tokens.items():
                 self.people[key].token = token
             self.active_minimum, self.instance_delay, self.audit_delay = self._defaults
+            # Administrative units by name: the keys of the people in them.
+            self.units: dict[str, list[str]] = {}
             self.policies: dict[str, Policy] = {}
             self.requests: dict[str, ScheduleRequest] = {}
             self.instances: dict[str, Instance] = {}
@@ -110,15 +147,21 @@ class Tenant:
             self.codes: dict[str, Grant] = {}
             self.refresh_tokens: dict[str, Grant] = {}
             self.dead_families: set[str] = set()
-            self.issued: dict[str, tuple[int, int]] = {}
+            self.issued: dict[str, Issued] = {}
             self.consented = {scope.lower() for scope in CONSENTED} | {"user_impersonation"}
             self.one_time_refresh_tokens = False
             self.scope_echo = "as_asked"
+            # A refresh that asks for no context gives a token without the one that the session earned.
+            self.refresh_loses_context = False
             self.token_lifetime = 4500
             self.licensed = True
             # How long a role given back still counts as there for a new activation (12 s were seen once).
             self.release_delay = 0.0
-            self.released: dict[tuple[str, str, str], datetime] = {}
+            # Azure keeps refusing longer, about 90 to 120 s, though its list no longer shows the role.
+            self.arm_release_delay = 0.0
+            self.released: dict[tuple[str, Target], datetime] = {}
+            # Nobody who was asked saw the status of a request that no approver decided in 24 hours.
+            self.expired_status = "TimedOut"
 
     def by_oid(self, oid: str) -> Person | None:
         return next((p for p in self.people.values() if p.oid == oid), None)
@@ -126,5 +169,12 @@ class Tenant:
     def by_upn(self, upn: str) -> Person | None:
         return next((p for p in self.people.values() if p.upn.lower() == upn.lower() or p.key == upn), None)
 
-    def policy(self, role_id: str) -> Policy:
-        return self.policies.setdefault(role_id, Policy())
+    def policy(self, key: str) -> Policy:
+        """By Target.policy_key."""
+        return self.policies.setdefault(key, Policy())
+
+    def approvers(self, policy: Policy) -> list[Person]:
+        """Those whom a policy names; when it names none, who holds one of the two widest roles for good."""
+        if policy.approvers:
+            return [self.people[key] for key in policy.approvers]
+        return [p for p in self.people.values() if MAY_APPROVE & set(p.standing)]

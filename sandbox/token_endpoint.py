@@ -107,18 +107,24 @@ class TokenEndpoint:
     def _stepped(self, grant: Grant, claims: dict[str, Any]) -> Grant:
         """The grant as this refresh may use it; a context or MFA that the session lacks is not given silently."""
         person = self.tenant.by_oid(grant.oid)
-        lacks = [c for c in tokens.contexts(claims) if c not in grant.acrs]
-        lacks_mfa = tokens.wants_mfa(claims) and not grant.mfa
-        if (lacks or lacks_mfa) and person is not None and person.silent_step_up == "refuse":
-            raise Refused(
-                "interaction_required",
-                50076,
-                "Due to a configuration change made by your administrator, "
-                "or because you moved to a new location, you must use multi-factor authentication.",
-                suberror="basic_action",
-                claims=json.dumps(claims),
-            )
-        return Grant(**{**grant.__dict__, "claims": claims, "nonce": "", "used": False})
+        asked = tokens.contexts(claims)
+        lacks = [c for c in asked if c not in grant.acrs]
+        lacks_mfa = not grant.mfa and (tokens.wants_mfa(claims) or bool(person and person.refresh_needs_mfa))
+        changes: dict[str, Any] = {"contexts_lost": self.tenant.refresh_loses_context and not asked}
+        if lacks or lacks_mfa:
+            how = person.silent_step_up if person else "refuse"
+            if how == "refuse":
+                raise Refused(
+                    "interaction_required",
+                    50076,
+                    "Due to a configuration change made by your administrator, "
+                    "or because you moved to a new location, you must use multi-factor authentication.",
+                    suberror="basic_action",
+                    claims=json.dumps(claims),
+                )
+            if how == "grant":
+                changes |= {"acrs": [*grant.acrs, *lacks], "mfa": True}
+        return Grant(**{**grant.__dict__, "claims": claims, "nonce": "", "used": False, **changes})
 
     def _issue(self, grant: Grant, form: Mapping[str, str]) -> dict[str, Any]:
         person = self.tenant.by_oid(grant.oid)
@@ -157,5 +163,7 @@ class TokenEndpoint:
 
     def _new_refresh(self, grant: Grant) -> str:
         token = "1.A" + secrets.token_urlsafe(96)
-        self.tenant.refresh_tokens[token] = Grant(**{**grant.__dict__, "used": False, "claims": {}})
+        self.tenant.refresh_tokens[token] = Grant(
+            **{**grant.__dict__, "used": False, "claims": {}, "contexts_lost": False}
+        )
         return token

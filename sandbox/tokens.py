@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sandbox.clock import real_now
 from sandbox.people import Person
-from sandbox.tenant import ARM_AUDIENCE, GRAPH_AUDIENCE, Grant, Tenant
+from sandbox.tenant import ARM_AUDIENCE, GRAPH_AUDIENCE, Grant, Issued, Tenant
 
 RESERVED = ("openid", "profile", "offline_access", "email")
 
@@ -84,7 +84,7 @@ def id_token(tenant: Tenant, keys: Keys, person: Person, grant: Grant) -> str:
         claims["roles"] = list(person.app_roles)
     if grant.nonce:
         claims["nonce"] = grant.nonce
-    if grant.acrs:
+    if grant.acrs and not grant.contexts_lost:
         claims["acrs"] = list(grant.acrs)
     return keys.sign(claims)
 
@@ -93,7 +93,7 @@ def access_token(tenant: Tenant, keys: Keys, person: Person, grant: Grant, scope
     """A bearer token for Graph or ARM. Clients must treat it as opaque, whatever it looks like."""
     now = int(real_now().timestamp())
     uti = secrets.token_urlsafe(16)
-    tenant.issued[uti] = (person.sign_in_generation, person.token_generation)
+    tenant.issued[uti] = Issued(person.sign_in_generation, person.token_generation, tenant.clock.now())
     claims: dict[str, Any] = {
         "aud": resource_of(scopes, tenant),
         "iss": f"https://sts.windows.net/{tenant.tenant_id}/",
@@ -110,7 +110,7 @@ def access_token(tenant: Tenant, keys: Keys, person: Person, grant: Grant, scope
         "uti": uti,
         "ver": "1.0",
     }
-    if grant.acrs:
+    if grant.acrs and not grant.contexts_lost:
         claims["acrs"] = list(grant.acrs)
     if capabilities(grant.claims):
         claims["xms_cc"] = capabilities(grant.claims)

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.clock import plain, seven_digits
-from sandbox.people import Eligibility, Person, guid
+from sandbox.people import Eligibility, Person
 from sandbox.roles import ROLES
+from sandbox.targets import GROUPS, guid, unit_id
 from sandbox.tenant import Instance, ScheduleRequest
 
 Row = dict[str, Any]
@@ -34,6 +35,30 @@ def user(person: Person) -> Row:
     }
 
 
+def unit(key: str) -> Row:
+    return {
+        "id": unit_id(key),
+        "deletedDateTime": None,
+        "displayName": key,
+        "description": None,
+        "visibility": None,
+    }
+
+
+def group(number: str) -> Row:
+    return {
+        "id": number,
+        "deletedDateTime": None,
+        "displayName": GROUPS[number],
+        "description": None,
+        "groupTypes": [],
+        "isAssignableToRole": True,
+        "mailEnabled": False,
+        "mailNickname": GROUPS[number].replace(" ", "-").lower(),
+        "securityEnabled": True,
+    }
+
+
 def eligibility(person: Person, row: Eligibility, now: datetime) -> Row | None:
     """A unifiedRoleEligibilityScheduleInstance, or None when it has run out."""
     if row.end is not None and row.end <= now:
@@ -42,8 +67,8 @@ def eligibility(person: Person, row: Eligibility, now: datetime) -> Row | None:
         "@odata.type": "#microsoft.graph.unifiedRoleEligibilityScheduleInstance",
         "id": row.id,
         "principalId": person.oid,
-        "roleDefinitionId": row.role_id,
-        "directoryScopeId": row.scope,
+        "roleDefinitionId": row.target.id,
+        "directoryScopeId": row.target.scope,
         "appScopeId": None,
         "startDateTime": plain(row.start),
         "endDateTime": _moment(row.end),
@@ -57,8 +82,8 @@ def instance(row: Instance) -> Row:
         "@odata.type": "#microsoft.graph.unifiedRoleAssignmentScheduleInstance",
         "id": row.id,
         "principalId": row.principal,
-        "roleDefinitionId": row.role_id,
-        "directoryScopeId": row.scope,
+        "roleDefinitionId": row.what.id,
+        "directoryScopeId": row.what.scope,
         "appScopeId": None,
         "startDateTime": seven_digits(row.start),
         "endDateTime": seven_digits(row.end),
@@ -98,11 +123,11 @@ def schedule_request(row: ScheduleRequest) -> Row:
         "customData": None,
         "action": row.action,
         "principalId": row.principal,
-        "roleDefinitionId": row.role_id,
-        "directoryScopeId": row.scope,
+        "roleDefinitionId": row.what.id,
+        "directoryScopeId": row.what.scope,
         "appScopeId": None,
         "isValidationOnly": False,
-        "targetScheduleId": row.target,
+        "targetScheduleId": row.schedule_id,
         "justification": row.justification,
         "createdBy": {
             "application": None,
@@ -128,15 +153,17 @@ def role_definition(role_id: str) -> Row:
     }
 
 
-def approval_step(row: ScheduleRequest) -> Row:
-    open_ = row.status == "PendingApproval"
+def approval_step(row: ScheduleRequest, reader: Person, reviewer: Person | None) -> Row:
+    """The one step of an approval, whose id is the approval's own. Its words are for the requestor too."""
+    review, open_ = row.review, row.status == "PendingApproval"
+    state = "InProgress" if open_ else "Completed" if review or row.status == "Canceled" else "Expired"
     return {
         "id": row.id,
         "displayName": None,
-        "assignedToMe": True,
-        "justification": "",
-        "reviewResult": "NotReviewed" if open_ else "Approve" if row.status == "Provisioned" else "Deny",
-        "reviewedBy": None,
-        "reviewedDateTime": None,
-        "status": "InProgress" if open_ else "Completed",
+        "assignedToMe": open_ and reader.key in row.approvers and reader.oid != row.principal,
+        "justification": review.reason if review else "",
+        "reviewResult": review.result if review else "NotReviewed",
+        "reviewedBy": {"id": reviewer.oid, "displayName": reviewer.name} if reviewer else None,
+        "reviewedDateTime": _moment(review.at) if review else None,
+        "status": state,
     }

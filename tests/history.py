@@ -17,17 +17,29 @@ from typing import Any
 Json = dict[str, Any]
 # What may follow what, written down a second time.
 ELEVATION = {
-    None: {"offered", "requested", "refused"},
+    None: {"offered", "requested", "refused", "watched"},
     "offered": {"requested", "sign_in_needed", "cancelled"},
-    "requested": {"offered", "sign_in_needed", "waiting", "active", "refused", "failed", "cancelled"},
+    "requested": {
+        "offered",
+        "sign_in_needed",
+        "waiting",
+        "pending_approval",
+        "active",
+        "refused",
+        "failed",
+        "cancelled",
+        "watched",
+    },
     "sign_in_needed": {"requested", "refused", "cancelled"},
-    "waiting": {"active", "offered", "sign_in_needed", "ending", "failed", "cancelled"},
+    "waiting": {"pending_approval", "active", "offered", "sign_in_needed", "ending", "failed", "cancelled"},
+    "pending_approval": {"active", "ending", "failed", "cancelled"},
     "active": {"ending", "ended"},
     "ending": {"ended"},
 }
 ACTIVATION = {
     None: {"asked"},
-    "asked": {"active", "failed"},
+    "asked": {"pending_approval", "active", "failed"},
+    "pending_approval": {"active", "failed", "withdrawn"},
     "active": {"giving_back", "expired", "left"},
     "giving_back": {"given_back", "expired"},
 }
@@ -42,14 +54,16 @@ BY_KIND = {
 OF_ACTIVATION = {
     "activation.intended": "asked",
     "activation.seen": "active",
+    "approval.asked": "pending_approval",
+    "activation.withdrawn": "withdrawn",
     "activation.failed": "failed",
     "activation.expired": "expired",
     "activation.left": "left",
     "giveback.intended": "giving_back",
     "giveback.done": "given_back",
 }
-ALREADY = {"activation.seen"}  # said once for each ticket that waited
-HOLDING = {"waiting", "active"}
+ALREADY = {"activation.seen", "approval.asked"}  # said once for each ticket that waited
+HOLDING = {"waiting", "pending_approval", "active"}
 TICK = timedelta(milliseconds=5)  # the tenant's log rounds to a tenth of a millisecond
 SYSTEM = "Practice helpdesk"
 LONG_AGO = datetime.min.replace(tzinfo=UTC)

@@ -12,10 +12,12 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from integration import comments as words
+from integration import notices as sentences
 from integration.comments import Step
 from integration.elevation import Elevation, State, move
 from integration.journal import Fact, Kind
-from integration.records import comments, elevations, journal
+from integration.notices import NoticeKind
+from integration.records import comments, elevations, journal, notices
 from workers.run import Due, Run, What
 
 # How it is told that an elevation came into a state: the journal's kind of entry, and which comment it is.
@@ -86,6 +88,24 @@ class Change:
         if elevation is not None:
             private = {"actor": elevation.oid, **(private or {})}
         self._entries.append(_Entry(kind, elevation, activation, facts or {}, private or {}, step, text))
+
+    def notify(self, kind: NoticeKind, elevation: Elevation) -> None:
+        """Tell whoever is told of `kind` beyond the ticket. The sweep sends it: no run waits for a chat server."""
+        deployment = self.run.deployment
+        addresses = deployment.settings.notify.of(kind)
+        if not addresses:
+            return
+        helpdesk = deployment.helpdesks.get(elevation.connection)
+        title = sentences.title(kind, elevation)
+        text = sentences.text(
+            kind,
+            elevation,
+            ticket_url=helpdesk.ticket_url(elevation.ticket) if helpdesk else None,
+            link=deployment.link(elevation.id),
+            approvals=f"{deployment.settings.public_url}/approvals",
+        )
+        for place in range(1, len(addresses) + 1):
+            notices.add(self.tx, elevation, kind, place, title=title, text=text, now=self.run.now)
 
     def write(self) -> None:
         written: journal.Written | None = None

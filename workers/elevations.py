@@ -28,6 +28,7 @@ from integration.records import elevations, people
 from integration.records.elevations import Overtaken
 from integration.rules import Plan, Refusal, RefusalCode, Start, analysis_to_json
 from integration.tickets import HelpdeskError, Ticket, TicketGone
+from workers import approvals
 from workers.activations import gone_outside, is_there
 from workers.change import Change, change
 from workers.deciding import decide
@@ -191,6 +192,9 @@ def _join(changed: Change, it: Elevation, activation: Activation) -> None:
     if activation.state is ActivationState.ASKED:
         elevations.save_elevation(changed.tx, move(held, State.WAITING, due_at=run.now + PATIENCE))
         changed.record(Kind.ACTIVATION_JOINED, elevation=it, activation=activation.id)
+        return
+    if activation.state is ActivationState.PENDING:
+        approvals.tell(changed, held, activation)
         return
     held = replace(held, active_at=run.now, until=activation.ends_at)
     changed.settle(

@@ -51,7 +51,7 @@ def let_go_of(changed: Change, leaving: Sequence[tuple[Elevation, EndReason]]) -
             raise Overtaken(seen.id)
         if it.state in NOT_STARTED:
             _cancel(changed, _because(it, reason), reason)
-        elif it.state in (State.WAITING, State.ACTIVE):
+        elif it.state in (State.WAITING, State.PENDING, State.ACTIVE):
             activation = locked[it.activation] if it.activation else None
             assert activation is not None
             locked[activation.id] = _release(changed, _because(it, reason), activation, reason)
@@ -70,7 +70,7 @@ def _cancel(changed: Change, it: Elevation, reason: EndReason) -> None:
 def _release(changed: Change, it: Elevation, activation: Activation, reason: EndReason) -> Activation:
     """`it` leaves; the activation as it is then."""
     others = any(held.id != it.id for held in elevations.holders(changed.tx, activation.id))
-    if it.state is State.WAITING and others:
+    if it.state in (State.WAITING, State.PENDING) and others:
         _cancel(changed, it, reason)
         return activation
     if it.state is State.ACTIVE and (others or activation.by_hand):
@@ -79,6 +79,10 @@ def _release(changed: Change, it: Elevation, activation: Activation, reason: End
         _leave(changed, it, activation, reason)
     # While the tenant is being asked, its step must not be disturbed: a second one would look before the first is
     # through, see nothing, and take the role for never asked. The step itself sees that nobody holds it any more.
+    if activation.state is ActivationState.PENDING and not others:
+        withdrawing = elevations.save_activation(changed.tx, replace(activation, due_at=changed.run.now))
+        changed.due.append(Due(What.ACTIVATION, withdrawing.id))
+        return withdrawing
     if others or activation.state is not ActivationState.ACTIVE:
         return activation
     return give_back_unheld(changed, activation)

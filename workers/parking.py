@@ -7,6 +7,7 @@ from datetime import datetime
 from integration import comments as words
 from integration.elevation import PATIENCE, Elevation, State, move
 from integration.journal import Kind
+from integration.notices import NoticeKind
 from integration.records import elevations, people
 from integration.records.people import Link
 from workers.change import Change, change
@@ -23,6 +24,8 @@ def park(changed: Change, it: Elevation, challenge: str | None = None) -> None:
     parked = replace(it, challenge=challenge)
     facts = {"step_up": challenge is not None}
     changed.settle(parked, State.SIGN_IN_NEEDED, due_at=changed.run.now + PATIENCE, text=text, facts=facts)
+    if challenge:
+        changed.notify(NoticeKind.STEP_UP, parked)
 
 
 def go_on(changed: Change, it: Elevation, link: Link) -> None:

@@ -25,6 +25,7 @@ class What(StrEnum):
     ELEVATION = "elevation"
     ACTIVATION = "activation"
     COMMENT = "comment"
+    NOTICE = "notice"
 
 
 Row = Delivery | Elevation | Activation | Comment

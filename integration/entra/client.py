@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from integration.entra.errors import EntraUnavailable, SetupWrong
 from integration.entra.http import EntraHttp
+from integration.entra.probes import Probe
+from integration.targets import TargetKind
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class EntraSettings:
     certificate_path: str | None = None
     assertion_file: str | None = None
     ca_bundle: str | None = None
+    # What the rules make use of, which decides what permissions are asked for. `probes`: the harmless reads, by name.
+    kinds: frozenset[TargetKind] = frozenset({TargetKind.DIRECTORY_ROLE})
+    probes: frozenset[Probe] = frozenset()
+    by_unit: bool = False
+    revokes_sessions: bool = False
 
     @property
     def tenant_authority(self) -> str:

@@ -36,14 +36,18 @@ class EntraError(Exception):
 
 
 class EntraUnavailable(EntraError):
-    """Trying again can help. `after`: seconds that the tenant asked us to wait, if it did.
+    """Trying again can help. `after`: seconds to wait, if somebody said how many.
 
-    `outcome_unknown`: the request may have been carried out although we saw no answer.
+    `outcome_unknown`: the request may have been carried out although we saw no answer. `throttled`: the tenant itself
+    asked us to slow down.
     """
 
-    def __init__(self, sentence: str, *, after: float | None = None, outcome_unknown: bool = False) -> None:
+    def __init__(
+        self, sentence: str, *, after: float | None = None, outcome_unknown: bool = False, throttled: bool = False
+    ) -> None:
         super().__init__(sentence)
         self.after = after
+        self.throttled = throttled
         self.outcome_unknown = outcome_unknown
 
 
@@ -66,7 +70,10 @@ class SignInNeeded(EntraError):
 
 
 class StepUpNeeded(SignInNeeded):
-    """The tenant asks for more than this sign-in showed. `silently`: a silent refresh with `claims` may satisfy it."""
+    """The tenant asks for more than this sign-in showed. `silently`: a silent refresh with `claims` may satisfy it.
+
+    `final`: the technician has just given it, and was asked again. To send them once more would be a loop.
+    """
 
     def __init__(
         self,
@@ -74,9 +81,11 @@ class StepUpNeeded(SignInNeeded):
         sentence: str = "Microsoft Entra asks you to confirm that it is you before this role can be activated.",
         *,
         silently: bool = True,
+        final: bool = False,
     ) -> None:
         super().__init__(sentence, claims=claims)
         self.silently = silently
+        self.final = final
 
 
 class SignInFailed(EntraError):

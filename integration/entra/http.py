@@ -15,6 +15,15 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from integration.entra.errors import SetupWrong
+from integration.entra.refusals import retry_after, throttles
+
+
+class Throttled(requests.RequestException):
+    """The sign-in service asked us to slow down; `after` seconds, if it said how many."""
+
+    def __init__(self, after: float | None) -> None:
+        super().__init__("throttled")
+        self.after = after
 
 
 def _session() -> requests.Session:
@@ -71,7 +80,12 @@ class EntraHttp:
         return self.request("GET", url, **kwargs)
 
     def post(self, url: str, **kwargs: Any) -> requests.Response:
-        return self.request("POST", url, **kwargs)
+        """MSAL's way to the token endpoint. Raises Throttled: MSAL tells neither the status nor how long to wait."""
+        answer = self.request("POST", url, **kwargs)
+        after = retry_after(answer.headers.get("Retry-After"))
+        if throttles(answer.status_code, after):
+            raise Throttled(after)
+        return answer
 
     def close(self) -> None:
         self._session.close()

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from integration.entra.graph import Graph
 from integration.entra.pim import text
 from integration.entra.schedules import quoted
+from integration.entra.transport import Transport
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Affected:
 
 
 class People:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Transport) -> None:
         self._graph = graph
 
     def me(self, token: str) -> Me:

@@ -181,6 +181,10 @@ class Pim(Protocol):
         """Ids of the technician's own requests that wait for an approver."""
         ...
 
+    def waiting(self, token: str, target: Target) -> Request | None:
+        """The technician's request for `target` that waits for an approver, whoever made it."""
+        ...
+
     def approvals(self, token: str) -> list[Approval]:
         """What waits for this approver's word."""
         ...

@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import quote
 
 from integration.entra.errors import EntraRefused, EntraUnavailable, SetupWrong
-from integration.entra.graph import Graph
 from integration.entra.pim import (
     Active,
     Approval,
@@ -23,6 +22,7 @@ from integration.entra.pim import (
     text,
 )
 from integration.entra.times import format_duration, format_time, parse_time
+from integration.entra.transport import Transport
 from integration.targets import Eligibility, Target, TargetKind
 
 _MINE = "/filterByCurrentUser(on='principal')"
@@ -40,7 +40,7 @@ class Schedules(ABC):
     approval_path: str
     steps: str  # how an approval's parts are called
 
-    def __init__(self, graph: Graph, approvals: Graph) -> None:
+    def __init__(self, graph: Transport, approvals: Transport) -> None:
         self._graph = graph
         self._approvals = approvals
 
@@ -137,6 +137,10 @@ class Schedules(ABC):
     def pending(self, token: str) -> frozenset[str]:
         params = {"$filter": _WAITING, "$select": "id"}
         return frozenset(text(row, "id") for row in self._graph.items(self.requests + _MINE, token, params=params))
+
+    def waiting(self, token: str, target: Target) -> Request | None:
+        rows = self._graph.items(self.requests + _MINE, token, params={"$filter": _WAITING})
+        return next((_request(row, changes=False) for row in rows if self._is_for(row, target)), None)
 
     def decision(self, token: str, target: Target, approval_id: str) -> Decision | None:  # noqa: ARG002
         try:

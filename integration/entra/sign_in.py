@@ -16,20 +16,14 @@ import jwt
 import msal
 import requests
 
-from integration.entra import words
+from integration.entra import scopes, words
 from integration.entra.client import Client, EntraSettings
 from integration.entra.errors import EntraUnavailable, SetupWrong, SignInFailed
 from integration.entra.http import EntraHttp
-
-# One list, one form, always: access tokens are found again by these very strings.
-GRAPH_SCOPES = (
-    "User.Read",
-    "RoleAssignmentSchedule.ReadWrite.Directory",
-    "RoleEligibilitySchedule.Read.Directory",
-    "RoleManagementPolicy.Read.Directory",
-)
+from integration.targets import TargetKind
 
 _REQUIRED = ["exp", "iat", "aud", "iss", "sub", "oid", "tid"]
+_ANSWERS = "answers"  # our own entry in a flow
 _AGAIN = "The sign-in could not be completed. Please start again."
 _warnings = threading.Lock()
 
@@ -46,6 +40,7 @@ class SignedIn:
     home_account_id: str
     auth_time: datetime | None
     cache: str = field(repr=False)
+    answered: str | None = None  # the challenge that the tenant was satisfied about
 
 
 class SignIn:
@@ -57,25 +52,33 @@ class SignIn:
         self._jwks: jwt.PyJWKClient | None = None
 
     def start(
-        self, redirect_uri: str, *, login_hint: str | None = None, claims: str | None = None, max_age: int | None = None
+        self,
+        redirect_uri: str,
+        *,
+        login_hint: str | None = None,
+        claims: str | None = None,
+        max_age: int | None = None,
+        kind: TargetKind | None = None,
     ) -> tuple[str, dict[str, Any]]:
         """(address to send the browser to, flow). Keep the flow on the server: it holds the PKCE verifier and nonce.
 
-        `claims`: a challenge as JSON. `max_age`: seconds since the person last proved who they are.
+        `claims`: a challenge as JSON, and the `kind` of target that it came for: a step-up is one resource's.
+        `max_age`: seconds since the person last proved who they are.
         """
+        wanted = scopes.of(kind, self.settings) if claims and kind else scopes.consented(self.settings)
         app = self.client.app(msal.SerializableTokenCache())
         with _warnings, warnings.catch_warnings():
             # A form_post answer is a cross-site POST, without our SameSite=Lax cookie. The code in the query is
             # single-use and bound to client and PKCE verifier.
             warnings.filterwarnings("ignore", message=r"response_mode=.*form_post")
             flow = app.initiate_auth_code_flow(
-                list(GRAPH_SCOPES),
+                list(wanted),
                 redirect_uri=redirect_uri,
                 login_hint=login_hint,
                 claims_challenge=claims,
                 max_age=max_age,
             )
-        return str(flow["auth_uri"]), flow
+        return str(flow["auth_uri"]), {**flow, _ANSWERS: claims}
 
     def finish(
         self, flow: Mapping[str, Any], args: Mapping[str, str], *, expected: tuple[str, str] | None = None
@@ -86,10 +89,11 @@ class SignIn:
         Raises SignInFailed, SetupWrong or EntraUnavailable.
         """
         cache = msal.SerializableTokenCache()
-        answer = _redeem(self.client.app(cache), flow, args)
+        wanted = self._wanted(flow)
+        answer = _redeem(self.client.app(cache), flow, args, wanted)
         if "error" in answer:
             raise _failed(answer)
-        _check_scopes(answer.get("scope"))
+        _check_scopes(answer.get("scope"), wanted)
         facts = self._validated(str(answer.get("id_token", "")))
         tid, oid = facts["tid"], facts["oid"]
         if expected is not None and expected != (tid, oid):
@@ -106,7 +110,14 @@ class SignIn:
             home_account_id=str(accounts[0]["home_account_id"]),
             auth_time=_time(facts.get("auth_time")),
             cache=cache.serialize(),
+            answered=_text(flow.get(_ANSWERS)) or None,
         )
+
+    def _wanted(self, flow: Mapping[str, Any]) -> tuple[str, ...]:
+        """A code is good for one resource's token: Graph's, but for a step-up of Azure's."""
+        asked = flow.get("scope")
+        graph = scopes.graph(self.settings)
+        return graph if isinstance(asked, list) and set(graph) <= set(asked) else scopes.arm(self.settings)
 
     def sign_out_url(self) -> str | None:
         """Where a browser ends its Microsoft session; None where the tenant does not say. Raises EntraUnavailable."""
@@ -146,10 +157,10 @@ class SignIn:
         return self._jwks
 
 
-def _redeem(app: Any, flow: Mapping[str, Any], args: Mapping[str, str]) -> dict[str, Any]:
+def _redeem(app: Any, flow: Mapping[str, Any], args: Mapping[str, str], wanted: tuple[str, ...]) -> dict[str, Any]:
     try:
         # A copy: MSAL pops from it.
-        answer = app.acquire_token_by_auth_code_flow(dict(flow), dict(args), scopes=list(GRAPH_SCOPES))
+        answer = app.acquire_token_by_auth_code_flow(dict(flow), dict(args), scopes=list(wanted))
     except (requests.RequestException, msal.exceptions.MsalServiceError, requests.JSONDecodeError):
         raise EntraUnavailable("Microsoft Entra did not complete the sign-in. Please start again.") from None
     except (ValueError, RuntimeError):  # state (or a cut-off answer); nonce or max_age
@@ -172,11 +183,11 @@ def _failed(answer: Mapping[str, Any]) -> SignInFailed | SetupWrong | EntraUnava
     return SignInFailed(words.sentence(answer, _AGAIN))
 
 
-def _check_scopes(granted: object) -> None:
+def _check_scopes(granted: object, wanted: tuple[str, ...]) -> None:
     if not isinstance(granted, str):
         return
     have = {scope.rsplit("/", 1)[-1].lower() for scope in granted.split()}
-    missing = [scope for scope in GRAPH_SCOPES if scope.lower() not in have]
+    missing = [scope for scope in wanted if scope.rsplit("/", 1)[-1].lower() not in have]
     if missing:
         raise SetupWrong(
             f"The app lacks the consent for {', '.join(missing)}. An administrator must grant it in Microsoft Entra."

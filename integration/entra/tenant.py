@@ -1,47 +1,71 @@
 """The one door to the tenant for workers and pages: technicians go in, facts come out, tokens stay inside."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
+from urllib.parse import urljoin
 
-from integration.entra import claims
+from integration.entra import azure, claims, scopes
+from integration.entra.azure import AzureRoles
+from integration.entra.brake import ARM, GRAPH, Brake, BrakeStore
 from integration.entra.client import EntraSettings
 from integration.entra.errors import SignInNeeded, StepUpNeeded
-from integration.entra.graph import Graph
 from integration.entra.groups import Groups
 from integration.entra.http import EntraHttp
 from integration.entra.people import Affected, People
 from integration.entra.pim import Active, Approval, Asking, Decision, Pim, Policy, Request, Sought
+from integration.entra.probes import Probe
 from integration.entra.roles import Roles
 from integration.entra.seal import Sealer
 from integration.entra.sign_in import SignedIn, SignIn
 from integration.entra.tokens import Tokens, TokenStore
+from integration.entra.transport import Transport
 from integration.targets import Eligibility, Target, TargetKind
 
 T = TypeVar("T")
+ASKED_AGAIN = (
+    "Microsoft Entra asks again for what you have just confirmed, so confirming once more will not help. "
+    "Ask an administrator to check the Conditional Access policy for this role."
+)
 DIRECTORY_ROLES = frozenset({TargetKind.DIRECTORY_ROLE})
 
 
 class Tenant:
     """One tenant. Build one per process; `tid` and `oid` name the technician; every method raises `errors`' family."""
 
-    def __init__(self, settings: EntraSettings, store: TokenStore, seal: Sealer) -> None:
+    def __init__(
+        self, settings: EntraSettings, store: TokenStore, seal: Sealer, brakes: BrakeStore | None = None
+    ) -> None:
+        self._brake = Brake(brakes)
+        self._settings = settings
         http = EntraHttp(settings.ca_bundle)
         self._sign_in = SignIn(settings, http)
-        self._tokens = Tokens(self._sign_in, store, seal)
-        graph, beta = Graph(settings, http), Graph(settings, http, version="beta")
+        self._tokens = Tokens(self._sign_in, store, seal, self._brake)
+        graph = Transport(urljoin(settings.graph_url, "/v1.0"), http)
+        beta = Transport(urljoin(settings.graph_url, "/beta"), http)
+        self._graph = graph
         self._people = People(graph)
         self._pims: dict[TargetKind, Pim] = {
             TargetKind.DIRECTORY_ROLE: Roles(graph, beta),
             TargetKind.GROUP: Groups(graph, graph),
+            TargetKind.AZURE_ROLE: AzureRoles(*azure.transports(settings.arm_url, http)),
         }
 
     def start_sign_in(
-        self, redirect_uri: str, *, login_hint: str | None = None, claims: str | None = None, max_age: int | None = None
+        self,
+        redirect_uri: str,
+        *,
+        login_hint: str | None = None,
+        claims: str | None = None,
+        max_age: int | None = None,
+        kind: TargetKind | None = None,
     ) -> tuple[str, dict[str, Any]]:
-        """(address for the browser, flow to keep on the server). `claims` of a StepUpNeeded, if that is why."""
-        return self._sign_in.start(redirect_uri, login_hint=login_hint, claims=claims, max_age=max_age)
+        """(address for the browser, flow to keep on the server).
+
+        `claims` of a StepUpNeeded, if that is why, and the `kind` of target that it was raised for.
+        """
+        return self._sign_in.start(redirect_uri, login_hint=login_hint, claims=claims, max_age=max_age, kind=kind)
 
     def finish_sign_in(
         self,
@@ -51,9 +75,12 @@ class Tenant:
         now: datetime,
         expected: tuple[str, str] | None = None,
     ) -> SignedIn:
-        """Validate the callback and store the sign-in. The answer's `cache` is empty: tokens stay in here."""
+        """Validate the callback and store the sign-in, and which challenge it answers (the flow knows).
+
+        `expected`: (tid, oid) of the only one who may answer. The result's `cache` is empty: tokens stay in here.
+        """
         signed = self._sign_in.finish(flow, args, expected=expected)
-        self._tokens.keep(signed, now=now)
+        self._tokens.keep(signed, now=now, answered=signed.answered)
         return replace(signed, cache="")
 
     def sign_out_url(self) -> str | None:
@@ -72,10 +99,12 @@ class Tenant:
     ) -> list[Eligibility]:
         """What the technician may activate, of the `kinds` that are used here."""
         asked = sorted(kinds & self._pims.keys())
-        return [one for kind in asked for one in self._as(tid, oid, now, self._pims[kind].eligibilities)]
+        return [
+            one for kind in asked for one in self._by(tid, oid, now, kind, lambda pim, token: pim.eligibilities(token))
+        ]
 
     def policy(self, tid: str, oid: str, now: datetime, target: Target) -> Policy | None:
-        return self._as(tid, oid, now, lambda token: self._pim(target).policy(token, target))
+        return self._by(tid, oid, now, target.kind, lambda pim, token: pim.policy(token, target))
 
     def activate(
         self,
@@ -92,10 +121,10 @@ class Tenant:
     ) -> Request:
         """Ask for `target` from now on. `asked_as`: a GUID, the same for each try of one activation."""
         asking = Asking(oid, target, duration, justification, ticket_number, ticket_system, asked_as, now)
-        return self._as(tid, oid, now, lambda token: self._pim(target).activate(token, asking))
+        return self._by(tid, oid, now, target.kind, lambda pim, token: pim.activate(token, asking))
 
     def request(self, tid: str, oid: str, now: datetime, target: Target, request_id: str) -> Request | None:
-        return self._as(tid, oid, now, lambda token: self._pim(target).request(token, target, request_id))
+        return self._by(tid, oid, now, target.kind, lambda pim, token: pim.request(token, target, request_id))
 
     def find_own_request(
         self,
@@ -112,7 +141,7 @@ class Tenant:
     ) -> Request | None:
         """The newest activation request that is ours by ticket and justification (Azure: by `asked_as`), or None."""
         sought = Sought(target, ticket_number, ticket_system, justification, since, asked_as)
-        return self._as(tid, oid, now, lambda token: self._pim(target).find_own_request(token, sought))
+        return self._by(tid, oid, now, target.kind, lambda pim, token: pim.find_own_request(token, sought))
 
     def active(
         self,
@@ -125,35 +154,51 @@ class Tenant:
         urgent: bool = False,
     ) -> Active | None:
         """The instance of `target` that is there now. `urgent`: a look that belongs to giving back."""
-        del urgent
-        return self._as(tid, oid, now, lambda token: self._pim(target).active(token, target, schedule_id=schedule_id))
+        return self._by(
+            tid,
+            oid,
+            now,
+            target.kind,
+            lambda pim, token: pim.active(token, target, schedule_id=schedule_id),
+            urgent=urgent,
+        )
 
     def give_back(self, tid: str, oid: str, now: datetime, target: Target) -> Request:
-        return self._as(tid, oid, now, lambda token: self._pim(target).give_back(token, target, principal=oid))
+        """End an activation. It waits for the tenant's own time, if it named one, but behind nobody else."""
+        return self._by(
+            tid, oid, now, target.kind, lambda pim, token: pim.give_back(token, target, principal=oid), urgent=True
+        )
 
     def withdraw(self, tid: str, oid: str, now: datetime, target: Target, request_id: str) -> None:
         """Take back a request that waits. Raises EntraRefused if it was decided meanwhile."""
-        self._as(tid, oid, now, lambda token: self._pim(target).withdraw(token, target, request_id))
+        self._by(tid, oid, now, target.kind, lambda pim, token: pim.withdraw(token, target, request_id))
 
     def decision(self, tid: str, oid: str, now: datetime, target: Target, approval_id: str) -> Decision | None:
         """What the approver said, as the requestor may read it; None where nobody did or it cannot be read."""
-        return self._as(tid, oid, now, lambda token: self._pim(target).decision(token, target, approval_id))
+        return self._by(tid, oid, now, target.kind, lambda pim, token: pim.decision(token, target, approval_id))
 
     def pending(self, tid: str, oid: str, now: datetime, kind: TargetKind) -> frozenset[str]:
         """Ids of the technician's own requests of this kind that wait for an approver. One call."""
-        return self._as(tid, oid, now, self._pims[kind].pending)
+        return self._by(tid, oid, now, kind, lambda pim, token: pim.pending(token))
+
+    def waiting(self, tid: str, oid: str, now: datetime, target: Target) -> Request | None:
+        """The technician's request for `target` that waits for an approver, made here or in a portal."""
+        return self._by(tid, oid, now, target.kind, lambda pim, token: pim.waiting(token, target))
 
     def approvals(
         self, tid: str, oid: str, now: datetime, kinds: frozenset[TargetKind] = DIRECTORY_ROLES
     ) -> list[Approval]:
         """What waits for this person's word as an approver."""
-        asked = sorted(kinds & self._pims.keys())
-        return [one for kind in asked for one in self._as(tid, oid, now, self._pims[kind].approvals)]
+        found: list[Approval] = []
+        for kind in sorted(kinds & self._pims.keys()):
+            found += self._by(tid, oid, now, kind, lambda pim, token: pim.approvals(token))
+        return found
 
     def decide(self, tid: str, oid: str, now: datetime, approval: Approval, approve: bool, words: str) -> None:
         """Raises EntraRefused with status 403 (no approver of it), 404 (gone), 409 (decided by another)."""
-        pim = self._pims[approval.kind]
-        self._as(tid, oid, now, lambda token: pim.decide(token, approval, approve=approve, words=words))
+        self._by(
+            tid, oid, now, approval.kind, lambda pim, token: pim.decide(token, approval, approve=approve, words=words)
+        )
 
     def affected(self, tid: str, oid: str, now: datetime, address: str) -> Affected | None:
         """Who goes by `address` in the directory, and in which administrative units they are."""
@@ -161,31 +206,79 @@ class Tenant:
 
     def revoke_sessions(self, tid: str, oid: str, now: datetime) -> None:
         """End the technician's own sign-ins everywhere, the one that is stored here among them."""
-        self._as(tid, oid, now, self._people.revoke_sessions)
+        token = self._tokens.fresh(tid, oid, now=now, wanted=scopes.REVOKE_SCOPES)
+        with self._brake.passing(GRAPH, now):
+            self._people.revoke_sessions(token)
 
-    def _pim(self, target: Target) -> Pim:
-        return self._pims[target.kind]
+    def fresh(self, tid: str, oid: str, now: datetime, probe: Probe | None) -> None:
+        """Whether a role that has just become active works: a token made just now, and the `probe` read with it.
+
+        Raises EntraRefused with status 403 while it does not. The stored tokens stay as they are.
+        """
+        wanted = (probe.scope,) if probe else scopes.FRESH_SCOPES
+        token = self._tokens.fresh(tid, oid, now=now, wanted=wanted)
+        if probe:
+            with self._brake.passing(GRAPH, now):
+                self._graph.call("GET", probe.path, token, params={"$top": "1"})
+
+    def _by(
+        self, tid: str, oid: str, now: datetime, kind: TargetKind, ask: Callable[[Pim, str], T], *, urgent: bool = False
+    ) -> T:
+        call = _Call(tid, oid, now, scopes.of(kind, self._settings), _brake_of(kind), urgent)
+        return self._ask(call, lambda token: ask(self._pims[kind], token))
 
     def _as(self, tid: str, oid: str, now: datetime, ask: Callable[[str], T]) -> T:
+        return self._ask(_Call(tid, oid, now, scopes.graph(self._settings)), ask)
+
+    def _ask(self, call: "_Call", ask: Callable[[str], T]) -> T:
         """`ask` with the technician's token; once more with a renewed one if the tenant did not like the first.
 
         A 401 and a context challenge are both given before anything is done, so asking again is safe.
         """
-        token = self._tokens.access_token(tid, oid, now=now)
+        token = self._token(call)
         try:
-            return ask(token)
+            with self._brake.passing(call.brake, call.now, urgent=call.urgent):
+                return ask(token)
         except SignInNeeded as refused:
+            challenge = refused.claims
+            if challenge and self._tokens.answered(call.tid, call.oid, challenge):
+                raise StepUpNeeded(challenge, ASKED_AGAIN, silently=False, final=True) from None
             if isinstance(refused, StepUpNeeded) and not refused.silently:
                 raise
-            challenge = refused.claims
-        return ask(self._renewed(tid, oid, now, challenge))
+        return self._once_more(call, challenge, ask)
 
-    def _renewed(self, tid: str, oid: str, now: datetime, challenge: str | None) -> str:
+    def _once_more(self, call: "_Call", challenge: str | None, ask: Callable[[str], T]) -> T:
         try:
-            return self._tokens.access_token(tid, oid, now=now, claims=challenge, force=challenge is None)
+            token = self._token(call, claims=challenge, force=challenge is None)
+            with self._brake.passing(call.brake, call.now, urgent=call.urgent):
+                return ask(token)
         except SignInNeeded as needed:
-            lost = needed.loss is not None and challenge is not None and claims.asks_only_for_newer(challenge)
-            if needed.claims is None and challenge is not None and not lost:
-                # The sign-in that follows must answer what was asked, or the next request is challenged again.
-                raise StepUpNeeded(challenge, needed.sentence, silently=False) from None
+            if needed.loss is not None and challenge is not None and claims.asks_only_for_newer(challenge):
+                raise
+            # The sign-in that follows must answer what was asked here, whatever the token endpoint asks for on top:
+            # Microsoft's own page sees to that, and one sign-in serves everything that waits for the same.
+            asked = challenge or needed.claims
+            if asked is not None:
+                raise StepUpNeeded(asked, needed.sentence, silently=False) from None
             raise
+
+    def _token(self, call: "_Call", *, claims: str | None = None, force: bool = False) -> str:
+        return self._tokens.access_token(
+            call.tid, call.oid, now=call.now, wanted=call.wanted, claims=claims, force=force, urgent=call.urgent
+        )
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Who calls with which permissions, and which brake stands before it."""
+
+    tid: str
+    oid: str
+    now: datetime
+    wanted: tuple[str, ...]
+    brake: str = GRAPH
+    urgent: bool = False
+
+
+def _brake_of(kind: TargetKind) -> str:
+    return ARM if kind is TargetKind.AZURE_ROLE else GRAPH

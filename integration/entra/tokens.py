@@ -17,27 +17,32 @@ import msal
 import requests
 
 from integration.entra import words
+from integration.entra.brake import TOKENS, Brake
 from integration.entra.errors import EntraUnavailable, Loss, SignInNeeded, Unsealable
+from integration.entra.http import Throttled
 from integration.entra.seal import Sealer
-from integration.entra.sign_in import GRAPH_SCOPES, SignedIn, SignIn
+from integration.entra.sign_in import SignedIn, SignIn
 
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=60)  # longer than the slowest discovery and refresh with their retries
 _MARGIN = 300  # seconds; MSAL refreshes a token with less left
 _MEMO = 1000
+_KEPT = "AccessToken"  # MSAL's name for where a cache has them
 
 
 @dataclass(frozen=True)
 class TokenRow:
     """One technician's sealed sign-in. `version` rises by one with each write and is part of what the seal binds.
 
+    `answered`: the challenge that the sign-in answered, as long as the token that it brought is the one in use.
     `lost`: the sentence with which the tenant refused it for good; nothing is asked with it any more.
     """
 
     ciphertext: bytes = field(repr=False)
     version: int
     home_account_id: str
+    answered: str | None = None
     lost: str | None = None
 
 
@@ -54,8 +59,13 @@ class TokenStore(Protocol):
         """True if the row is now `holder`'s until `until`; False if another's lease has not ended, or no row is."""
         ...
 
-    def save(self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str) -> bool:
-        """Write `ciphertext` as `version` + 1 where the row has `version` and `holder`'s lease. False: it had not."""
+    def save(
+        self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str, answered: str | None, now: datetime
+    ) -> bool:
+        """Write `ciphertext` as `version` + 1 where the row has `version` and `holder`'s lease. False: it had not.
+
+        The tenant gave a token at `now`; `answered` takes the place of what was there.
+        """
         ...
 
     def release(self, tid: str, oid: str, *, holder: str) -> None: ...
@@ -67,7 +77,17 @@ class TokenStore(Protocol):
         """
         ...
 
-    def put(self, tid: str, oid: str, *, ciphertext: bytes, version: int, home_account_id: str, now: datetime) -> bool:
+    def put(
+        self,
+        tid: str,
+        oid: str,
+        *,
+        ciphertext: bytes,
+        version: int,
+        home_account_id: str,
+        answered: str | None,
+        now: datetime,
+    ) -> bool:
         """After a sign-in: write `version` where `version` - 1 is the highest there ever was, ending leases."""
         ...
 
@@ -77,21 +97,32 @@ class TokenStore(Protocol):
 
 
 class Tokens:
-    """Gives out access tokens for Graph. Build one per process."""
+    """Gives out access tokens, one for each list of permissions. Build one per process."""
 
-    def __init__(self, sign_in: SignIn, store: TokenStore, seal: Sealer) -> None:
+    def __init__(self, sign_in: SignIn, store: TokenStore, seal: Sealer, brake: Brake | None = None) -> None:
+        self._brake = brake or Brake(None)
         self._client = sign_in.client
         self._store = store
         self._seal = seal
-        self._memo: OrderedDict[tuple[str, str, int], tuple[str, float]] = OrderedDict()
+        self._memo: OrderedDict[tuple[str, str, int, tuple[str, ...]], tuple[str, float]] = OrderedDict()
 
-    def keep(self, signed: SignedIn, *, now: datetime) -> None:
-        """Store a validated sign-in in place of what was there. Raises EntraUnavailable if others keep writing."""
+    def keep(self, signed: SignedIn, *, now: datetime, answered: str | None = None) -> None:
+        """Store a validated sign-in in place of what was there. `answered`: the challenge it was made for, if any.
+
+        Raises EntraUnavailable if others keep writing.
+        """
         for _ in range(5):
             version = self._store.version(signed.tid, signed.oid) + 1
             blob = self._seal.seal(signed.cache.encode(), tid=signed.tid, oid=signed.oid, version=version)
-            home = signed.home_account_id
-            if self._store.put(signed.tid, signed.oid, ciphertext=blob, version=version, home_account_id=home, now=now):
+            if self._store.put(
+                signed.tid,
+                signed.oid,
+                ciphertext=blob,
+                version=version,
+                home_account_id=signed.home_account_id,
+                answered=answered,
+                now=now,
+            ):
                 return
         raise EntraUnavailable("Your sign-in could not be stored. Please try again in a moment.")
 
@@ -101,19 +132,46 @@ class Tokens:
         for key in [key for key in list(self._memo) if key[:2] == (tid, oid)]:
             self._memo.pop(key, None)
 
-    def access_token(self, tid: str, oid: str, *, now: datetime, claims: str | None = None, force: bool = False) -> str:
-        """A token for GRAPH_SCOPES. `claims`: a challenge to answer silently; `force`: a fresh one.
+    def answered(self, tid: str, oid: str, claims: str) -> bool:
+        """Whether the sign-in in use was made to answer this very challenge."""
+        row = self._store.read(tid, oid)
+        return row is not None and row.answered is not None and _same(row.answered, claims)
+
+    def access_token(
+        self,
+        tid: str,
+        oid: str,
+        *,
+        now: datetime,
+        wanted: tuple[str, ...],
+        claims: str | None = None,
+        force: bool = False,
+        urgent: bool = False,
+    ) -> str:
+        """A token for `wanted`. `claims`: a challenge to answer silently; `force`: a new one.
 
         Raises SignInNeeded, StepUpNeeded, SetupWrong, EntraUnavailable (also when another worker is renewing).
         """
         row = self._row(tid, oid)
-        if claims is None and not force and (token := self._at_hand(tid, oid, row, now)):
+        if claims is None and not force and (token := self._at_hand(tid, oid, row, wanted, now)):
             return token
+        return self._leased(tid, oid, now, _Ask(wanted, claims, force, urgent=urgent))
+
+    def fresh(self, tid: str, oid: str, *, now: datetime, wanted: tuple[str, ...]) -> str:
+        """A token that was made just now, for one use: it is not stored.
+
+        It must not take the place of the one that a step-up may have brought: a renewed token can lack what the
+        technician confirmed, and Entra names the same permissions in both, so that MSAL would keep but one.
+        """
+        self._row(tid, oid)
+        return self._leased(tid, oid, now, _Ask(wanted, None, force=True, aside=True))
+
+    def _leased(self, tid: str, oid: str, now: datetime, ask: "_Ask") -> str:
         holder = uuid4().hex
         if not self._store.lease(tid, oid, holder=holder, until=now + LEASE, now=now):
             raise EntraUnavailable("Your sign-in is being renewed at this moment; it is tried again.", after=1)
         try:
-            return self._renew(tid, oid, holder, claims, force)
+            return self._renew(tid, oid, holder, ask, now)
         except SignInNeeded as error:
             if error.loss is not None:
                 self._store.lost(tid, oid, holder=holder, loss=error.loss, why=error.sentence, now=now)
@@ -129,20 +187,16 @@ class Tokens:
             raise SignInNeeded(row.lost)
         return row
 
-    def _at_hand(self, tid: str, oid: str, row: TokenRow, now: datetime) -> str | None:
+    def _at_hand(self, tid: str, oid: str, row: TokenRow, wanted: tuple[str, ...], now: datetime) -> str | None:
         enough = now.timestamp() + _MARGIN
-        known = self._memo.get((tid, oid, row.version))
+        known = self._memo.get((tid, oid, row.version, wanted))
         if known and known[1] > enough:
             return known[0]
         cache, _ = self._opened(tid, oid, row)
-        return self._remember(tid, oid, row, cache, enough)
-
-    def _remember(self, tid: str, oid: str, row: TokenRow, cache: Any, enough: float) -> str | None:
         query = {"home_account_id": row.home_account_id, "client_id": self._client.settings.client_id}
-        kind = cache.CredentialType.ACCESS_TOKEN
-        for entry in cache.search(kind, target=list(GRAPH_SCOPES), query=query):
+        for entry in cache.search(cache.CredentialType.ACCESS_TOKEN, target=list(wanted), query=query):
             if float(entry["expires_on"]) > enough:
-                self._memo[(tid, oid, row.version)] = (str(entry["secret"]), float(entry["expires_on"]))
+                self._memo[(tid, oid, row.version, wanted)] = (str(entry["secret"]), float(entry["expires_on"]))
                 while len(self._memo) > _MEMO:
                     self._memo.popitem(last=False)
                 return str(entry["secret"])
@@ -165,26 +219,71 @@ class Tokens:
             raise SignInNeeded("Your stored sign-in cannot be used. Please sign in again.")
         return cache, accounts[0]
 
-    def _renew(self, tid: str, oid: str, holder: str, claims: str | None, force: bool) -> str:
+    def _renew(self, tid: str, oid: str, holder: str, ask: "_Ask", now: datetime) -> str:
         row = self._row(tid, oid)  # again: who held the lease before us may have renewed it
         cache, account = self._opened(tid, oid, row)
-        answer = _silent(self._client.app(cache), account, claims, force)
+        before = json.loads(cache.serialize()).get(_KEPT, {})
+        app = self._client.app(cache)
+        with self._brake.passing(TOKENS, now, urgent=ask.urgent):
+            answer = _silent(app, account, ask)
+        token = _token_in(answer)
         if cache.has_state_changed:
+            kept = json.loads(cache.serialize())
+            if ask.aside:
+                kept[_KEPT] = before
+            # What the technician confirmed came with the token that is replaced here.
+            lost = not ask.aside and any(_covers(entry, ask.wanted) for entry in before.values())
             version = row.version + 1
-            blob = self._seal.seal(cache.serialize().encode(), tid=tid, oid=oid, version=version)
-            if not self._store.save(tid, oid, ciphertext=blob, version=row.version, holder=holder):
+            blob = self._seal.seal(json.dumps(kept).encode(), tid=tid, oid=oid, version=version)
+            if not self._store.save(
+                tid,
+                oid,
+                ciphertext=blob,
+                version=row.version,
+                holder=holder,
+                answered=None if lost else row.answered,
+                now=now,
+            ):
                 raise EntraUnavailable("Your sign-in changed at this moment; it is tried again.", after=1)
-        return answer
+        return token
 
 
-def _silent(app: Any, account: Any, claims: str | None, force: bool) -> str:
+@dataclass(frozen=True)
+class _Ask:
+    wanted: tuple[str, ...]
+    claims: str | None
+    force: bool
+    aside: bool = False
+    urgent: bool = False
+
+
+def _covers(entry: dict[str, Any], wanted: tuple[str, ...]) -> bool:
+    return set(wanted) <= set(str(entry.get("target", "")).split())
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return bool(json.loads(one) == json.loads(other))
+    except ValueError:
+        return one == other
+
+
+def _silent(app: Any, account: Any, ask: _Ask) -> Any:
     try:
         answer = app.acquire_token_silent_with_error(
-            list(GRAPH_SCOPES), account, claims_challenge=claims, force_refresh=force
+            list(ask.wanted), account, claims_challenge=ask.claims, force_refresh=ask.force
         )
+    except Throttled as slow:
+        raise EntraUnavailable(
+            "Microsoft Entra's sign-in service is busy; it is tried again.", after=slow.after, throttled=True
+        ) from None
     except (requests.RequestException, msal.exceptions.MsalServiceError, json.JSONDecodeError):
         # JSONDecodeError.doc would carry a cut-off answer, tokens and all.
         raise EntraUnavailable("Microsoft Entra's sign-in service did not answer; it is tried again.") from None
+    return answer
+
+
+def _token_in(answer: Any) -> str:
     if answer is None:
         raise SignInNeeded("Your Microsoft sign-in has ended. Please sign in again.", loss=Loss.AGE)
     if "access_token" not in answer:

@@ -164,10 +164,30 @@ def wake_waiting(tx: sa.Connection, tid: str, oid: str, *, now: datetime) -> lis
     waits = sa.and_(
         activations.c.tid == tid,
         activations.c.oid == oid,
-        activations.c.state.in_([ActivationState.ASKED, ActivationState.GIVING_BACK]),
+        activations.c.state.in_([ActivationState.ASKED, ActivationState.PENDING, ActivationState.GIVING_BACK]),
         activations.c.due_at > now + LEASE,
     )
     return list(tx.execute(activations.update().where(waits).values(due_at=now).returning(activations.c.id)).scalars())
+
+
+def people_pending(connection: sa.Connection) -> int:
+    """How many technicians wait for approvers."""
+    who = sa.select(activations.c.tid, activations.c.oid).where(activations.c.state == ActivationState.PENDING)
+    return int(connection.execute(sa.select(sa.func.count()).select_from(who.distinct().subquery())).scalar_one())
+
+
+def wait_longer(tx: sa.Connection, it: Activation, requests: frozenset[str], *, now: datetime, until: datetime) -> None:
+    """The other requests of this technician that wait and are due: they were just looked for. One at work is left."""
+    others = sa.and_(
+        activations.c.tid == it.tid,
+        activations.c.oid == it.oid,
+        activations.c.state == ActivationState.PENDING,
+        activations.c.due_at <= now,
+    )
+    for row in tx.execute(sa.select(activations.c.id, activations.c.request_id, activations.c.version).where(others)):
+        if row.request_id in requests:
+            same = sa.and_(activations.c.id == row.id, activations.c.version == row.version)
+            tx.execute(activations.update().where(same).values(due_at=until))
 
 
 def was_asked_by_us(connection: sa.Connection, schedule_id: str) -> bool:

@@ -146,7 +146,8 @@ class TokenRows:
             row = connection.execute(_CACHE, {"of_tid": tid, "of_oid": oid}).first()
         if row is None or not row.sealed:
             return None
-        return TokenRow(row.sealed, row.version, row.home_account_id, None if row.lost_at is None else row.lost_why)
+        lost = None if row.lost_at is None else row.lost_why
+        return TokenRow(row.sealed, row.version, row.home_account_id, row.answered, lost)
 
     def version(self, tid: str, oid: str) -> int:
         with self._records.read() as connection:
@@ -159,9 +160,12 @@ class TokenRows:
             sa.and_(_of(tid, oid), token_caches.c.sealed != b"", free), lease_holder=holder, lease_until=until
         )
 
-    def save(self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str) -> bool:
+    def save(
+        self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str, answered: str | None, now: datetime
+    ) -> bool:
         seen = sa.and_(token_caches.c.version == version, token_caches.c.lease_holder == holder)
-        return self._update(sa.and_(_of(tid, oid), seen), sealed=ciphertext, version=version + 1)
+        new = {"sealed": ciphertext, "version": version + 1, "answered": answered, "renewed_at": now}
+        return self._update(sa.and_(_of(tid, oid), seen), **new)
 
     def release(self, tid: str, oid: str, *, holder: str) -> None:
         mine = sa.and_(_of(tid, oid), token_caches.c.lease_holder == holder)
@@ -171,12 +175,24 @@ class TokenRows:
         with self._records.write() as tx:
             signins.lose(tx, tid, oid, holder=holder, loss=loss, why=why, now=now)
 
-    def put(self, tid: str, oid: str, *, ciphertext: bytes, version: int, home_account_id: str, now: datetime) -> bool:
+    def put(
+        self,
+        tid: str,
+        oid: str,
+        *,
+        ciphertext: bytes,
+        version: int,
+        home_account_id: str,
+        answered: str | None,
+        now: datetime,
+    ) -> bool:
         values = {
             "sealed": ciphertext,
             "version": version,
             "home_account_id": home_account_id,
+            "answered": answered,
             "signed_in_at": now,
+            "renewed_at": now,
             "lease_holder": None,
             "lease_until": None,
             "lost_at": None,
@@ -192,7 +208,8 @@ class TokenRows:
         return True
 
     def delete(self, tid: str, oid: str) -> None:
-        self._update(_of(tid, oid), version=token_caches.c.version + 1, **signins.EMPTY, lost_at=None, lost_why=None)
+        none = dict.fromkeys(("answered", "renewed_at", "lost_at", "lost_why"))
+        self._update(_of(tid, oid), version=token_caches.c.version + 1, **signins.EMPTY, **none)
 
     def _update(self, where: sa.ColumnElement[bool], **values: object) -> bool:
         with self._records.write() as tx:

@@ -20,9 +20,8 @@ from integration.records.sessions import Alive
 from integration.records.tables import activations, elevations, links, token_caches, web_sessions
 
 EMPTY = {"sealed": b"", "home_account_id": "", "lease_holder": None, "lease_until": None}  # what a deletion leaves
-LIFE = timedelta(
-    days=90
-)  # of a refresh token that nobody uses: learn.microsoft.com/entra/identity-platform/refresh-tokens
+# Of a refresh token that nobody uses. Source: learn.microsoft.com/entra/identity-platform/refresh-tokens.
+LIFE = timedelta(days=90)
 NEAR = timedelta(days=10)  # before its end, when its person is told
 OFTEN, RARELY = timedelta(minutes=5), timedelta(days=1)  # between two looks at one that is in use, or is not
 UNUSED = "Microsoft has not accepted it for 90 days."

@@ -10,7 +10,7 @@ import pytest
 from integration import comments, settings, tickets
 from integration.elevation import END_WORDS, ActivationState, State
 from integration.entra import errors
-from integration.entra.sign_in import GRAPH_SCOPES
+from integration.entra.scopes import GRAPH_SCOPES
 from integration.journal import Kind, witness
 from integration.rules import RefusalCode
 from webhooks.people import AppRole
@@ -38,7 +38,7 @@ def test_the_generated_pages_are_what_the_code_says(generate):
 def test_a_page_that_somebody_changed_by_hand_or_removed_is_noticed(generate, tmp_path):
     (tmp_path / "settings.md").write_text(page("settings.md") + "by hand\n", encoding="utf-8")
 
-    assert generate.stale(tmp_path) == ["settings.md", "lifecycle.md"]
+    assert generate.stale(tmp_path) == ["settings.md", "lifecycle.md", "errors.md"]
 
 
 @pytest.mark.parametrize("name", [*settings.Settings.model_fields, *settings.Entra.model_fields])

@@ -42,6 +42,7 @@ def by_hand(desk: Desk, practice: Practice, *, duration: timedelta = timedelta(h
         justification="By hand",
         ticket_number="1",
         ticket_system="Other",
+        asked_as="00000000-0000-4000-8000-000000000000",
     )
 
 

@@ -98,13 +98,13 @@ def test_a_sign_in_that_nobody_uses_is_kept_alive(desk: Desk) -> None:
 
 def test_one_that_could_not_be_looked_at_for_eighty_days_is_about_to_end(desk: Desk, practice: Practice) -> None:
     desk.sign_in()
-    at = kept(desk).signed_in_at
+    at = kept(desk).used_at
     practice.control("/faults", {"match": {}, "kind": "status", "times": 1000})
     for _ in range(3):
         desk.advance(25 * DAY)
         assert look(desk) == 1
     it = kept(desk)
-    assert (it.lost_at, it.renewed_at) == (None, None)
+    assert (it.lost_at, it.used_at) == (None, at)
     assert it.health(at + 80 * DAY - MINUTE) is Health.WORKS
     assert it.health(at + 80 * DAY) is Health.ENDING
     assert it.health(at + 90 * DAY) is Health.LOST

@@ -19,6 +19,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], _Row] = {}
         self.writes = 0
+        self.renewed_at: datetime | None = None
         self._lock = threading.Lock()
 
     def read(self, tid: str, oid: str) -> TokenRow | None:
@@ -39,13 +40,16 @@ class MemoryStore:
             held.holder, held.until = holder, until
             return True
 
-    def save(self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str) -> bool:
+    def save(
+        self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str, answered: str | None, now: datetime
+    ) -> bool:
         with self._lock:
             held = self.rows.get((tid, oid))
             if held is None or held.row.version != version or held.holder != holder:
                 return False
-            held.row = TokenRow(ciphertext, version + 1, held.row.home_account_id)
+            held.row = TokenRow(ciphertext, version + 1, held.row.home_account_id, answered)
             self.writes += 1
+            self.renewed_at = now
             return True
 
     def release(self, tid: str, oid: str, *, holder: str) -> None:
@@ -60,12 +64,23 @@ class MemoryStore:
             if held and held.holder == holder:
                 held.row = replace(held.row, lost=why)
 
-    def put(self, tid: str, oid: str, *, ciphertext: bytes, version: int, home_account_id: str, now: datetime) -> bool:  # noqa: ARG002
+    def put(
+        self,
+        tid: str,
+        oid: str,
+        *,
+        ciphertext: bytes,
+        version: int,
+        home_account_id: str,
+        answered: str | None,
+        now: datetime,
+    ) -> bool:
         with self._lock:
             held = self.rows.get((tid, oid))
             if (held.row.version if held else 0) != version - 1:
                 return False
-            self.rows[tid, oid] = _Row(TokenRow(ciphertext, version, home_account_id))
+            self.rows[tid, oid] = _Row(TokenRow(ciphertext, version, home_account_id, answered))
+            self.renewed_at = now
             return True
 
     def delete(self, tid: str, oid: str) -> None:

@@ -25,10 +25,10 @@ from integration.entra.errors import (
     StepUpNeeded,
     TooEarlyToGiveBack,
 )
-from integration.entra.graph import Graph
 from integration.entra.pim import Request, RequestKind
 from integration.entra.roles import Roles
 from integration.entra.times import format_duration, parse_duration, parse_time
+from integration.entra.transport import Transport
 from integration.targets import Target, TargetKind
 
 ACRS = '{"access_token":{"acrs":{"essential":true, "value":"c1"}}}'
@@ -203,7 +203,7 @@ def test_the_instance_that_was_asked_for_is_told_from_one_that_is_still_shown(
     rows: list[tuple[str, str]], asked: str | None, found: str | None
 ) -> None:
     target = Target(TargetKind.DIRECTORY_ROLE, "r", "/")
-    active = Roles(graph := cast(Graph, _Instances(*rows)), graph).active("token", target, schedule_id=asked)
+    active = Roles(graph := cast(Transport, _Instances(*rows)), graph).active("token", target, schedule_id=asked)
     assert (active.schedule_id if active else None) == found
 
 

@@ -224,3 +224,64 @@ def test_no_error_carries_a_token(tenant: Tenant, practice: Practice, caplog: py
     assert failed.value.__suppress_context__
     assert "eyJ" not in str(failed.value) + caplog.text
     assert "client_secret" not in caplog.text
+
+
+def _context(practice: Practice, target: Target, context: str = "c1") -> None:
+    practice.control(
+        f"policies/{target.id}", authentication_context=context, enabled_rules=["Justification", "Ticketing"]
+    )
+
+
+def test_the_same_challenge_after_it_was_answered_is_final(
+    tenant: Tenant, practice: Practice, store: MemoryStore
+) -> None:
+    """No loop, and no silent try: the token in use is the very one that the technician confirmed for."""
+    who = signed_in(tenant, practice)
+    target = first_target(tenant, who)
+    _context(practice, target, "c2")
+    with pytest.raises(StepUpNeeded) as first:
+        activate(tenant, who, target)
+    assert not first.value.silently
+    assert not first.value.final
+    _context(practice, target, "c1")
+    url, flow = tenant.start_sign_in(practice.facts["redirect_uris"][0], claims=None)
+    flow["answers"] = '{"access_token": {"acrs": {"essential": true, "value": "c1"}}}'  # and Entra forgot it
+    tenant.finish_sign_in(flow, practice.browser(url, who.upn), now=now())
+    writes = store.writes
+    with pytest.raises(StepUpNeeded, match="asks again") as again:
+        activate(tenant, who, target)
+    assert again.value.final
+    assert store.writes == writes
+
+
+def test_a_renewal_forgets_what_the_sign_in_answered(tenant: Tenant, practice: Practice, store: MemoryStore) -> None:
+    who = signed_in(tenant, practice, claims='{"access_token":{"acrs":{"essential":true,"value":"c1"}}}')
+    row = store.read(who.tid, who.oid)
+    assert row is not None
+    assert row.answered is not None
+    practice.control("people/technician", expire_access_tokens=True)
+    later = now() + timedelta(seconds=1)
+    tenant.eligibilities(who.tid, who.oid, later)
+    row = store.read(who.tid, who.oid)
+    assert row is not None
+    assert row.answered is None
+    assert store.renewed_at == later
+
+
+def test_a_fresh_token_leaves_the_stepped_up_one_in_use(tenant: Tenant, practice: Practice, store: MemoryStore) -> None:
+    who = signed_in(tenant, practice)
+    target = first_target(tenant, who)
+    _context(practice, target)
+    with pytest.raises(StepUpNeeded) as challenge:
+        activate(tenant, who, target)
+    signed_in(tenant, practice, claims=challenge.value.claims)
+    before = store.read(who.tid, who.oid)
+    tokens = len(practice.log("/token"))
+    tenant.fresh(who.tid, who.oid, now(), None)
+    after = store.read(who.tid, who.oid)
+    assert before is not None
+    assert after is not None
+    assert len(practice.log("/token")) == tokens + 1
+    assert (after.version, after.answered) == (before.version + 1, before.answered)
+    assert activate(tenant, who, target).kind is RequestKind.ACTIVE
+    assert len(practice.log("/token")) == tokens + 1

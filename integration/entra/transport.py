@@ -1,17 +1,16 @@
-"""Microsoft Graph over `requests`: one call, its errors in our terms, and paging."""
+"""Microsoft Graph and Azure Resource Manager over `requests`: one call, its errors in our terms, and paging."""
 
 import json as jsonlib
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import requests
 from urllib3.exceptions import NewConnectionError
 
 from integration.entra import refusals
-from integration.entra.client import EntraSettings
 from integration.entra.errors import EntraUnavailable
 from integration.entra.http import EntraHttp
 
@@ -20,12 +19,13 @@ log = logging.getLogger(__name__)
 _PAGES = 50
 
 
-class Graph:
-    """Calls below a version of Graph at `graph_url` (a path that the setting has is not kept)."""
+class Transport:
+    """Calls below `base`, each with the query `always`."""
 
-    def __init__(self, settings: EntraSettings, http: EntraHttp | None = None, *, version: str = "v1.0") -> None:
-        self._base = f"{urljoin(settings.graph_url, '/')}{version}"
-        self._http = http or EntraHttp(settings.ca_bundle)
+    def __init__(self, base: str, http: EntraHttp, *, always: Mapping[str, str] | None = None) -> None:
+        self._base = base.rstrip("/")
+        self._http = http
+        self._always = dict(always or {})
 
     def call(
         self,
@@ -37,16 +37,17 @@ class Graph:
         params: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """The answer's JSON object ({} for 204). `path` starts with a slash. Raises the family of `errors`."""
-        return self._send(method, self._base + path, token, json, params)
+        return self._send(method, self._base + path, token, json, {**self._always, **(params or {})})
 
     def items(self, path: str, token: str, *, params: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
         """The objects of a collection, page after page. A next page on another origin ends in EntraUnavailable."""
-        url, query = self._base + path, params
+        url: str = self._base + path
+        query: Mapping[str, str] | None = {**self._always, **(params or {})}
         for _ in range(_PAGES):
             page = self._send("GET", url, token, None, query)
             value = page.get("value")
             yield from (item for item in (value if isinstance(value, list) else []) if isinstance(item, dict))
-            following = page.get("@odata.nextLink")
+            following = page.get("@odata.nextLink") or page.get("nextLink")
             if not isinstance(following, str):
                 return
             if urlsplit(following)[:2] != urlsplit(self._base)[:2]:
@@ -80,7 +81,7 @@ class Graph:
 
 def _note(method: str, status: int, code: str, request_id: str | None, ours: str) -> None:
     # An allow-list: never the address (it may hold ids), never the body.
-    log.info("graph %s answered %s %s request-id=%s client-request-id=%s", method, status, code, request_id, ours)
+    log.info("entra %s answered %s %s request-id=%s client-request-id=%s", method, status, code, request_id, ours)
 
 
 def _never_sent(failure: requests.RequestException) -> bool:

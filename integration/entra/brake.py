@@ -1,0 +1,99 @@
+"""The tenant asked to wait: everybody does, in all processes, and one tries first.
+
+Each technician's calls are few, but the tenant counts all of ours together. Without this, a hundred workers would each
+learn for themselves that it is busy, and keep it so.
+"""
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from integration.entra.errors import EntraError, EntraUnavailable
+
+GRAPH, ARM, TOKENS = "graph", "arm", "tokens"  # what is slowed down, each for itself
+PROBE = timedelta(seconds=30)  # longer than a call takes: then another one may try
+UNSAID = 10.0  # seconds to wait where the tenant names none
+_CLEAR = timedelta(seconds=1)  # how long a process trusts that there is no brake
+_BUSY = "Microsoft Entra asked us to wait a little; it is tried again by itself."
+_random = random.SystemRandom()
+
+
+@dataclass(frozen=True)
+class Held:
+    """A brake that is on. Nobody calls before `until`; afterwards only who holds the probe, until `probe_until`."""
+
+    until: datetime
+    probe_until: datetime | None
+
+
+class BrakeStore(Protocol):
+    """Brakes by name, shared by all processes. Each method is one short transaction of its own."""
+
+    def read(self, name: str) -> Held | None: ...
+
+    def hold(self, name: str, until: datetime) -> None:
+        """Put the brake on, or keep it on, until the later of `until` and what it has; nobody probes any more."""
+        ...
+
+    def probe(self, name: str, *, now: datetime, until: datetime) -> bool:
+        """True if the probe is now the caller's until `until`; False if another has it or the brake was changed."""
+        ...
+
+    def lift(self, name: str, *, until: datetime) -> None:
+        """Take the brake off, if it is still the one that ends at `until`."""
+        ...
+
+
+class Brake:
+    """Stands before every call. Without a store there is no brake."""
+
+    def __init__(self, store: BrakeStore | None) -> None:
+        self._store = store
+        self._clear: dict[str, datetime] = {}
+
+    @contextmanager
+    def passing(self, name: str, now: datetime, *, urgent: bool = False) -> Iterator[None]:
+        """Around a call: lets it through, or raises EntraUnavailable without one; learns from how it ends.
+
+        `urgent`: it goes as soon as the tenant's own time is over, probe or none (giving back).
+        """
+        if self._store is None:
+            yield
+            return
+        held = self._admit(self._store, name, now, urgent=urgent)
+        started = time.monotonic()
+        try:
+            yield
+        except EntraUnavailable as error:
+            if error.throttled:
+                passed = time.monotonic() - started
+                self._clear.pop(name, None)
+                self._store.hold(name, now + timedelta(seconds=passed + (error.after or UNSAID)))
+            raise
+        except EntraError:  # it answered, though it said no
+            self._lift(self._store, name, held)
+            raise
+        self._lift(self._store, name, held)
+
+    def _admit(self, store: BrakeStore, name: str, now: datetime, *, urgent: bool) -> Held | None:
+        clear = self._clear.get(name)
+        if clear is not None and timedelta() <= now - clear < _CLEAR:
+            return None
+        held = store.read(name)
+        if held is None:
+            self._clear[name] = now
+            return None
+        left = (held.until - now).total_seconds()
+        if left > 0:
+            raise EntraUnavailable(_BUSY, after=left + _random.uniform(0.1, 1 + min(left / 4, 30)))
+        if not urgent and not store.probe(name, now=now, until=now + PROBE):
+            raise EntraUnavailable(_BUSY, after=_random.uniform(2, 6))
+        return held
+
+    def _lift(self, store: BrakeStore, name: str, held: Held | None) -> None:
+        if held is not None:
+            store.lift(name, until=held.until)

@@ -1,0 +1,226 @@
+"""A role that an approver has to give: waited for in words, decided, withdrawn, run out, and never forgotten."""
+
+from datetime import timedelta
+
+import pytest
+
+from integration.elevation import Activation, ActivationState, Elevation, State
+from integration.records import elevations
+from integration.records.tables import activations as activations_table
+from tests.conftest import Desk, Practice
+from tests.workers.steps import PASSWORD_ADMINISTRATOR, activations_of, end_now, fault, mend, pick, said, wait_for
+from workers import schedule
+from workers.approvals import CALLS_PER_MINUTE
+from workers.run import What
+
+ROLE = "Password Administrator"
+
+
+@pytest.fixture
+def asked(desk: Desk, practice: Practice) -> str:
+    """A ticket whose role waits for an approver."""
+    practice.control(f"/policies/{ROLE}", {"approval_required": True})
+    desk.link()
+    return pick(desk, practice)
+
+
+def request_of(practice: Practice) -> str:
+    return str(practice.activation_requests()[-1]["id"])
+
+
+def decide(practice: Practice, decision: str, reason: str = "") -> None:
+    practice.control(f"/requests/{request_of(practice)}", {"decision": decision, "reason": reason})
+
+
+def a_minute(desk: Desk) -> None:
+    wait_for(desk, timedelta(seconds=35), steps=2)
+
+
+def only(desk: Desk) -> Activation:
+    (it,) = activations_of(desk)
+    return it
+
+
+def test_the_ticket_says_since_when_and_until_when_an_approver_is_waited_for(
+    desk: Desk, practice: Practice, asked: str
+) -> None:
+    it = desk.only(asked)
+    assert it.state is State.PENDING
+    assert only(desk).state is ActivationState.PENDING
+    assert it.until is not None
+    assert timedelta(hours=23, minutes=59) < it.until - desk.now() <= timedelta(hours=24)
+    assert said(practice, asked, "waits for an approver since") == 1
+    assert practice.active_roles() == []
+
+
+def test_an_approved_request_becomes_active_by_itself_and_is_given_back(
+    desk: Desk, practice: Practice, asked: str
+) -> None:
+    decide(practice, "approve")
+    a_minute(desk)
+    assert desk.only(asked).state is State.ACTIVE
+    assert said(practice, asked, "is active until") == 1
+
+    desk.advance(timedelta(minutes=6))
+    practice.solve(asked)
+    desk.deliver(asked)
+    desk.sweep()
+    assert (desk.only(asked).state, practice.active_roles()) == (State.ENDED, [])
+
+
+def test_a_denied_request_ends_with_the_approvers_words_on_the_ticket(
+    desk: Desk, practice: Practice, asked: str
+) -> None:
+    decide(practice, "deny", "Ask for it\n\n again **tomorrow**.")
+    a_minute(desk)
+    assert desk.only(asked).state is State.FAILED
+    assert said(practice, asked, "denied it") == 1
+    assert said(practice, asked, "Ask for it again **tomorrow**.") == 1
+
+
+def test_a_request_that_nobody_decides_ends_after_a_day_in_words(desk: Desk, practice: Practice, asked: str) -> None:
+    wait_for(desk, timedelta(hours=6), steps=3)
+    assert desk.only(asked).state is State.PENDING
+    wait_for(desk, timedelta(hours=3), steps=3)
+    assert desk.only(asked).state is State.FAILED
+    assert said(practice, asked, "Nobody approved it within 24 hours") == 1
+
+
+def test_a_solved_ticket_withdraws_its_request(desk: Desk, practice: Practice, asked: str) -> None:
+    practice.solve(asked)
+    desk.deliver(asked)
+    desk.sweep()
+    assert practice.activation_requests()[-1]["status"] == "Canceled"
+    assert (desk.only(asked).state, only(desk).state) == (State.ENDED, ActivationState.WITHDRAWN)
+    assert said(practice, asked, "withdrawn before an approver decided it: the ticket was solved") == 1
+
+
+def test_a_technician_withdraws_with_one_button(desk: Desk, practice: Practice, asked: str) -> None:
+    end_now(desk, asked)
+    desk.sweep()
+    assert practice.activation_requests()[-1]["status"] == "Canceled"
+    assert said(practice, asked, "withdrawn before an approver decided it") == 1
+
+
+def test_a_withdrawal_that_comes_after_the_approval_gives_the_role_back(
+    desk: Desk, practice: Practice, asked: str
+) -> None:
+    decide(practice, "approve")
+    end_now(desk, asked)
+    desk.sweep()
+    wait_for(desk, timedelta(minutes=1), steps=8)
+    assert (practice.active_roles(), only(desk).state) == ([], ActivationState.GIVEN_BACK)
+    assert desk.only(asked).state is State.ENDED
+
+
+def test_a_request_taken_back_in_the_portal_cancels_the_elevation(desk: Desk, practice: Practice, asked: str) -> None:
+    person, tid = practice.people["technician"]["oid"], practice.facts["tenant_id"]
+    desk.deployment.tenant.withdraw(tid, person, desk.now(), PASSWORD_ADMINISTRATOR, request_of(practice))
+    a_minute(desk)
+    assert desk.only(asked).state is State.CANCELLED
+    assert said(practice, asked, "the request was withdrawn in Entra") == 1
+
+
+def test_a_second_ticket_waits_for_the_same_approval(desk: Desk, practice: Practice, asked: str) -> None:
+    second = pick(desk, practice)
+    assert desk.only(second).state is State.PENDING
+    assert len(practice.activation_requests()) == 1
+
+    practice.solve(asked)
+    desk.deliver(asked)
+    desk.sweep()
+    assert practice.activation_requests()[-1]["status"] == "PendingApproval"
+    decide(practice, "approve")
+    a_minute(desk)
+    assert desk.only(second).state is State.ACTIVE
+
+
+def test_a_request_made_in_the_portal_is_used_and_never_withdrawn_by_us(desk: Desk, practice: Practice) -> None:
+    from tests.workers.steps import by_hand
+
+    practice.control(f"/policies/{ROLE}", {"approval_required": True})
+    desk.link()
+    by_hand(desk, practice)
+    ticket = pick(desk, practice)
+    assert desk.only(ticket).state is State.PENDING
+    assert said(practice, ticket, "made outside Ticket Elevate") == 1
+
+    practice.solve(ticket)
+    desk.deliver(ticket)
+    desk.sweep()
+    assert [r["status"] for r in practice.activation_requests()] == ["PendingApproval"]
+    assert only(desk).state is ActivationState.WITHDRAWN
+
+
+def test_a_policy_that_changes_while_a_request_waits_changes_nothing_for_it(
+    desk: Desk, practice: Practice, asked: str
+) -> None:
+    practice.control(f"/policies/{ROLE}", {"approval_required": False, "maximum_duration": "PT30M"})
+    a_minute(desk)
+    assert desk.only(asked).state is State.PENDING
+    decide(practice, "approve")
+    a_minute(desk)
+    assert desk.only(asked).state is State.ACTIVE
+
+
+def test_an_unanswered_look_is_repeated(desk: Desk, practice: Practice, asked: str) -> None:
+    fault(practice, "status", method="GET", path="roleAssignmentScheduleRequests", status=503, times=3)
+    decide(practice, "approve")
+    wait_for(desk, timedelta(seconds=30), steps=6)
+    mend(practice)
+    a_minute(desk)
+    assert desk.only(asked).state is State.ACTIVE
+
+
+def waiting(desk: Desk, technicians: int, each: int) -> None:
+    """Rows of requests that wait: what they say is not to be asked for in this test."""
+    since = desk.now() - timedelta(minutes=1)
+    rows = [
+        vars(
+            Activation(
+                id=f"{who:05}-{number:05}",
+                tid="tenant",
+                oid=f"technician-{who}",
+                target=f"entra-role:{number}@/",
+                target_name="A role",
+                state=ActivationState.PENDING,
+                version=1,
+                due_at=since,
+                created_at=since,
+                duration_seconds=3600,
+                justification="",
+                ticket_number="1",
+                request_id=f"request-{who}-{number}",
+                pending_at=since,
+            )
+        )
+        for who in range(technicians)
+        for number in range(each)
+    ]
+    with desk.deployment.records.write() as tx:
+        tx.execute(activations_table.insert(), rows)
+
+
+@pytest.mark.parametrize(("technicians", "each"), [(100, 100), (1000, 10)])
+def test_ten_thousand_waiting_approvals_cost_a_bounded_number_of_calls(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, technicians: int, each: int
+) -> None:
+    calls: list[str] = []
+
+    def pending(self: object, tid: str, oid: str, now: object, kind: object) -> frozenset[str]:
+        calls.append(oid)
+        return frozenset(f"request-{oid.removeprefix('technician-')}-{n}" for n in range(each))
+
+    def held(connection: object, activation_id: str) -> list[Elevation]:
+        return [None]  # type: ignore[list-item]  # somebody needs it
+
+    monkeypatch.setattr(type(desk.deployment.tenant), "pending", pending)
+    monkeypatch.setattr(elevations, "holders", held)
+    waiting(desk, technicians, each)
+    for _ in range(20):  # five minutes of sweeps
+        for due in schedule.due(desk.deployment, now=desk.now(), at_most=20_000):
+            assert due.what is What.ACTIVATION
+            desk.step(due)
+        desk.ahead += timedelta(seconds=15)
+    assert len(set(calls)) == technicians
+    assert len(calls) <= 5 * CALLS_PER_MINUTE + technicians

@@ -1,5 +1,6 @@
 """One running Ticket Elevate: its settings, and what they connect it to. Made once per process, after any fork."""
 
+from dataclasses import replace
 from functools import cached_property
 
 from integration import helpdesks, rules
@@ -10,6 +11,7 @@ from integration.records.people import TokenRows
 from integration.records.store import Records
 from integration.rules import Rules
 from integration.settings import Settings
+from integration.targets import TargetKind
 from integration.tickets import Helpdesk
 
 
@@ -35,7 +37,16 @@ class Deployment:
 
     @cached_property
     def tenant(self) -> Tenant:
-        return Tenant(self.settings.entra.connection, TokenRows(self.records), self.sealer, BrakeRows(self.records))
+        """It asks for the permissions that the rules need, and no others."""
+        rules = self.rules
+        connection = replace(
+            self.settings.entra.connection,
+            kinds=rules.kinds | {TargetKind.DIRECTORY_ROLE},
+            probes=rules.probes,
+            by_unit=rules.by_unit,
+            revokes_sessions=any(rule.revoke_sessions for rule in rules.rules),
+        )
+        return Tenant(connection, TokenRows(self.records), self.sealer, BrakeRows(self.records))
 
     def link(self, elevation_id: str) -> str:
         return f"{self.settings.public_url}/elevations/{elevation_id}"

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import regex  # type: ignore[import-untyped]  # its stubs are a package of their own, for two calls
 
-from integration.roles import Role
+from integration.targets import Probe, TargetKind
 from integration.tickets import Ticket, clean
 
 # The tenant takes no activation back within its first five minutes, and allows at most a day.
@@ -19,6 +19,10 @@ LONGEST = timedelta(hours=24)
 DEFAULT_DURATION = timedelta(hours=1)
 DEFAULT_JUSTIFICATION = "Ticket {ticket}: {category} (rule {rule})"
 JUSTIFICATION_LIMIT = 500
+# Written as the scope of a role: wherever the technician's eligibility covers the person whom the ticket is about.
+REQUESTERS_UNIT = "requester's administrative unit"
+# What an activation without a ticket is called where others name their rule. No rule may have this name.
+BREAK_GLASS = "break glass"
 TEMPLATE_FIELDS = ("ticket", "category", "rule", "connection", "queue", "subject", "requester")
 
 PatternError: type[Exception] = regex.error
@@ -29,6 +33,37 @@ class Start(StrEnum):
 
     ON_PICK = "on_pick"
     ON_CLICK = "on_click"
+
+
+class Bundle(StrEnum):
+    """Several targets for one task: all or nothing, or whatever the technician is eligible for."""
+
+    ALL = "all"
+    BEST_EFFORT = "best_effort"
+
+
+class Mode(StrEnum):
+    """Whether a rule acts, or only has written down what it would have done."""
+
+    ACT = "act"
+    WATCH = "watch"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A target that a rule names. `scope` is the tenant's own, REQUESTERS_UNIT, or "member"/"owner" for a group."""
+
+    kind: TargetKind
+    id: str
+    scope: str
+    name: str
+
+    @property
+    def by_unit(self) -> bool:
+        return self.scope == REQUESTERS_UNIT
+
+    def in_words(self) -> str:
+        return f'"{self.name}" {place(self.scope)}'
 
 
 @dataclass(frozen=True)
@@ -50,11 +85,15 @@ class Match:
 
 @dataclass(frozen=True)
 class Rule:
-    """Either it allows `roles`, smallest first, or (`deny`) it forbids, and `reason` says why."""
+    """Either it allows `targets`, smallest first, or (`deny`) it forbids, and `reason` says why.
+
+    `scope` is what the file says for directory roles without a scope of their own; each target carries it already.
+    `total` is the longest that one pick may be active in all; `usable` is what is tried after an activation.
+    """
 
     name: str
     match: Match = Match()
-    roles: tuple[Role, ...] = ()
+    targets: tuple[Wanted, ...] = ()
     scope: str = "/"
     duration: timedelta = DEFAULT_DURATION
     justification: str = DEFAULT_JUSTIFICATION
@@ -63,10 +102,40 @@ class Rule:
     reason: str = ""
     help: str = ""
     line: int = 0  # where it stands in the file
+    bundle: Bundle | None = None
+    mode: Mode = Mode.ACT
+    total: timedelta | None = None
+    usable: Probe | None = None
+    revoke_sessions: bool = False
+
+    @property
+    def by_unit(self) -> bool:
+        """Whether it must be known whom a ticket is about."""
+        return any(wanted.by_unit for wanted in self.targets)
+
+    @property
+    def in_all(self) -> timedelta:
+        """The longest that one pick may be active: `total`, or room for more time once."""
+        return min(2 * self.duration, LONGEST) if self.total is None else self.total
+
+    @property
+    def parts(self) -> int:
+        """How many targets are activated together."""
+        return len(self.targets) if self.bundle else 1
 
     def start_for(self, ticket: Ticket) -> Start:
         """A ticket that names no requester needs a click: its technician may have filed it themselves."""
         return self.start if ticket.requesters else Start.ON_CLICK
+
+
+@dataclass(frozen=True)
+class BreakGlass:
+    """What a technician may activate without a ticket, for how long; `justification` has the one field {reason}."""
+
+    targets: tuple[Wanted, ...]
+    duration: timedelta = timedelta(minutes=30)
+    justification: str = "Break glass: {reason}"
+    line: int = 0
 
 
 def folded(text: str) -> str:
@@ -115,7 +184,13 @@ def in_words(duration: timedelta) -> str:
 
 def place(scope: str) -> str:
     """A scope as people read it, to stand behind a role's name: `in the whole directory`."""
-    return "in the whole directory" if scope == "/" else f"at {scope}"
+    known = {
+        "/": "in the whole directory",
+        "member": "as a member",
+        "owner": "as an owner",
+        REQUESTERS_UNIT: "where it covers the requester",
+    }
+    return known.get(scope) or f"at {scope}"
 
 
 def _template_values(rule: Rule, ticket: Ticket) -> dict[str, str]:

@@ -8,18 +8,20 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import ValidationError
 
-from integration.rule import Match, Rule, Start, folded
+from integration.rule import BreakGlass, Bundle, Match, Mode, Rule, Start, folded
 from integration.rules_lines import Path, line_of, lines
-from integration.rules_shape import DEFAULTS, MatchKeys, RuleKeys
+from integration.rules_shape import DEFAULTS, BreakGlassKeys, FileKeys, MatchKeys, RuleKeys
+from integration.targets import Probe
 
 _BIGGEST = 1 << 20
+_BREAK_GLASS = "the table break_glass"
 _AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
@@ -27,6 +29,15 @@ _AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 class Problem:
     line: int
     text: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a rules file says. `mode` is in each rule already."""
+
+    rules: tuple[Rule, ...] = ()
+    mode: Mode = Mode.ACT
+    break_glass: BreakGlass | None = None
 
 
 class RulesInvalid(Exception):
@@ -37,39 +48,41 @@ class RulesInvalid(Exception):
         super().__init__("\n".join(f"{path}:{problem.line}: {problem.text}" for problem in self.problems))
 
 
-def read(path: FilePath) -> tuple[str, tuple[Rule, ...]]:
-    """The SHA-256 of the file's bytes in hex, and its rules. Raises RulesInvalid."""
+def read(path: FilePath) -> tuple[str, Contents]:
+    """The SHA-256 of the file's bytes in hex, and what it says. Raises RulesInvalid."""
     try:
         with path.open("rb") as file:
             raw = file.read(_BIGGEST + 1)
     except OSError as e:
         raise RulesInvalid(path, [Problem(1, f"The file cannot be read: {e.strerror}.")]) from e
-    rules, problems = parse(raw)
+    contents, problems = parse(raw)
     if problems:
         raise RulesInvalid(path, problems)
-    return hashlib.sha256(raw).hexdigest(), rules
+    return hashlib.sha256(raw).hexdigest(), contents
 
 
-def parse(raw: bytes) -> tuple[tuple[Rule, ...], list[Problem]]:
-    """The rules in `raw`, and what is wrong with them. The rules are usable only if nothing is."""
+def parse(raw: bytes) -> tuple[Contents, list[Problem]]:
+    """What `raw` says, and what is wrong with it. The former is usable only if nothing is."""
     document = _document(raw)
     if isinstance(document, Problem):
-        return (), [document]
+        return Contents(), [document]
     where = lines(raw)
-    problems = [
-        Problem(line_of(where, (key,)), _unknown(key, ["rule"], "the file")) for key in document if key != "rule"
-    ]
+    around, problems = _around(document, where)
     entries = document.get("rule", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        return (), [*problems, Problem(line_of(where, ("rule",)), "A rule starts with [[rule]], in two brackets.")]
+        wrong = Problem(line_of(where, ("rule",)), "A rule starts with [[rule]], in two brackets.")
+        return Contents(), [*problems, wrong]
     if not entries and not problems:
         problems = [Problem(1, "There is no rule. A rule starts with [[rule]].")]
     rules = []
     for index, entry in enumerate(entries):
-        rule, wrong = _rule(entry, ("rule", index), where)
-        problems += wrong
+        rule, wrong_here = _rule(entry, ("rule", index), where)
+        problems += wrong_here
         rules += [rule] if rule else []
-    return tuple(rules), [*problems, *_clashes(rules)]
+    problems += _clashes(rules)
+    if around.mode is Mode.WATCH:
+        rules = [replace(rule, mode=Mode.WATCH) for rule in rules]
+    return replace(around, rules=tuple(rules)), problems
 
 
 def shadowed(rules: Sequence[Rule]) -> Iterator[tuple[Rule, Rule]]:
@@ -101,17 +114,49 @@ def _not_toml(message: str, raw: bytes) -> Problem:
     return Problem(line, f"This is not TOML: {_AT_LINE.sub('', message)}. Is a quote or a bracket missing?")
 
 
+def _around(document: dict[str, Any], where: dict[Path, int]) -> tuple[Contents, list[Problem]]:
+    """What stands outside the rules."""
+    known = ["rule", *FileKeys.model_fields]
+    problems = [
+        Problem(line_of(where, (key,)), _unknown(key, known, "the file")) for key in document if key not in known
+    ]
+    given = {key: value for key, value in document.items() if key in FileKeys.model_fields}
+    try:
+        keys = FileKeys.model_validate(given)
+    except ValidationError as e:
+        return Contents(), [*problems, *(_explained_around(error, where) for error in e.errors())]
+    urgent = keys.break_glass
+    if urgent is None:
+        return Contents(mode=Mode(keys.mode)), problems
+    line = line_of(where, ("break_glass",))
+    table = BreakGlass(urgent.roles, urgent.duration, urgent.justification, line)
+    return Contents(mode=Mode(keys.mode), break_glass=table), problems
+
+
+def _explained_around(error: Any, where: dict[Path, int]) -> Problem:
+    place: Path = tuple(error["loc"])
+    if place == ("break_glass",):
+        text = 'Break glass is a table: [break_glass], and below it roles = ["..."].'
+        return Problem(line_of(where, place), text)
+    if place[0] == "break_glass":
+        return _explained(error, _BREAK_GLASS, list(BreakGlassKeys.model_fields), place, where, 1)
+    return _explained(error, "the file", list(FileKeys.model_fields), place, where, 0)
+
+
 def _rule(entry: dict[str, Any], at: Path, where: dict[Path, int]) -> tuple[Rule | None, list[Problem]]:
     try:
         keys = RuleKeys.model_validate(entry)
     except ValidationError as e:
-        return None, [_explained(error, entry, at, where) for error in e.errors()]
+        name = entry.get("name")
+        owner = f'rule "{name}"' if isinstance(name, str) else "this rule"
+        known = list(RuleKeys.model_fields)
+        return None, [_explained(error, owner, known, at + tuple(error["loc"]), where, len(at)) for error in e.errors()]
     match = keys.match
     return (
         Rule(
             name=keys.name,
             match=Match(match.connection, match.category, match.queue, match.subject, tuple(match.field.items())),
-            roles=keys.roles,
+            targets=keys.targets,
             scope=keys.scope,
             duration=keys.duration,
             justification=keys.justification,
@@ -120,20 +165,24 @@ def _rule(entry: dict[str, Any], at: Path, where: dict[Path, int]) -> tuple[Rule
             reason=keys.reason,
             help=keys.help,
             line=line_of(where, at),
+            bundle=Bundle(keys.bundle) if keys.bundle else None,
+            mode=Mode(keys.mode),
+            total=keys.total,
+            usable=Probe(keys.usable) if keys.usable else None,
+            revoke_sessions=keys.revoke_sessions,
         ),
         [],
     )
 
 
-def _explained(error: Any, entry: dict[str, Any], at: Path, where: dict[Path, int]) -> Problem:
-    place: Path = tuple(error["loc"])
-    line = line_of(where, at + place)
+def _explained(error: Any, owner: str, known: Sequence[str], at: Path, where: dict[Path, int], depth: int) -> Problem:
+    """The problem in words. `at` is where it is, of which the first `depth` steps lead to `owner`."""
+    line, place = line_of(where, at), at[depth:]
     key = str(place[-1]) if place else ""
-    name = entry.get("name")
-    owner = f'rule "{name}"' if isinstance(name, str) else "this rule"
     match error["type"]:
         case "extra_forbidden":
-            return Problem(line, _misplaced(key, place, owner))
+            in_rule = at[0] == "rule"
+            return Problem(line, _misplaced(key, place, owner) if in_rule else _unknown(key, known, owner))
         case "missing":
             return Problem(line, f'In {owner}, "{key}" is missing. {DEFAULTS.get(key, "")}'.strip())
         case "value_error":
@@ -144,6 +193,10 @@ def _explained(error: Any, entry: dict[str, Any], at: Path, where: dict[Path, in
             return Problem(line, f'In {owner}, "{key}" must be true or false, without quotes.')
         case "dict_type" | "model_type":
             return Problem(line, f'In {owner}, "{key}" must be a table, like {{ category = "Password reset" }}.')
+        case "tuple_type" if key == "roles":
+            return Problem(
+                line, f'In {owner}, "{key}" must be a list of names in quotes, like ["Password Administrator"].'
+            )
         case _:
             return Problem(line, f'In {owner}, "{_key_of(place)}" must be text in quotes.')
 

@@ -1,33 +1,44 @@
 """The keys of a rule and what each may hold. Every ValueError here ends a sentence that starts "In rule ..., "."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from difflib import get_close_matches
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StrictBool, StrictStr, model_validator
 
-from integration.roles import BUILT_IN, Role, find
+from integration import rules_targets
 from integration.rule import (
+    BREAK_GLASS,
     DEFAULT_DURATION,
     DEFAULT_JUSTIFICATION,
     LONGEST,
     SHORTEST,
     TEMPLATE_FIELDS,
+    BreakGlass,
+    Bundle,
+    Mode,
     PatternError,
     Start,
+    Wanted,
     compile_pattern,
+    folded,
+    in_words,
     parts,
 )
+from integration.targets import Probe
 from integration.tickets import clean
 
 # What to write for a key that must be there and is not.
-DEFAULTS = {"name": 'Give the rule a name, like name = "Password reset".'}
+DEFAULTS = {
+    "name": 'Give the rule a name, like name = "Password reset".',
+    "roles": 'Name at least one, like roles = ["Password Administrator"].',
+}
 
 _DURATION = re.compile(r"(?:PT)?(?:(?P<hours>\d{1,4})H)?(?:(?P<minutes>\d{1,4})M)?", re.IGNORECASE | re.ASCII)
-_GUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_ROLE_ID = re.compile(_GUID, re.IGNORECASE)
-_SCOPE = re.compile(rf"/(?:(?:administrativeUnits/)?{_GUID})?", re.IGNORECASE)
+_LONGEST_BREAK_GLASS = timedelta(hours=1)
 _HOW_LONG = 'Write "30m", "1h", "1h30m" or "PT1H".'
 
 
@@ -43,6 +54,8 @@ def _line_of_text(value: str) -> str:
 def _name(value: str) -> str:
     if len(value) > 100:
         raise ValueError("the name is longer than 100 characters. It is part of justifications: shorten it.")
+    if folded(value) == BREAK_GLASS:
+        raise ValueError(f'the name "{value}" is kept for activations without a ticket. Choose another.')
     return value
 
 
@@ -79,48 +92,24 @@ def _duration(value: Any) -> timedelta:
 
 def _roles(value: Any) -> Any:
     words = _listed(value)
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ValueError('roles must be names in quotes, like ["Password Administrator"].')
-    found = tuple(_role(word) for word in words)
-    twice = next((role.name for index, role in enumerate(found) if role.id in {r.id for r in found[:index]}), None)
-    if twice:
+    return [words] if isinstance(words, dict) else words
+
+
+def _no_twins(targets: tuple[Wanted, ...]) -> tuple[Wanted, ...]:
+    if twice := rules_targets.said_twice(targets):
         raise ValueError(f'the role "{twice}" is there twice. Remove one.')
-    return found
+    return targets
 
 
-def _role(word: str) -> Role:
-    if known := find(word):
-        return known
-    wanted = word.strip().casefold()
-    if close := get_close_matches(wanted, [r.name.casefold() for r in BUILT_IN], n=1, cutoff=0.7):
-        raise ValueError(f'there is no role "{word}". Did you mean "{_known(close[0]).name}"?')
-    # All but a built-in id: a slip of the pen. Any other id is a custom role, which only the tenant knows.
-    if close := get_close_matches(wanted, [r.id for r in BUILT_IN], n=1, cutoff=0.9):
-        raise ValueError(f'there is no role "{word}". Did you mean "{close[0]}" ({_known(close[0]).name})?')
-    if _ROLE_ID.fullmatch(wanted):
-        return Role(wanted, wanted)
-    names = ", ".join(role.name for role in BUILT_IN)
-    raise ValueError(f'there is no role "{word}". Write a template id, or one of: {names}.')
-
-
-def _known(word: str) -> Role:
-    role = find(word)
-    assert role is not None
-    return role
-
-
-def _scope(value: str) -> str:
-    if not _SCOPE.fullmatch(value):
-        raise ValueError(f'the scope "{value}" is none. Write "/", "/administrativeUnits/<id>" or "/<object id>".')
-    return value
+def _fields(value: str) -> list[str]:
+    try:
+        return [field for _, field in parts(value) if field is not None]
+    except ValueError as e:
+        raise ValueError('the justification has a lone brace. Write "{{" or "}}" for a brace itself.') from e
 
 
 def _template(value: str) -> str:
-    try:
-        fields = [field for _, field in parts(value) if field is not None]
-    except ValueError as e:
-        raise ValueError('the justification has a lone brace. Write "{{" or "}}" for a brace itself.') from e
-    for field in fields:
+    for field in _fields(value):
         if field not in TEMPLATE_FIELDS:
             close = get_close_matches(field.casefold(), TEMPLATE_FIELDS, n=1)
             known = ", ".join(f"{{{name}}}" for name in TEMPLATE_FIELDS)
@@ -129,17 +118,55 @@ def _template(value: str) -> str:
     return value
 
 
-def _start(value: str) -> str:
-    if value not in list(Start):
-        close = get_close_matches(value.casefold(), list(Start), n=1, cutoff=0.3)
-        hint = f'Did you mean "{close[0]}"?' if close else 'Write "on_pick" or "on_click".'
-        raise ValueError(f'"start" cannot be "{value}". {hint}')
+def _urgent_template(value: str) -> str:
+    fields = _fields(value)
+    if wrong := next((field for field in fields if field != "reason"), None):
+        raise ValueError(
+            f"the justification has an unknown field {{{wrong}}}. Without a ticket there is only {{reason}}."
+        )
+    if len(fields) != 1:
+        raise ValueError("the justification must hold {reason} once: it is what auditors read.")
+    if len(value) > 150:  # with the longest reason it stays within what the tenant takes
+        raise ValueError("the justification is longer than 150 characters. The reason needs the room: shorten it.")
     return value
+
+
+def _urgent_duration(value: timedelta) -> timedelta:
+    if value > _LONGEST_BREAK_GLASS:
+        raise ValueError(
+            f"the duration {in_words(value)} is too long for break glass, which nobody checks before. Write at most "
+            '"1h".'
+        )
+    return value
+
+
+def _urgent_role(value: Any) -> Wanted:
+    found = rules_targets.wanted(value)
+    if found.by_unit:
+        raise ValueError(f'"{found.name}" cannot have this scope: without a ticket there is no requester. Write "/".')
+    return found if found.scope else replace(found, scope="/")
+
+
+def _one_of(choices: type[StrEnum], key: str, value: Any) -> str:
+    known = [choice.value for choice in choices]
+    if value not in known:
+        close = get_close_matches(str(value).casefold(), known, n=1, cutoff=0.3)
+        listed = " or ".join(f'"{word}"' for word in known)
+        hint = f'Did you mean "{close[0]}"?' if close else f"Write {listed}."
+        raise ValueError(f'"{key}" cannot be "{clean(str(value))}". {hint}')
+    return str(value)
+
+
+def _mode(value: Any) -> str:
+    return _one_of(Mode, "mode", value)
 
 
 Text = Annotated[StrictStr, AfterValidator(_line_of_text)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
 Patterns = Annotated[tuple[Annotated[StrictStr, AfterValidator(_pattern)], ...], BeforeValidator(_listed)]
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+ModeWord = Annotated[StrictStr, AfterValidator(_mode)]
 
 
 class MatchKeys(BaseModel):
@@ -157,29 +184,81 @@ class RuleKeys(BaseModel):
 
     name: Annotated[Text, AfterValidator(_name)]
     match: MatchKeys = MatchKeys()
-    roles: Annotated[tuple[Role, ...], BeforeValidator(_roles)] = ()
-    scope: Annotated[StrictStr, AfterValidator(_scope)] = "/"
-    duration: Annotated[timedelta, BeforeValidator(_duration)] = DEFAULT_DURATION
+    roles: Annotated[
+        tuple[Annotated[Wanted, BeforeValidator(rules_targets.wanted)], ...],
+        BeforeValidator(_roles),
+        AfterValidator(_no_twins),
+    ] = ()
+    scope: Annotated[StrictStr, AfterValidator(rules_targets.scope)] = "/"
+    bundle: Annotated[StrictStr, AfterValidator(lambda value: _one_of(Bundle, "bundle", value))] | None = None
+    duration: Duration = DEFAULT_DURATION
+    total: Duration | None = None
     justification: Annotated[Text, AfterValidator(_template)] = DEFAULT_JUSTIFICATION
-    start: Annotated[StrictStr, AfterValidator(_start)] = Start.ON_PICK
+    start: Annotated[StrictStr, AfterValidator(lambda value: _one_of(Start, "start", value))] = Start.ON_PICK
+    mode: ModeWord = Mode.ACT
+    usable: Annotated[StrictStr, AfterValidator(lambda value: _one_of(Probe, "usable", value))] | None = None
+    revoke_sessions: StrictBool = False
     deny: StrictBool = False
     reason: Text = ""
     help: Text = ""
 
+    @property
+    def targets(self) -> tuple[Wanted, ...]:
+        """`roles`, each with its scope."""
+        return tuple(it if it.scope else replace(it, scope=self.scope) for it in self.roles)
+
     @model_validator(mode="after")
     def _whole(self) -> "RuleKeys":
-        given = self.model_fields_set
-        if self.deny:
-            idle = sorted(given & {"roles", "scope", "duration", "justification", "start"})
-            if idle:
-                raise ValueError(f'"{idle[0]}" says nothing in a rule that denies. Remove it, or remove deny = true.')
-            if "reason" not in given:
-                raise ValueError('"reason" is missing. A rule that denies must tell the technician why.')
-            return self
-        if "reason" in given:
-            raise ValueError('"reason" is for rules that deny. Did you mean "help", or forget deny = true?')
-        if "roles" not in given:
-            raise ValueError('"roles" is missing. Name at least one, like roles = ["Password Administrator"].')
-        if not any(getattr(self.match, key) for key in MatchKeys.model_fields):
-            raise ValueError('"match" is missing or empty, so it would give its roles for every ticket. Say which.')
+        _denies(self) if self.deny else _allows(self)
         return self
+
+
+class BreakGlassKeys(BaseModel):
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    roles: Annotated[
+        tuple[Annotated[Wanted, BeforeValidator(_urgent_role)], ...],
+        BeforeValidator(_roles),
+        AfterValidator(_no_twins),
+    ]
+    duration: Annotated[Duration, AfterValidator(_urgent_duration)] = BreakGlass.duration
+    justification: Annotated[Text, AfterValidator(_urgent_template)] = BreakGlass.justification
+
+
+class FileKeys(BaseModel):
+    """What stands outside the rules."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mode: ModeWord = Mode.ACT
+    break_glass: BreakGlassKeys | None = None
+
+
+def _denies(keys: RuleKeys) -> None:
+    given = keys.model_fields_set
+    if idle := sorted(given - {"name", "match", "deny", "reason", "help"}):
+        raise ValueError(f'"{idle[0]}" says nothing in a rule that denies. Remove it, or remove deny = true.')
+    if "reason" not in given:
+        raise ValueError('"reason" is missing. A rule that denies must tell the technician why.')
+
+
+def _allows(keys: RuleKeys) -> None:
+    given = keys.model_fields_set
+    if "reason" in given:
+        raise ValueError('"reason" is for rules that deny. Did you mean "help", or forget deny = true?')
+    if "roles" not in given:
+        raise ValueError(f'"roles" is missing. {DEFAULTS["roles"]}')
+    if not any(getattr(keys.match, key) for key in MatchKeys.model_fields):
+        raise ValueError('"match" is missing or empty, so it would give its roles for every ticket. Say which.')
+    if "scope" in given and all(it.scope for it in keys.roles):
+        raise ValueError(
+            '"scope" counts only for directory roles without a scope of their own, and here is none. Remove it.'
+        )
+    if keys.bundle and len(keys.roles) < 2:
+        raise ValueError('"bundle" is for several roles, and here is one. Add the others, or remove it.')
+    if keys.total is not None and keys.total < keys.duration:
+        raise ValueError(
+            f'"total" is {in_words(keys.total)}, shorter than one activation ("duration", {in_words(keys.duration)}). '
+            "It is the longest in all, with more time: raise it or remove it."
+        )
+    _no_twins(keys.targets)

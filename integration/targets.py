@@ -1,6 +1,7 @@
 """What can be activated: a directory role at a scope, membership of a group, an Azure role at a scope."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 
@@ -8,6 +9,14 @@ class TargetKind(StrEnum):
     DIRECTORY_ROLE = "entra-role"
     GROUP = "entra-group"
     AZURE_ROLE = "azure-role"
+
+
+class Probe(StrEnum):
+    """A harmless read that only works once a role counts: what tells "usable" from "active"."""
+
+    SIGN_IN_LOGS = "sign_in_logs"
+    AUDIT_LOGS = "audit_logs"
+    BITLOCKER_KEYS = "bitlocker_keys"
 
 
 @dataclass(frozen=True)
@@ -38,3 +47,22 @@ class Eligibility:
 
     target: Target
     name: str
+
+
+@dataclass(frozen=True)
+class Affected:
+    """Whom a ticket is about: their object id, and the ids of the administrative units that they are in."""
+
+    user_id: str
+    units: frozenset[str]
+
+
+@dataclass(frozen=True)
+class PolicyFacts:
+    """What a tenant's policy asks for an activation. `maximum` is None where it is not known; `context`: c1, c2, ..."""
+
+    maximum: timedelta | None = None
+    mfa: bool = False
+    context: str | None = None
+    approval: bool = False
+    approvers: tuple[str, ...] = ()

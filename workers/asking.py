@@ -32,6 +32,7 @@ from integration.targets import Target
 from integration.tickets import HelpdeskError, TicketGone
 from workers import approvals
 from workers.change import Change, change
+from workers.deciding import learn_too_long
 from workers.deliveries import reason_to_end
 from workers.ending import let_go
 from workers.outcomes import (
@@ -158,8 +159,11 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
         request = _own_request(run, it, target, since=run.now - PATIENCE)
         return request if request is not None else _adopt_waiting(run, it, target, error)
     except EntraRefused as error:
-        with run.deployment.records.write() as tx:
-            people.forget_answers(tx, it.tid, it.oid)
+        if "ExpirationRule" in error.rules:
+            learn_too_long(run, it)
+        else:
+            with run.deployment.records.write() as tx:
+                people.forget_answers(tx, it.tid, it.oid)
         return fail(run, it, str(error), code=error.code)
     except (SignInNeeded, EntraUnavailable):
         raise

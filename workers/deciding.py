@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from integration.elevation import Elevation
+from integration.elevation import Activation, Elevation
+from integration.entra.pim import Policy
 from integration.records import people
 from integration.rules import Plan, Refusal, RefusalCode
-from integration.targets import Eligibility, Target
+from integration.targets import Affected, Eligibility, Target
 from integration.tickets import Person, Ticket
 from workers.run import Run
 
@@ -28,11 +29,65 @@ def decide(run: Run, it: Elevation, ticket: Ticket) -> Plan | Refusal:
         reason = "You filed this ticket yourself. Somebody else must work on it."
         return Refusal(rule=it.rule, code=RefusalCode.OWN_TICKET, reason=reason, analysis=())
     rules, asked = run.deployment.rules, timedelta(seconds=it.duration_seconds) if it.duration_seconds else None
-    known = technician.eligibilities()
-    decision = rules.plan(ticket, eligibilities=known, maximum=technician.maximum, duration=asked)
+    found = rules.match(ticket)
+    affected = technician.affected(ticket) if not isinstance(found, Refusal) and found.by_unit else None
+
+    def plan(again: bool) -> Plan | Refusal:
+        return rules.plan(
+            ticket,
+            eligibilities=technician.eligibilities(again=again),
+            maximum=technician.maximum,
+            too_long=technician.too_long,
+            duration=asked,
+            part=it.part,
+            affected=affected,
+        )
+
+    return _twice(technician, plan)
+
+
+def decide_emergency(run: Run, it: Elevation, wanted: str) -> Plan | Refusal:
+    """As `decide`, for break glass: `wanted` is the key of a target that the rules name for it."""
+    assert it.tid is not None
+    assert it.oid is not None
+    technician = _Technician(run, it.tid, it.oid)
+    with run.deployment.records.read() as connection:
+        technician.look_up(connection)
+
+    def plan(again: bool) -> Plan | Refusal:
+        return run.deployment.rules.plan_break_glass(
+            wanted,
+            it.reason or "",
+            technician.eligibilities(again=again),
+            technician.maximum,
+            too_long=technician.too_long,
+        )
+
+    return _twice(technician, plan)
+
+
+def policy_of(run: Run, it: Elevation, target: Target) -> Policy | None:
+    """What the tenant asks for an activation of `target` by the technician of `it`; None where it does not tell."""
+    assert it.tid is not None
+    assert it.oid is not None
+    technician = _Technician(run, it.tid, it.oid)
+    with run.deployment.records.read() as connection:
+        technician.look_up(connection)
+    return technician.policy(target)
+
+
+def learn_too_long(run: Run, it: Activation) -> None:
+    """The tenant refused this duration. Where its policy cannot be read, the next plan asks for less."""
+    with run.deployment.records.write() as tx:
+        people.forget_answers(tx, it.tid, it.oid)
+        people.keep_answer(tx, it.tid, it.oid, f"too_long:{it.target}", str(it.duration_seconds), now=run.now)
+
+
+def _twice(technician: "_Technician", plan: Callable[[bool], Plan | Refusal]) -> Plan | Refusal:
+    """Somebody may have been made eligible since the tenant was last asked."""
+    decision = plan(False)
     if isinstance(decision, Refusal) and decision.code is RefusalCode.NOT_ELIGIBLE and not technician.asked:
-        known = technician.eligibilities(again=True)
-        decision = rules.plan(ticket, eligibilities=known, maximum=technician.maximum, duration=asked)
+        return plan(True)
     return decision
 
 
@@ -52,7 +107,8 @@ class _Technician:
     def eligibilities(self, *, again: bool = False) -> Sequence[Eligibility]:
         def read() -> str:
             self.asked = True
-            found = self._run.deployment.tenant.eligibilities(self._tid, self._oid, self._run.now)
+            kinds = self._run.deployment.rules.kinds
+            found = self._run.deployment.tenant.eligibilities(self._tid, self._oid, self._run.now, kinds)
             return json.dumps([{"target": it.target.key, "name": it.name} for it in found])
 
         kept = self._answer("eligibilities", read, again=again)
@@ -67,15 +123,39 @@ class _Technician:
         mine = {address.casefold() for address in json.loads(self._answer("addresses", read))}
         return any((person.address or person.account).casefold() in mine for person in persons)
 
-    def maximum(self, target: Target) -> timedelta | None:
-        """The longest activation that the tenant's policy allows; None where it does not tell."""
+    def affected(self, ticket: Ticket) -> Affected | None:
+        """Whom the ticket is about: its one requester, whom the directory knows by their address; None otherwise."""
+        addresses = {person.address for person in ticket.requesters if person.address}
+        if len(addresses) != 1:
+            return None
+        address = addresses.pop()
+
+        def read() -> str:
+            found = self._run.deployment.tenant.affected(self._tid, self._oid, self._run.now, address)
+            return json.dumps([found.user_id, sorted(found.units)] if found else None)
+
+        kept = json.loads(self._answer(f"affected:{address.casefold()}", read))
+        return Affected(kept[0], frozenset(kept[1])) if kept else None
+
+    def policy(self, target: Target) -> Policy | None:
+        """What an activation of `target` must carry; None where the tenant does not tell this technician."""
 
         def read() -> str:
             policy = self._run.deployment.tenant.policy(self._tid, self._oid, self._run.now, target)
-            return str(int(policy.maximum.total_seconds())) if policy and policy.maximum else ""
+            return json.dumps(policy.to_json() if policy else None)
 
         # By person: that one of them may not read it says nothing about the next.
-        kept = self._answer(f"policy:{target.key}", read)
+        kept = json.loads(self._answer(f"policy:{target.key}", read))
+        return Policy.from_json(kept) if kept else None
+
+    def maximum(self, target: Target) -> timedelta | None:
+        """The longest activation that the tenant's policy allows; None where it does not tell."""
+        policy = self.policy(target)
+        return policy.maximum if policy else None
+
+    def too_long(self, target: Target) -> timedelta | None:
+        """A duration that the tenant refused a while ago."""
+        kept = self._kept.get(f"too_long:{target.key}")
         return timedelta(seconds=int(kept)) if kept else None
 
     def _answer(self, name: str, read: Callable[[], str], *, again: bool = False) -> str:

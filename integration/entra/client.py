@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from integration.entra.errors import EntraUnavailable, SetupWrong
 from integration.entra.http import EntraHttp
-from integration.entra.probes import Probe
-from integration.targets import TargetKind
+from integration.targets import Probe, TargetKind
 
 
 @dataclass(frozen=True)

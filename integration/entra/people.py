@@ -6,6 +6,7 @@ from urllib.parse import quote
 from integration.entra.pim import text
 from integration.entra.schedules import quoted
 from integration.entra.transport import Transport
+from integration.targets import Affected
 
 
 @dataclass(frozen=True)
@@ -19,14 +20,6 @@ class Me:
     @property
     def addresses(self) -> frozenset[str]:
         return frozenset(a.lower() for a in (self.upn, self.mail or "") if a)
-
-
-@dataclass(frozen=True)
-class Affected:
-    """Whom a ticket is about: their object id, and the ids of the administrative units that they are in."""
-
-    user_id: str
-    units: frozenset[str]
 
 
 class People:

@@ -6,6 +6,7 @@ Source: learn.microsoft.com/graph/permissions-reference, delegated and least pri
 from urllib.parse import urljoin
 
 from integration.entra.client import EntraSettings
+from integration.entra.probes import SCOPE
 from integration.targets import TargetKind
 
 GRAPH_SCOPES = (
@@ -41,7 +42,7 @@ def of(kind: TargetKind, settings: EntraSettings) -> tuple[str, ...]:
 
 def consented(settings: EntraSettings) -> tuple[str, ...]:
     """Everything that a sign-in asks consent for, of all resources."""
-    wanted = [*graph(settings), *sorted({probe.scope for probe in settings.probes})]
+    wanted = [*graph(settings), *sorted({SCOPE[probe] for probe in settings.probes})]
     wanted += REVOKE_SCOPES if settings.revokes_sessions else ()
     wanted += arm(settings) if TargetKind.AZURE_ROLE in settings.kinds else ()
     return tuple(wanted)

@@ -13,15 +13,15 @@ from integration.entra.client import EntraSettings
 from integration.entra.errors import SignInNeeded, StepUpNeeded
 from integration.entra.groups import Groups
 from integration.entra.http import EntraHttp
-from integration.entra.people import Affected, People
+from integration.entra.people import People
 from integration.entra.pim import Active, Approval, Asking, Decision, Pim, Policy, Request, Sought
-from integration.entra.probes import Probe
+from integration.entra.probes import PATH, SCOPE
 from integration.entra.roles import Roles
 from integration.entra.seal import Sealer
 from integration.entra.sign_in import SignedIn, SignIn
 from integration.entra.tokens import Tokens, TokenStore
 from integration.entra.transport import Transport
-from integration.targets import Eligibility, Target, TargetKind
+from integration.targets import Affected, Eligibility, Probe, Target, TargetKind
 
 T = TypeVar("T")
 ASKED_AGAIN = (
@@ -215,11 +215,11 @@ class Tenant:
 
         Raises EntraRefused with status 403 while it does not. The stored tokens stay as they are.
         """
-        wanted = (probe.scope,) if probe else scopes.FRESH_SCOPES
+        wanted = (SCOPE[probe],) if probe else scopes.FRESH_SCOPES
         token = self._tokens.fresh(tid, oid, now=now, wanted=wanted)
         if probe:
             with self._brake.passing(GRAPH, now):
-                self._graph.call("GET", probe.path, token, params={"$top": "1"})
+                self._graph.call("GET", PATH[probe], token, params={"$top": "1"})
 
     def _by(
         self, tid: str, oid: str, now: datetime, kind: TargetKind, ask: Callable[[Pim, str], T], *, urgent: bool = False

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from integration import roles
-from integration.rule import Match, Rule, justify
+from integration.rule import Match, Rule, Wanted, justify
 from integration.rules import (
     Plan,
     Refusal,
@@ -28,7 +28,7 @@ from integration.targets import Eligibility, Target, TargetKind
 from integration.tickets import Person, Status, Ticket
 
 DEFAULT = Path("integration/rules.toml")
-PASSWORD = roles.BUILT_IN[0]
+PASSWORD = Wanted(TargetKind.DIRECTORY_ROLE, roles.BUILT_IN[0].id, "/", roles.BUILT_IN[0].name)
 TICKET = Ticket(
     connection="desk",
     number="4821",
@@ -195,7 +195,7 @@ def test_a_solved_ticket_activates_nothing():
 
 def test_an_eligibility_counts_only_at_the_rules_scope_and_is_echoed_verbatim():
     unit = "/administrativeUnits/11111111-aaaa-4bbb-8ccc-000000000001"
-    rules = rules_of(replace(allow(category=("Password reset",)), scope=unit))
+    rules = rules_of(replace(allow(category=("Password reset",)), targets=(replace(PASSWORD, scope=unit),)))
     held = eligible("Password Administrator", scope=unit.upper())
 
     assert isinstance(rules.plan(TICKET, eligibilities=eligible("Password Administrator")), Refusal)

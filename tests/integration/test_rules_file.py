@@ -1,6 +1,7 @@
 """A mistake in the rules file is found before a ticket meets it: with its line, and with what was probably meant."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.rules import rules as command
-from integration import roles
-from integration.rule import TEMPLATE_FIELDS, Start
+from integration import roles, rules_targets
+from integration.rule import TEMPLATE_FIELDS, Bundle, Mode, Start, Wanted
 from integration.rules import RefusalCode, RulesInvalid, load
 from integration.rules_file import parse
-from integration.rules_shape import MatchKeys, RuleKeys
+from integration.rules_shape import BreakGlassKeys, FileKeys, MatchKeys, RuleKeys
+from integration.targets import Probe, TargetKind
 
 GOOD = """\
 [[rule]]
@@ -85,9 +87,9 @@ def test_each_mistake_is_named_with_its_line_and_what_was_meant(rules_file, chan
 
 @given(st.text(alphabet="[]{}=.\"'\n rulenamchp1#", max_size=60).map(lambda end: GOOD + end))
 def test_whatever_is_in_the_file_the_answer_is_rules_or_a_list_of_mistakes(text):
-    rules, problems = parse(text.encode())
+    contents, problems = parse(text.encode())
 
-    assert bool(rules) or bool(problems)
+    assert bool(contents.rules) or bool(problems)
     assert all(1 <= problem.line <= text.count("\n") + 1 for problem in problems)
 
 
@@ -133,13 +135,13 @@ def test_a_custom_role_is_named_by_its_id(rules_file):
 
     loaded = load(rules_file(GOOD.replace("Password Administrator", custom)))
 
-    assert loaded.rules[0].roles == (roles.Role(custom.lower(), custom.lower()),)
+    assert loaded.rules[0].targets == (Wanted(TargetKind.DIRECTORY_ROLE, custom.lower(), "/", custom.lower()),)
 
 
 def test_a_role_may_be_named_in_any_case_or_by_template_id(rules_file):
     text = GOOD.replace('["Password Administrator"]', f'["password administrator", "{roles.BUILT_IN[1].id}"]')
 
-    assert load(rules_file(text)).rules[0].roles == roles.BUILT_IN[:2]
+    assert [it.id for it in load(rules_file(text)).rules[0].targets] == [role.id for role in roles.BUILT_IN[:2]]
 
 
 def test_a_table_of_its_own_is_the_same_as_an_inline_one(rules_file):
@@ -202,10 +204,21 @@ def test_explain_shows_a_refusal():
 
 def test_every_key_field_role_and_refusal_is_in_the_administrators_page():
     page = Path("docs/rules.md").read_text()
-    words = [*RuleKeys.model_fields, *MatchKeys.model_fields, *TEMPLATE_FIELDS, *RefusalCode, *Start]
+    keys = [*RuleKeys.model_fields, *MatchKeys.model_fields, *BreakGlassKeys.model_fields, *FileKeys.model_fields]
+    words = [*keys, *TEMPLATE_FIELDS, *RefusalCode, *Start, *Bundle, *Mode, *Probe, *rules_targets.AZURE_ROLES]
 
     assert [word for word in words if f"`{word}`" not in page and f"`{{{word}}}`" not in page] == []
     assert [role for role in roles.BUILT_IN if role.name not in page or role.id not in page] == []
+
+
+def test_every_example_on_the_administrators_page_is_a_file_that_loads(rules_file):
+    examples = re.findall(r"```toml\n(.*?)```", Path("docs/rules.md").read_text(), re.DOTALL)
+
+    loaded = [load(rules_file(example)) for example in examples]
+
+    assert len(loaded) == 5
+    assert set(RuleKeys.model_fields) <= set(re.findall(r"^(\w+) =", "\n".join(examples), re.MULTILINE))
+    assert {kind for found in loaded for kind in found.kinds} == set(TargetKind)
 
 
 @pytest.fixture

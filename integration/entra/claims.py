@@ -9,6 +9,9 @@ from urllib.parse import unquote_plus
 # PIM's "require multifactor authentication" names no claims. This is what other clients ask for.
 MFA_CLAIMS = '{"access_token":{"amr":{"essential":true,"values":["mfa"]}}}'
 
+# What continuous access evaluation asks for: a token that is newer, and of the address that the call came from
+# (the source is learn.microsoft.com, identity-platform, "claims challenge").
+_NEWER = {"nbf", "xms_rp_ipaddr"}
 _LIMIT = 8192
 _IN_MESSAGE = re.compile(r"claims=([^&\s\"'<>]+)")
 _INSUFFICIENT = re.compile(r'error\s*=\s*"insufficient_claims"', re.IGNORECASE)
@@ -24,6 +27,13 @@ def checked(text: str) -> str | None:
     except (ValueError, RecursionError):
         return None
     return text if isinstance(value, dict) and value else None
+
+
+def asks_only_for_newer(challenge: str) -> bool:
+    """Whether any new sign-in answers this challenge (JSON, checked), so that nobody need be asked for more."""
+    value = json.loads(challenge)
+    asked = value.get("access_token")
+    return list(value) == ["access_token"] and isinstance(asked, dict) and set(asked) <= _NEWER
 
 
 def from_message(message: str) -> str | None:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urljoin
 
-from integration.entra import azure, scopes
+from integration.entra import azure, claims, scopes
 from integration.entra.azure import AzureRoles
 from integration.entra.brake import ARM, GRAPH, Brake, BrakeStore
 from integration.entra.client import EntraSettings
@@ -253,11 +253,13 @@ class Tenant:
             with self._brake.passing(call.brake, call.now, urgent=call.urgent):
                 return ask(token)
         except SignInNeeded as needed:
+            if needed.loss is not None and challenge is not None and claims.asks_only_for_newer(challenge):
+                raise
             # The sign-in that follows must answer what was asked here, whatever the token endpoint asks for on top:
             # Microsoft's own page sees to that, and one sign-in serves everything that waits for the same.
-            claims = challenge or needed.claims
-            if claims is not None:
-                raise StepUpNeeded(claims, needed.sentence, silently=False) from None
+            asked = challenge or needed.claims
+            if asked is not None:
+                raise StepUpNeeded(asked, needed.sentence, silently=False) from None
             raise
 
     def _token(self, call: "_Call", *, claims: str | None = None, force: bool = False) -> str:

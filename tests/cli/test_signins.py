@@ -57,7 +57,11 @@ def aged(desk: Desk, who: str, **values: object) -> datetime:
     at = desk.now() - 85 * DAY
     oid = whose(desk.practice, who)[1]
     with desk.deployment.records.write() as tx:
-        tx.execute(token_caches.update().where(token_caches.c.oid == oid).values({"signed_in_at": at, **values}))
+        tx.execute(
+            token_caches.update()
+            .where(token_caches.c.oid == oid)
+            .values({"signed_in_at": at, "renewed_at": None, **values})
+        )
     return at
 
 

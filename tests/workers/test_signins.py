@@ -98,13 +98,13 @@ def test_a_sign_in_that_nobody_uses_is_kept_alive(desk: Desk) -> None:
 
 def test_one_that_could_not_be_looked_at_for_eighty_days_is_about_to_end(desk: Desk, practice: Practice) -> None:
     desk.sign_in()
-    at = kept(desk).signed_in_at
+    at = kept(desk).used_at
     practice.control("/faults", {"match": {}, "kind": "status", "times": 1000})
     for _ in range(3):
         desk.advance(25 * DAY)
         assert look(desk) == 1
     it = kept(desk)
-    assert (it.lost_at, it.renewed_at) == (None, None)
+    assert (it.lost_at, it.used_at) == (None, at)
     assert it.health(at + 80 * DAY - MINUTE) is Health.WORKS
     assert it.health(at + 80 * DAY) is Health.ENDING
     assert it.health(at + 90 * DAY) is Health.LOST
@@ -217,6 +217,23 @@ def test_a_pick_with_a_lost_sign_in_is_parked_without_asking_the_tenant(
     desk.sign_in()
     with desk.deployment.records.read() as connection:
         assert signins.counts(connection, now=desk.now()) == {Health.WORKS: 1, Health.ENDING: 0, Health.LOST: 0}
+
+
+@pytest.mark.parametrize("kept_answers", [True, False])
+def test_an_elevation_that_finds_the_loss_itself_asks_for_a_sign_in_and_not_for_a_confirmation(
+    desk: Desk, practice: Practice, kept_answers: bool
+) -> None:
+    desk.link()
+    browse(desk)
+    if kept_answers:
+        pick(desk, practice)
+    practice.control("/people/technician", {"revoke_sign_ins": True})
+    ticket = pick(desk, practice)
+
+    assert desk.only(ticket).state is State.SIGN_IN_NEEDED
+    assert said(practice, ticket, "please sign in once") == 1
+    assert kept(desk).health(desk.now()) is Health.LOST
+    assert pages(desk) == 0
 
 
 def test_the_beat_asks_for_it_every_minute() -> None:

@@ -234,3 +234,18 @@ def test_a_challenge_is_no_loss() -> None:
     refused = words.refused({"error": "invalid_grant", "error_codes": [50076], "claims": ACRS})
     assert isinstance(refused, StepUpNeeded)
     assert refused.loss is None
+
+
+@pytest.mark.parametrize(
+    ("challenge", "newer"),
+    [
+        ('{"access_token":{"nbf":{"essential":true,"value":"1764000000"}}}', True),
+        ('{"access_token":{"nbf":{"value":"1"},"xms_rp_ipaddr":{"value":"192.0.2.1"}}}', True),
+        (ACRS, False),
+        ('{"access_token":{"nbf":{"value":"1"},"acrs":{"value":"c1"}}}', False),
+        ('{"id_token":{"nbf":{}}}', False),
+        ('{"access_token":["nbf"]}', False),
+    ],
+)
+def test_a_challenge_for_a_newer_token_is_told_from_one_for_more(challenge: str, newer: bool) -> None:
+    assert claims.asks_only_for_newer(challenge) is newer

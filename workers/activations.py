@@ -123,21 +123,25 @@ def _watch(run: Run, it: Activation) -> Iterable[Due]:
     """Give it back when nobody holds it and the tenant lets us; see it expire when its time is up."""
     if it.ends_at is not None and run.now >= it.ends_at:
         return _expire(run, it)
-    if usable.wanted(it) and _is_held(run, it):
+    if usable.wanted(it) and _is_held_by_all(run, it):
         return usable.look(run, it)
     with change(run) as changed:
         elevations.lock_activation(changed.tx, it.id)  # nobody joins between the look at the holders and the decision
         if elevations.holders(changed.tx, it.id):
-            kept = replace(it, due_at=it.ends_at or run.now + PATIENCE, attempts=0)
+            end = it.ends_at or run.now + PATIENCE
+            due_at = min(end, run.now + usable.FIRST_LOOK) if usable.wanted(it) else end
+            kept = replace(it, due_at=due_at, attempts=0)
             _keep(changed, elevations.save_activation(changed.tx, kept))
         else:
             give_back_unheld(changed, it)
     return changed.due
 
 
-def _is_held(run: Run, it: Activation) -> bool:
+def _is_held_by_all(run: Run, it: Activation) -> bool:
+    """Whether somebody holds it, and nobody waits for it to be given back."""
     with run.deployment.records.read() as connection:
-        return bool(elevations.holders(connection, it.id))
+        states = {each.state for each in elevations.on_activation(connection, it.id)}
+    return bool(states) and State.ENDING not in states
 
 
 def _keep(changed: Change, it: Activation) -> None:

@@ -209,10 +209,10 @@ def wait_longer(tx: sa.Connection, it: Activation, requests: frozenset[str], *, 
         activations.c.state == ActivationState.PENDING,
         activations.c.due_at <= now,
     )
-    for row in tx.execute(sa.select(activations.c.id, activations.c.request_id, activations.c.version).where(others)):
-        if row.request_id in requests:
-            same = sa.and_(activations.c.id == row.id, activations.c.version == row.version)
-            tx.execute(activations.update().where(same).values(due_at=until))
+    names = sorted(requests)
+    for start in range(0, len(names), 500):
+        named = activations.c.request_id.in_(names[start : start + 500])
+        tx.execute(activations.update().where(others, named).values(due_at=until))
 
 
 def others_open(connection: sa.Connection, it: Activation) -> bool:

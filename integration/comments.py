@@ -100,6 +100,11 @@ def denied(who: str, words: str) -> str:
     return f"{by} denied it: \u201c{words}\u201d" if words else f"{by} denied it."
 
 
+def decided(who: str, words: str, at: datetime, zone: ZoneInfo, *, approved: bool) -> str:
+    """`who` and `words` are cleaned."""
+    return f"{'Approved' if approved else 'Denied'} by {who} at {clock(at, zone)}: \u201c{words}\u201d"
+
+
 def withdrawn(reason: EndReason) -> str:
     return f"The request was withdrawn before an approver decided it: {END_WORDS[reason]}."
 

@@ -199,6 +199,11 @@ class Elevation:
     reviewed_at: datetime | None = None
     reviewed_by: str | None = None
 
+    @property
+    def has_ticket(self) -> bool:
+        """An elevation for an emergency has none, until its technician names one."""
+        return bool(self.ticket)
+
 
 @dataclass(frozen=True)
 class Activation:

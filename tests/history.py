@@ -30,7 +30,7 @@ ELEVATION = {
         "cancelled",
         "watched",
     },
-    "sign_in_needed": {"requested", "refused", "cancelled"},
+    "sign_in_needed": {"offered", "requested", "refused", "cancelled"},
     "waiting": {"pending_approval", "active", "offered", "sign_in_needed", "ending", "failed", "cancelled"},
     "pending_approval": {"active", "ending", "failed", "cancelled"},
     "active": {"ending", "ended"},

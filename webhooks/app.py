@@ -15,7 +15,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from integration import settings
 from integration.deployment import Deployment
-from webhooks import elevate, guards, linking, live, logs, machines, mine, problems, review, sign_in
+from integration.rule import in_words
+from webhooks import approvals, elevate, guards, linking, live, logs, machines, mine, problems, review, sign_in
 from webhooks.people import viewer
 from webhooks.sessions import RowSessions
 from workers.app import configure
@@ -71,7 +72,7 @@ def _pages(deployment: Deployment) -> Flask:
     Bootstrap5(app)
     guards.install(app, deployment)
     CSRFProtect(app)
-    for blueprint in (elevate, linking, live, mine, review, sign_in):
+    for blueprint in (approvals, elevate, linking, live, mine, review, sign_in):
         app.register_blueprint(blueprint.blueprint)
     guards.limit_sign_in(app, deployment)
     problems.install(app)
@@ -114,6 +115,8 @@ def _dress(app: Flask, deployment: Deployment) -> None:
             "practice": deployment.settings.practice,
             "zone": deployment.settings.zone,
         }
+
+    app.add_template_filter(in_words, "in_words")
 
     @app.template_filter("when")
     def when(at: datetime | None) -> str:

@@ -31,7 +31,9 @@ ELEVATIONS = "/elevations/"
 FLOW_COOKIE = "te-flow"
 # Where a sign-in may lead back to: nothing but pages of ours, so that no address can be smuggled in.
 OUR_PAGES = re.compile(
-    r"/|/elevations/[0-9A-Z]{26}|/(?:elevate|link)/[a-z0-9_-]+/[A-Za-z0-9_-]+|/review(?:/[0-9A-Z]{26})?", re.ASCII
+    r"/|/approvals|/break-glass|/elevations/[0-9A-Z]{26}|/(?:elevate|link)/[a-z0-9_-]+/[A-Za-z0-9_-]+"
+    r"|/review(?:/[0-9A-Z]{26}|/watched|/break-glass)?",
+    re.ASCII,
 )
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from integration import comments as words
+from integration.comments import Step
 from integration.elevation import (
     APPROVAL_PATIENCE,
     Activation,
@@ -24,7 +25,7 @@ from integration.entra.errors import EntraRefused
 from integration.entra.pim import Request, RequestKind
 from integration.journal import Fact, Kind
 from integration.notices import NoticeKind
-from integration.records import elevations
+from integration.records import comments, elevations
 from integration.targets import Target
 from integration.tickets import clean
 from workers.change import Change, change
@@ -129,6 +130,8 @@ def _decided(run: Run, it: Activation, target: Target, request: Request) -> list
     said = None
     if it.approval_id is not None:
         said = run.deployment.tenant.decision(it.tid, it.oid, run.now, target, it.approval_id)
+    if _was_told(run, it):
+        return fail(run, it, words.denied("", ""), code="denied")
     if said is not None and not said.approved:
         return fail(run, it, words.denied(clean(said.who, limit=100), clean(said.words, limit=300)), code="denied")
     if request.status in ("Denied", "AdminDenied"):
@@ -136,6 +139,13 @@ def _decided(run: Run, it: Activation, target: Target, request: Request) -> list
     if run.now >= until_when(it):
         return _expired(run, it)
     return fail(run, it, f"Entra answered {clean(request.status, limit=40)}.", code="refused")
+
+
+def _was_told(run: Run, it: Activation) -> bool:
+    """Whether the tickets say already who denied it, and why: it was decided on our page."""
+    with run.deployment.records.read() as connection:
+        waiting = elevations.holders(connection, it.id)
+        return bool(waiting) and all(comments.said(connection, each.id, Step.DECIDED) for each in waiting)
 
 
 def _expired(run: Run, it: Activation) -> list[Due]:

@@ -128,6 +128,8 @@ class Change:
                 self._say(it.elevation, it.step, it.text, written.witness)
 
     def _say(self, elevation: Elevation, step: Step, text: str, witness: str) -> None:
+        if not elevation.has_ticket:
+            return
         name = comments.name_of(self.tx, elevation.id, step)
         whole = words.with_witness(text, elevation.id, name, witness)
         run = self.run

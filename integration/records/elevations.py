@@ -170,6 +170,20 @@ def lock_open_activation_of(tx: sa.Connection, tid: str, oid: str, target: str) 
     return None if row is None else _activation(row)
 
 
+def open_activation_by_request(connection: sa.Connection, request_id: str) -> Activation | None:
+    """The open activation that this request of the tenant is for."""
+    is_open = activations.c.state.in_(sorted(OPEN_ACTIVATION))
+    query = sa.select(activations).where(activations.c.request_id == request_id, is_open)
+    row = connection.execute(query).first()
+    return None if row is None else _activation(row)
+
+
+def wake_activation(tx: sa.Connection, it: Activation, *, now: datetime) -> None:
+    """Due now, unless somebody is at work on it."""
+    same = sa.and_(activations.c.id == it.id, activations.c.version == it.version)
+    tx.execute(activations.update().where(same).values(due_at=now))
+
+
 def request_is_known(connection: sa.Connection, request_id: str) -> bool:
     query = sa.select(activations.c.id).where(activations.c.request_id == request_id)
     return connection.execute(query).first() is not None

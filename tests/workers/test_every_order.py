@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -220,7 +221,7 @@ def test_every_order_ends_well(practice: Practice, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(current, "deployment", lambda: Told.told.deployment)
     monkeypatch.setattr(linking, "wake", lambda due: None)
     profile = settings(
-        max_examples=2000 if NIGHTLY else 12,
+        max_examples=2000 if NIGHTLY else 40,
         stateful_step_count=14,
         deadline=None,
         suppress_health_check=list(HealthCheck),

@@ -1,0 +1,146 @@
+"""What an approver sees, and what their word does: on the ticket, in the journal, in the tenant."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from integration.elevation import State
+from integration.records import journal
+from tests.conftest import Desk, Practice
+from tests.webhooks.conftest import Browser, rows
+from tests.workers.steps import by_hand, end_now, fault, pick, said
+
+ROLE = "Password Administrator"
+Opened = Callable[..., Browser]
+
+
+@pytest.fixture
+def asked(desk: Desk, practice: Practice) -> str:
+    practice.control(f"/policies/{ROLE}", {"approval_required": True})
+    desk.link()
+    return pick(desk, practice, subject="Cannot <b>sign in</b>")
+
+
+@pytest.fixture
+def approver(browser: Opened, asked: str) -> Browser:
+    return browser("approver")
+
+
+def decide(page: Browser, decision: str, reason: str, **more: str) -> object:
+    text = page.get("/approvals").text
+    found = re.search(r'action="(/approvals/[^"]+)"', text)
+    shown = re.search(r'name="shown" value="([^"]+)"', text)
+    assert found, text
+    assert shown
+    fields = {"decision": decision, "reason": reason, "shown": shown[1], **more}
+    return page.press(found[1], page="/approvals", **fields)
+
+
+def test_the_request_stands_beside_the_facts_of_its_ticket(approver: Browser, asked: str) -> None:
+    text = approver.get("/approvals").text
+    for fact in (
+        ROLE,
+        "Technician One",
+        "in the whole directory",
+        "30 min, from the moment of your approval",
+        f"Ticket {asked}: Password reset",
+        f">Ticket {asked}</a>",
+        "Cannot &lt;b&gt;sign in&lt;/b&gt;",
+        "Requester One",
+        "Why this role",
+    ):
+        assert fact in text, fact
+
+
+def test_an_approval_is_said_on_the_ticket_written_down_and_followed_at_once(
+    desk: Desk, practice: Practice, approver: Browser, asked: str
+) -> None:
+    assert "done=approve" in decide(approver, "approve", "The user is here.").headers["Location"]  # type: ignore[attr-defined]
+    desk.sweep()
+    assert desk.only(asked).state is State.ACTIVE
+    assert said(practice, asked, "Approved by Approver One at") == 1
+    assert said(practice, asked, "\u201cThe user is here.\u201d") == 1
+    with desk.deployment.records.read() as connection:
+        kinds = [entry.kind for entry in journal.of_elevation(connection, desk.only(asked).id, None)]
+    assert "approval.decided" in kinds
+
+
+def test_a_denial_says_its_reason_once(desk: Desk, practice: Practice, approver: Browser, asked: str) -> None:
+    decide(approver, "deny", "Not\n before   noon.")
+    desk.sweep()
+    assert desk.only(asked).state is State.FAILED
+    assert said(practice, asked, "Denied by Approver One at") == 1
+    assert said(practice, asked, "Not before noon.") == 1
+
+
+@pytest.mark.parametrize(("decision", "reason"), [("approve", "  \u200b "), ("deny", "x" * 501), ("perhaps", "So.")])
+def test_without_a_reason_that_can_be_read_nothing_is_decided(
+    practice: Practice, approver: Browser, decision: str, reason: str
+) -> None:
+    answer = decide(approver, decision, reason)
+    assert answer.status_code == 400  # type: ignore[attr-defined]
+    assert "Nothing was decided" in answer.text  # type: ignore[attr-defined]
+    assert practice.activation_requests()[-1]["status"] == "PendingApproval"
+
+
+def test_who_is_no_approver_sees_nothing_and_decides_nothing(
+    desk: Desk, practice: Practice, browser: Opened, asked: str
+) -> None:
+    request = practice.activation_requests()[-1]["id"]
+    for who in ("technician2", "technician"):
+        page = browser(who)
+        assert "Nothing waits for you" in page.get("/approvals").text
+        before = rows(desk.deployment)
+        answer = page.press(f"/approvals/{request}", decision="approve", reason="Me too.", shown="x")
+        assert answer.status_code == 409
+        assert rows(desk.deployment) == before
+    assert practice.activation_requests()[-1]["status"] == "PendingApproval"
+
+
+def test_another_approver_who_was_first_is_named_as_the_reason(
+    desk: Desk, practice: Practice, approver: Browser, asked: str
+) -> None:
+    fault(practice, "status", method="PATCH", path="roleAssignmentApprovals", status=409, times=1)
+    before = rows(desk.deployment, but=frozenset({"tenant_answers"}))
+    answer = decide(approver, "approve", "Yes.")
+    assert "Another approver decided this at the same moment" in answer.text  # type: ignore[attr-defined]
+    assert rows(desk.deployment, but=frozenset({"tenant_answers"})) == before
+
+
+def test_what_was_withdrawn_meanwhile_cannot_be_decided(
+    desk: Desk, practice: Practice, approver: Browser, asked: str
+) -> None:
+    text = approver.get("/approvals").text
+    end_now(desk, asked)
+    desk.sweep()
+    path = re.search(r'action="(/approvals/[^"]+)"', text)
+    assert path
+    answer = approver.press(path[1], decision="approve", reason="Yes.", shown="x")
+    assert answer.status_code == 409
+    assert "nothing to decide" in answer.text
+
+
+def test_what_was_not_shown_is_not_decided(practice: Practice, approver: Browser) -> None:
+    answer = decide(approver, "approve", "Yes.", shown="another page")
+    assert answer.status_code == 409  # type: ignore[attr-defined]
+    assert practice.activation_requests()[-1]["status"] == "PendingApproval"
+
+
+def test_a_helpdesk_that_is_away_does_not_hide_the_request(practice: Practice, approver: Browser) -> None:
+    fault(practice, "status", side="helpdesk", method="GET", status=503, times=9)
+    text = approver.get("/approvals").text
+    assert ROLE in text
+    assert "The helpdesk does not answer" in text
+
+
+def test_a_request_made_in_a_portal_is_shown_as_that_and_can_be_decided(
+    desk: Desk, practice: Practice, browser: Opened
+) -> None:
+    practice.control(f"/policies/{ROLE}", {"approval_required": True})
+    desk.link()
+    by_hand(desk, practice)
+    page = browser("approver")
+    assert "Made outside Ticket Elevate" in page.get("/approvals").text
+    decide(page, "approve", "Yes.")
+    assert practice.activation_requests()[-1]["status"] == "Provisioned"

@@ -11,17 +11,19 @@ from werkzeug.wrappers import Response
 
 from integration.deployment import Deployment
 from integration.elevation import Elevation, State, move
+from integration.entra.pim import Policy
 from integration.journal import Kind
 from integration.records import elevations, journal
 from integration.records.elevations import Overtaken
 from integration.records.people import Link
-from integration.rules import Plan, Refusal
+from integration.rule import place
+from integration.rules import Mode, Plan, Refusal
 from integration.tickets import Ticket
 from webhooks import current, linking
 from webhooks.claims import Claim, claim
 from webhooks.people import Viewer, signed_in
 from workers.app import wake
-from workers.deciding import decide
+from workers.deciding import decide, policy_of
 from workers.deliveries import CLICK
 from workers.run import Due, What
 
@@ -36,6 +38,7 @@ class Asked:
     ticket: Ticket
     offer: Elevation  # the open offer of this ticket, or what would be opened
     decision: Plan | Refusal
+    policy: Policy | None  # what the tenant asks for what was planned; None where it does not tell
     link: Link | None  # what the button makes first, where the technician's account is not linked yet
 
 
@@ -59,7 +62,9 @@ def _look(viewer: Viewer, connection: str, number: str) -> Asked | Response:
     if used is None and ticket.change:
         offer = replace(offer, pick=ticket.change[:128])
     offer = replace(offer, tid=viewer.tid, oid=viewer.oid, technician=viewer.name)
-    return Asked(ticket, offer, decide(found.run, offer, ticket), link)
+    decision = decide(found.run, offer, ticket)
+    policy = policy_of(found.run, offer, decision.target) if isinstance(decision, Plan) else None
+    return Asked(ticket, offer, decision, policy, link)
 
 
 def _held(reading: sa.Connection, ticket: Ticket, account: str) -> Elevation | None:
@@ -105,6 +110,7 @@ def _ask_page(asked: Asked, connection: str, ticket: str, *, changed: bool = Fal
             "refused.html", asked=asked, refusal=asked.decision, ticket_url=url, help_contact=contact
         )
     most = asked.decision.duration
+    rule = next((it for it in current.deployment().rules.rules if it.name == asked.decision.rule), None)
     durations = sorted({d for d in CHOICES if d < most} | {most})
     return render_template(
         "ask.html",
@@ -114,6 +120,10 @@ def _ask_page(asked: Asked, connection: str, ticket: str, *, changed: bool = Fal
         changed=changed,
         durations=durations,
         ticket_url=url,
+        policy=asked.policy,
+        where=place(asked.decision.target.scope),
+        others=[it.name for it in rule.targets[1:]] if rule and rule.bundle else [],
+        together=rule.bundle if rule else None,
     )
 
 
@@ -121,7 +131,8 @@ def _shown(asked: Asked) -> str:
     """What the technician agrees to by the button: a hash that the form carries back."""
     plan, link = asked.decision, asked.link
     assert isinstance(plan, Plan)
-    linked = f"{link.account} {link.address}" if link else ""
+    linked = f"{link.account} {link.address} " if link else ""
+    linked += repr(asked.policy)
     words = (plan.rule, plan.target.key, plan.justification, str(plan.duration), current.deployment().rules.digest)
     return hashlib.sha256("\n".join((*words, linked)).encode()).hexdigest()
 
@@ -132,7 +143,7 @@ def start(viewer: Viewer, connection: str, ticket: str) -> Response:
     asked = _look(viewer, connection, ticket)
     if isinstance(asked, Response):
         return asked
-    if isinstance(asked.decision, Refusal):
+    if isinstance(asked.decision, Refusal) or asked.decision.mode is Mode.WATCH:
         return redirect(url_for("elevate.ask", connection=connection, ticket=ticket), code=303)
     if request.form.get("shown", "") != _shown(asked):
         # The ticket, the rules or the tenant changed since the page was drawn: nobody agreed to this plan yet.

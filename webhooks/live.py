@@ -1,25 +1,37 @@
 """One elevation after the button: its page, what the page asks every second, and the button that ends it."""
 
+import hashlib
+import json
 import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, abort, jsonify, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from integration.comments import Step
-from integration.elevation import LABELS, OPEN, Elevation, EndReason, State
-from integration.records import comments, elevations
+from integration.comments import CACHED_ACCESS, Step
+from integration.elevation import LABELS, OPEN, Activation, Elevation, EndReason, State
+from integration.entra.errors import EntraError
+from integration.entra.pim import Policy
+from integration.records import comments, elevations, people
 from integration.records.elevations import Overtaken
-from integration.rules import analysis_from_json
+from integration.rules import Plan, analysis_from_json
+from integration.tickets import HelpdeskError
 from webhooks import current
 from webhooks.claims import is_address_of, not_theirs
 from webhooks.people import Viewer, Why, signed_in, to_sign_in
 from webhooks.sessions import BY_ITSELF
 from workers.app import wake
+from workers.deciding import decide
 from workers.ending import let_go
+from workers.longer import ask as ask_longer
+from workers.longer import followed_by, room
 from workers.run import Run
 
 log = logging.getLogger(__name__)
 blueprint = Blueprint("live", __name__)
+CHOICES = (timedelta(minutes=15), timedelta(minutes=30), timedelta(hours=1), timedelta(hours=2))
+CAN_END = frozenset({State.REQUESTED, State.SIGN_IN_NEEDED, State.WAITING, State.PENDING, State.ACTIVE})
 
 
 def _own(viewer: Viewer, elevation_id: str, *, or_unlinked: bool = False) -> Elevation:
@@ -40,22 +52,87 @@ def show(viewer: Viewer, elevation_id: str) -> Response | str:
         return _unclaimed(viewer, it)
     if it.state is State.OFFERED:
         return redirect(url_for("elevate.ask", connection=it.connection, ticket=it.ticket), code=303)
+    seen = _look(it)
     return render_template(
         "live.html",
         it=it,
+        seen=seen,
         by_itself=BY_ITSELF,
-        sign_in_needed=_waits_for_sign_in(it),
         labels=LABELS,
-        ticket_url=current.ticket_url(it.connection, it.ticket),
+        ticket_url=current.ticket_url(it.connection, it.ticket) if it.has_ticket else None,
         analysis=analysis_from_json(it.analysis) if it.analysis else (),
-        status=_status(it),
+        status=_status(it, seen),
+        longer=_longer(it),
+        cached_access=CACHED_ACCESS,
         help_contact=current.deployment().settings.help_contact,
     )
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What stands around an elevation: its activation, the other roles of the same pick, and what followed it."""
+
+    activation: Activation | None
+    parts: tuple[Elevation, ...]
+    next_one: Elevation | None
+    sign_in_needed: bool
+    policy: Policy | None
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        approved = ("Approved",) if self.activation is not None and self.activation.pending_at else ()
+        return ("Asked", "Validated", *approved, "Active")
+
+
+def _look(it: Elevation) -> Seen:
+    run = Run(current.deployment(), cause="click")
+    with current.deployment().records.read() as connection:
+        activation = elevations.activation(connection, it.activation) if it.activation else None
+        parts = elevations.parts_of(connection, it)
+        kept = people.answers(connection, it.tid or "", it.oid or "", newer_than=datetime.min.replace(tzinfo=UTC))
+    policy = json.loads(kept.get(f"policy:{it.target}", "null"))
+    return Seen(
+        activation=activation,
+        parts=tuple(parts) if len(parts) > 1 else (),
+        next_one=followed_by(run, it) if it.state is State.ENDED else None,
+        sign_in_needed=_waits_for_sign_in(it),
+        policy=Policy.from_json(policy) if policy else None,
+    )
+
+
+def _longer(it: Elevation) -> list[timedelta]:
+    """What "I need longer" may be pressed for: nothing where rule or policy leave no room, or cannot be asked now."""
+    if it.state is not State.ACTIVE or it.until is None:
+        return []
+    run = Run(current.deployment(), cause="click")
+    try:
+        plan = decide(run, it, run.ticket(it.connection, it.ticket)) if it.has_ticket else None
+    except (HelpdeskError, EntraError):
+        return []
+    most = room(run, it, plan) if isinstance(plan, Plan) else timedelta()
+    return sorted({choice for choice in CHOICES if choice < most} | ({most} if most else set()))
+
+
+@blueprint.post("/elevations/<elevation_id>/longer")
+@signed_in
+def longer(viewer: Viewer, elevation_id: str) -> Response:
+    """Ask for more time, or with no seconds take that back."""
+    it = _own(viewer, elevation_id)
+    wished = request.form.get("seconds", "")
+    allowed = {str(int(choice.total_seconds())) for choice in _longer(it)}
+    try:
+        if it.state is State.ACTIVE and (wished in allowed or (not wished and it.longer_seconds)):
+            run = Run(current.deployment(), cause="click")
+            for due in ask_longer(run, it, int(wished) if wished else None):
+                wake(due)
+    except Overtaken:
+        log.info("longer_overtaken", extra={"elevation": it.id})
+    return redirect(url_for("live.show", elevation_id=it.id), code=303)
+
+
 def _waits_for_sign_in(it: Elevation) -> bool:
     """Also an elevation that was asked for may have to wait for one, as its ticket says then."""
-    if it.state is not State.WAITING:
+    if it.state not in (State.WAITING, State.PENDING):
         return it.state is State.SIGN_IN_NEEDED
     with current.deployment().records.read() as connection:
         return comments.said(connection, it.id, Step.UNSEEN) > 0
@@ -78,21 +155,40 @@ def _unclaimed(viewer: Viewer, it: Elevation) -> Response | str:
 @blueprint.get("/elevations/<elevation_id>/status")
 @signed_in
 def status(viewer: Viewer, elevation_id: str) -> Response:
-    response = jsonify(_status(_own(viewer, elevation_id)))
+    it = _own(viewer, elevation_id)
+    response = jsonify(_status(it, _look(it)))
     response.add_etag()
     return response.make_conditional(request)
 
 
-def _status(it: Elevation) -> dict[str, object]:
-    """What the live page shows: which of the three stages are done, until when, and the words for it."""
-    done = {State.REQUESTED: 0, State.SIGN_IN_NEEDED: 0, State.WAITING: 1}.get(it.state, 3 if it.active_at else 0)
+def _status(it: Elevation, seen: Seen) -> dict[str, object]:
+    """What the live page shows: which of the stages are done, until when, and the words for it.
+
+    `version` changes with anything that the page shows; what it is made of is nobody else's business.
+    """
+    before = {State.REQUESTED: 0, State.SIGN_IN_NEEDED: 0, State.WAITING: 1, State.PENDING: 2}
+    done = before.get(it.state, len(seen.stages) if it.active_at else 0)
+    usable_at = seen.activation.usable_at if seen.activation else None
+    shown = (
+        it.state,
+        it.challenge,
+        it.until,
+        it.longer_seconds,
+        usable_at,
+        seen.activation.outcome if seen.activation else None,
+        seen.sign_in_needed,
+        seen.next_one.id if seen.next_one else None,
+        [(part.id, part.state) for part in seen.parts],
+    )
     return {
+        "version": hashlib.sha256(repr(shown).encode()).hexdigest()[:16],
         "state": it.state,
         "label": LABELS[it.state],
         "open": it.state in OPEN,
         "stages_done": done,
         "until": it.until.isoformat() if it.until else None,
-        "can_end": it.state in (State.REQUESTED, State.SIGN_IN_NEEDED, State.WAITING, State.ACTIVE),
+        "usable_since": usable_at.isoformat() if usable_at else None,
+        "can_end": it.state in CAN_END,
         "outcome": it.outcome,
     }
 
@@ -100,11 +196,15 @@ def _status(it: Elevation) -> dict[str, object]:
 @blueprint.post("/elevations/<elevation_id>/end")
 @signed_in
 def end(viewer: Viewer, elevation_id: str) -> Response:
+    """End it, and with it the other roles of the same pick."""
     it = _own(viewer, elevation_id)
-    try:
-        for due in let_go(Run(current.deployment(), cause="click"), it.id, EndReason.END_NOW):
-            wake(due)
-    except Overtaken:
-        # A worker was at it in this very moment, again and again: the page shows what became of it.
-        log.info("end_now_overtaken", extra={"elevation": it.id})
+    with current.deployment().records.read() as connection:
+        parts = elevations.parts_of(connection, it)
+    for part in parts:
+        try:
+            for due in let_go(Run(current.deployment(), cause="click"), part.id, EndReason.END_NOW):
+                wake(due)
+        except Overtaken:
+            # A worker was at it in this very moment, again and again: the page shows what became of it.
+            log.info("end_now_overtaken", extra={"elevation": part.id})
     return redirect(url_for("live.show", elevation_id=it.id), code=303)

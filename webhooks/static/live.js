@@ -11,7 +11,7 @@ async function look() {
     if (answer.status === 200) {
       etag = answer.headers.get("ETag");
       const status = await answer.json();
-      if (status.state !== box.dataset.state) location.reload();
+      if (status.version !== box.dataset.version) return location.reload();
       if (!status.open) return;
     }
   } catch {
@@ -36,7 +36,7 @@ function count() {
 }
 
 if (box.dataset.open) look();
-if (box.dataset.until && box.dataset.state === "active") {
+if (box.dataset.until && ["active", "pending_approval"].includes(box.dataset.state)) {
   count();
   setInterval(count, 1000);
 }

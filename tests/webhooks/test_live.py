@@ -1,0 +1,185 @@
+"""The technician's pages: what the tenant asks for, how it stands, longer, and all roles of a task."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from integration.deployment import Deployment
+from integration.elevation import State
+from tests.conftest import Desk, Practice, settings_for
+from tests.webhooks.conftest import Browser
+from tests.workers.steps import fault, pick, said, wait_for
+from tests.workers.test_more_answers import RULES
+
+ROLE = "Password Administrator"
+Opened = Callable[..., Browser]
+
+
+def offered(desk: Desk, practice: Practice, category: str = "Password reset") -> str:
+    ticket = practice.new_ticket(category)
+    practice.assign(ticket, by="approver")
+    desk.deliver(ticket)
+    return ticket
+
+
+def version(page: Browser, elevation_id: str) -> str:
+    return str(page.get(f"/elevations/{elevation_id}/status").get_json()["version"])
+
+
+def test_what_the_tenant_asks_for_stands_before_the_button(desk: Desk, practice: Practice, browser: Opened) -> None:
+    practice.control(
+        f"/policies/{ROLE}",
+        {"maximum_duration": "PT15M", "approval_required": True, "authentication_context": "c1"},
+    )
+    desk.link()
+    text = browser("technician").get(f"/elevate/practice/{offered(desk, practice)}").text
+    for fact in (
+        "At most 15 min at a time",
+        "authentication context c1",
+        "Approval by Approver One",
+        "sent for you",
+        "Active for 15 min",
+    ):
+        assert fact in text, fact
+    assert text.index("What your organisation asks") < text.index("Why this role")
+
+
+def test_a_policy_that_cannot_be_read_is_said_to_be_unknown(desk: Desk, practice: Practice, browser: Opened) -> None:
+    fault(practice, "status", method="GET", path="roleManagementPolicyAssignments", status=403, times=9)
+    desk.link()
+    assert "Entra does not tell you" in browser("technician").get(f"/elevate/practice/{offered(desk, practice)}").text
+
+
+def test_a_policy_that_changed_since_the_page_was_drawn_is_shown_again(
+    desk: Desk, practice: Practice, browser: Opened
+) -> None:
+    desk.link()
+    page, ticket = browser("technician"), offered(desk, practice)
+    before = page.get(f"/elevate/practice/{ticket}").text
+    shown = before.split('name="shown" value="')[1].split('"')[0]
+    practice.control(f"/policies/{ROLE}", {"approval_required": True})
+    with desk.deployment.records.write() as tx:
+        from integration.records.tables import tenant_answers
+
+        tx.execute(tenant_answers.delete())
+    answer = page.press(f"/elevate/practice/{ticket}", shown=shown, seconds="900")
+    assert answer.status_code == 409
+    assert "Approval by" in answer.text
+
+
+def test_the_page_tells_of_an_approver_and_withdraws_with_one_button(
+    desk: Desk, practice: Practice, browser: Opened
+) -> None:
+    practice.control(f"/policies/{ROLE}", {"approval_required": True})
+    desk.link()
+    it = desk.only(pick(desk, practice))
+    page = browser("technician")
+    text = page.get(f"/elevations/{it.id}").text
+    for fact in ("Waiting for approval", "Approver One can approve it", "Withdraw request", ">Approved<"):
+        assert fact in text, fact
+    page.press(f"/elevations/{it.id}/end", page=f"/elevations/{it.id}")
+    desk.sweep()
+    assert practice.activation_requests()[-1]["status"] == "Canceled"
+
+
+def test_the_page_says_since_when_the_role_is_usable_and_notices_by_itself(
+    desk: Desk, practice: Practice, browser: Opened
+) -> None:
+    desk.link()
+    it = desk.only(pick(desk, practice))
+    page = browser("technician")
+    before = version(page, it.id)
+    assert "is being looked at" in page.get(f"/elevations/{it.id}").text
+    wait_for(desk, timedelta(seconds=2))
+    assert version(page, it.id) != before
+    assert "Usable since" in page.get(f"/elevations/{it.id}").text
+
+
+def test_more_time_is_asked_for_and_taken_back_with_a_button(desk: Desk, practice: Practice, browser: Opened) -> None:
+    desk.link()
+    ticket = pick(desk, practice)
+    it, page = desk.only(ticket), browser("technician")
+    here = f"/elevations/{it.id}"
+    assert "30 min more" in page.get(here).text
+    page.press(f"{here}/longer", page=here, seconds="1800")
+    assert desk.only(ticket).longer_seconds == 1800
+    assert "Not longer after all" in page.get(here).text
+    page.press(f"{here}/longer", page=here, seconds="")
+    assert desk.only(ticket).longer_seconds is None
+    desk.sweep()
+    assert said(practice, ticket, "is asked for again at once") == 1
+
+
+@pytest.mark.parametrize("seconds", ["86400", "-5", "1", "many", "1800 "])
+def test_more_than_the_rule_allows_cannot_be_asked_for(
+    desk: Desk, practice: Practice, browser: Opened, seconds: str
+) -> None:
+    desk.link()
+    ticket = pick(desk, practice)
+    here, page = f"/elevations/{desk.only(ticket).id}", browser("technician")
+    page.press(f"{here}/longer", page=here, seconds=seconds)
+    assert desk.only(ticket).longer_seconds is None
+
+
+def test_nobody_asks_for_more_of_anothers_time(desk: Desk, practice: Practice, browser: Opened) -> None:
+    desk.link()
+    ticket = pick(desk, practice)
+    answer = browser("technician2").press(f"/elevations/{desk.only(ticket).id}/longer", seconds="1800")
+    assert answer.status_code == 404
+    assert desk.only(ticket).longer_seconds is None
+
+
+def test_what_followed_is_one_click_away(desk: Desk, practice: Practice, browser: Opened) -> None:
+    desk.link()
+    ticket = pick(desk, practice)
+    it, page = desk.only(ticket), browser("technician")
+    page.press(f"/elevations/{it.id}/longer", page=f"/elevations/{it.id}", seconds="900")
+    wait_for(desk, timedelta(minutes=31))
+    wait_for(desk, timedelta(seconds=5), steps=3)
+    new = next(each for each in desk.elevations(ticket) if each.id != it.id)
+    assert new.state is State.ACTIVE
+    assert f"/elevations/{new.id}" in page.get(f"/elevations/{it.id}").text
+
+
+def test_a_helpdesk_that_is_away_takes_the_button_and_not_the_page(
+    desk: Desk, practice: Practice, browser: Opened
+) -> None:
+    desk.link()
+    it, page = desk.only(pick(desk, practice)), browser("technician")
+    fault(practice, "status", side="helpdesk", method="GET", status=503, times=20)
+    answer = page.get(f"/elevations/{it.id}")
+    assert answer.status_code == 200
+    assert "I need longer" not in answer.text
+
+
+@pytest.fixture
+def deployment(practice: Practice, database_url: str, tmp_path: Path) -> object:
+    """Its second rule is for two roles together."""
+    rules = tmp_path / "rules.toml"
+    rules.write_text(RULES.format(more="", bundle="all"))
+    made = Deployment(settings_for(practice, database_url, tmp_path, rules_file=rules))
+    made.records.migrate()
+    yield made
+    made.records.dispose()
+
+
+def test_each_role_of_a_task_has_its_own_state_and_one_button_ends_all(
+    desk: Desk, practice: Practice, browser: Opened
+) -> None:
+    desk.link()
+    page = browser("technician")
+    ticket = offered(desk, practice, "MFA reset")
+    assert "Together with, all or none: Reports Reader" in page.get(f"/elevate/practice/{ticket}").text
+    ticket = pick(desk, practice, category="MFA reset")
+    desk.sweep()
+    first, second = sorted(desk.elevations(ticket), key=lambda it: it.part)
+    text = page.get(f"/elevations/{first.id}").text
+    assert "All roles of this task" in text
+    assert f"/elevations/{second.id}" in text
+
+    page.press(f"/elevations/{second.id}/end", page=f"/elevations/{first.id}")
+    wait_for(desk, timedelta(minutes=6))
+    assert {it.state for it in desk.elevations(ticket)} == {State.ENDED}
+    assert practice.active_roles() == []

@@ -30,6 +30,7 @@ class Step(StrEnum):
     DECIDED = "decided"
     USABLE = "usable"
     LONGER = "longer"
+    BREAK_GLASS = "break-glass"
 
 
 def marker(elevation_id: str, step: str) -> str:
@@ -107,6 +108,20 @@ def decided(who: str, words: str, at: datetime, zone: ZoneInfo, *, approved: boo
 
 def withdrawn(reason: EndReason) -> str:
     return f"The request was withdrawn before an approver decided it: {END_WORDS[reason]}."
+
+
+def break_glass(elevation: Elevation, zone: ZoneInfo) -> str:
+    """The story of an emergency, for the ticket that was named afterwards. The reason is the technician's, cleaned."""
+    name = clean(elevation.target_name or "A role", limit=120)
+    who = clean(elevation.technician or "a technician", limit=120)
+    asked = clock(elevation.created_at, zone)
+    active_at = f", active since {clock(elevation.active_at, zone)}" if elevation.active_at else ""
+    ended = f", ended at {clock(elevation.ended_at, zone)}" if elevation.ended_at else ""
+    return (
+        f"Break glass: {who} asked for {name} without a ticket at {asked}{active_at}{ended}. "
+        f"Reason: \u201c{clean(elevation.reason or '', limit=300)}\u201d Entra knows it as BG-{elevation.id}. "
+        "It stays flagged until an administrator or auditor has reviewed it."
+    )
 
 
 def active(elevation: Elevation, activation: Activation, zone: ZoneInfo) -> str:

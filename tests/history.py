@@ -48,6 +48,7 @@ BY_KIND = {
     "pick.offered": "offered",
     "pick.refused": "refused",
     "signin.done": "requested",
+    "breakglass.started": "requested",
     "activation.intended": "waiting",
     "activation.joined": "waiting",
 }

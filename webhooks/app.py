@@ -15,8 +15,23 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from integration import settings
 from integration.deployment import Deployment
+from integration.records import overview
 from integration.rule import in_words
-from webhooks import approvals, elevate, guards, linking, live, logs, machines, mine, problems, review, sign_in
+from webhooks import (
+    approvals,
+    break_glass,
+    current,
+    elevate,
+    guards,
+    linking,
+    live,
+    logs,
+    machines,
+    mine,
+    problems,
+    review,
+    sign_in,
+)
 from webhooks.people import viewer
 from webhooks.sessions import RowSessions
 from workers.app import configure
@@ -72,7 +87,7 @@ def _pages(deployment: Deployment) -> Flask:
     Bootstrap5(app)
     guards.install(app, deployment)
     CSRFProtect(app)
-    for blueprint in (approvals, elevate, linking, live, mine, review, sign_in):
+    for blueprint in (approvals, break_glass, elevate, linking, live, mine, review, sign_in):
         app.register_blueprint(blueprint.blueprint)
     guards.limit_sign_in(app, deployment)
     problems.install(app)
@@ -102,6 +117,11 @@ def _log_calls(app: Flask) -> None:
         return response
 
 
+def _unreviewed() -> int:
+    with current.deployment().records.read() as connection:
+        return overview.unreviewed(connection)
+
+
 def _dress(app: Flask, deployment: Deployment) -> None:
     """What every page knows."""
 
@@ -112,6 +132,8 @@ def _dress(app: Flask, deployment: Deployment) -> None:
         return {
             "nonce": g.nonce,
             "viewer": viewer(),
+            "may_break_glass": break_glass.may,
+            "unreviewed": _unreviewed,
             "practice": deployment.settings.practice,
             "zone": deployment.settings.zone,
         }

@@ -63,6 +63,7 @@ def show(viewer: Viewer, elevation_id: str) -> Response | str:
         analysis=analysis_from_json(it.analysis) if it.analysis else (),
         status=_status(it, seen),
         longer=_longer(it),
+        desks=list(current.deployment().helpdesks),
         cached_access=CACHED_ACCESS,
         help_contact=current.deployment().settings.help_contact,
     )
@@ -102,7 +103,7 @@ def _look(it: Elevation) -> Seen:
 
 def _longer(it: Elevation) -> list[timedelta]:
     """What "I need longer" may be pressed for: nothing where rule or policy leave no room, or cannot be asked now."""
-    if it.state is not State.ACTIVE or it.until is None:
+    if it.state is not State.ACTIVE or it.until is None or it.emergency:
         return []
     run = Run(current.deployment(), cause="click")
     try:

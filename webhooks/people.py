@@ -19,6 +19,7 @@ class AppRole(StrEnum):
 
     AUDITOR = "Auditor"
     ADMINISTRATOR = "Administrator"
+    BREAK_GLASS = "BreakGlass"
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,10 @@ COLUMNS = (
     "ended_at",
     "end_reason",
     "outcome",
+    "emergency",
+    "reason",
+    "reviewed_at",
+    "reviewed_by",
     "id",
 )
 
@@ -110,7 +114,7 @@ def detail(viewer: Viewer, elevation_id: str) -> str:
         entries = journal.of_elevation(connection, it.id, it.activation)
         said = comments.of_elevation(connection, it.id)
     analysis = analysis_from_json(it.analysis) if it.analysis else ()
-    url = current.ticket_url(it.connection, it.ticket)
+    url = current.ticket_url(it.connection, it.ticket) if it.has_ticket else None
     return render_template(
         "review_detail.html", it=it, entries=entries, said=said, analysis=analysis, labels=LABELS, ticket_url=url
     )

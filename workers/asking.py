@@ -101,6 +101,8 @@ def _hindered(run: Run, it: Activation) -> list[Due] | None:
 
 def _reason(run: Run, it: Elevation) -> EndReason | None:
     """The pick is a while ago: is the ticket still what it was? A helpdesk that is away delays no activation."""
+    if it.emergency:
+        return None
     try:
         return reason_to_end(run.ticket(it.connection, it.ticket), it)
     except TicketGone:

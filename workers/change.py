@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from integration import comments as words
 from integration import notices as sentences
 from integration.comments import Step
+from integration.deployment import Deployment
 from integration.elevation import Elevation, State, move
 from integration.journal import Fact, Kind
 from integration.notices import NoticeKind
@@ -104,7 +105,7 @@ class Change:
             kind,
             elevation,
             ticket_url=helpdesk.ticket_url(elevation.ticket) if helpdesk else None,
-            link=deployment.link(elevation.id),
+            link=_page_for(kind, deployment, elevation),
             approvals=f"{deployment.settings.public_url}/approvals",
         )
         for place in range(1, len(addresses) + 1):
@@ -135,6 +136,13 @@ class Change:
         run = self.run
         added = comments.add(self.tx, elevation, name, whole, now=run.now, claimed=run.goes_on)
         self.due.append(run.due(What.COMMENT, added))
+
+
+def _page_for(kind: NoticeKind, deployment: Deployment, elevation: Elevation) -> str:
+    """Technicians look at their elevation; who is told of a break glass reviews it."""
+    if kind is NoticeKind.BREAK_GLASS:
+        return f"{deployment.settings.public_url}/review/{elevation.id}"
+    return deployment.link(elevation.id)
 
 
 @contextmanager

@@ -36,7 +36,12 @@ _LOCK_ELEVATION, _LOCK_ACTIVATION = _ELEVATION.with_for_update(), _ACTIVATION.wi
 _CLAIM_ELEVATION, _CLAIM_ACTIVATION = due.claiming(elevations), due.claiming(activations)
 _SAVE_ELEVATION, _SAVE_ACTIVATION = due.saving(elevations), due.saving(activations)
 _INSERT_ELEVATION, _INSERT_ACTIVATION = elevations.insert(), activations.insert()
-_ON_TICKET = _open_on(elevations.c.connection == sa.bindparam("desk"), elevations.c.ticket == sa.bindparam("number"))
+# Without emergencies: a ticket that was named for one afterwards neither starts nor ends it.
+_ON_TICKET = _open_on(
+    elevations.c.connection == sa.bindparam("desk"),
+    elevations.c.ticket == sa.bindparam("number"),
+    elevations.c.emergency.is_(False),
+)
 _OF_PICK = sa.select(elevations).where(
     elevations.c.connection == sa.bindparam("desk"),
     elevations.c.ticket == sa.bindparam("number"),

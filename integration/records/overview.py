@@ -57,6 +57,33 @@ def each(connection: sa.Connection, asked: Filter) -> Rows:
     yield from connection.execution_options(yield_per=500).execute(query)
 
 
+def emergencies(connection: sa.Connection, *, limit: int) -> list[sa.Row[Any]]:
+    """Those without a ticket: what nobody has reviewed first, then the newest first."""
+    query = sa.select(elevations).where(elevations.c.emergency)
+    order = (elevations.c.reviewed_at.is_not(None), elevations.c.created_at.desc())
+    return list(connection.execute(query.order_by(*order).limit(limit)))
+
+
+def unreviewed(connection: sa.Connection) -> int:
+    """How many emergencies nobody has reviewed."""
+    waits = sa.and_(elevations.c.emergency, elevations.c.reviewed_at.is_(None))
+    return int(connection.execute(sa.select(sa.func.count()).select_from(elevations).where(waits)).scalar_one())
+
+
+def watched(connection: sa.Connection, rule: str, *, limit: int) -> list[sa.Row[Any]]:
+    """What rules would have done that only watch, the newest first; of one rule, or ("") of all."""
+    query = sa.select(elevations).where(elevations.c.state == State.WATCHED)
+    query = query.where(elevations.c.rule == rule) if rule else query
+    return list(connection.execute(query.order_by(elevations.c.created_at.desc()).limit(limit)))
+
+
+def watched_by_rule(connection: sa.Connection) -> list[sa.Row[Any]]:
+    """Rows of (rule, all, activated): how often each would have done something, and have activated a role."""
+    rule, planned = elevations.c.rule, sa.func.count(elevations.c.justification)
+    query = sa.select(rule, sa.func.count().label("all"), planned.label("activated"))
+    return list(connection.execute(query.where(elevations.c.state == State.WATCHED).group_by(rule).order_by(rule)))
+
+
 def states(connection: sa.Connection) -> Mapping[State, int]:
     """How many elevations are in each state that there is."""
     counted = connection.execute(sa.select(elevations.c.state, sa.func.count()).group_by(elevations.c.state))

@@ -24,6 +24,15 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/elevations/<elevation_id>"): (401, 200, 404, 404, 404, 404),
     ("GET", "/elevations/<elevation_id>/status"): (401, 200, 404, 404, 404, 404),
     ("POST", "/elevations/<elevation_id>/end"): (401, 303, 404, 404, 404, 404),
+    ("POST", "/elevations/<elevation_id>/longer"): (401, 303, 404, 404, 404, 404),
+    ("POST", "/elevations/<elevation_id>/ticket"): (401, 404, 404, 404, 404, 404),
+    ("GET", "/approvals"): (401, 200, 200, 200, 200, 200),
+    ("POST", "/approvals/<request_id>"): (401, 409, 409, 409, 409, 409),
+    ("GET", "/break-glass"): (401, 404, 404, 404, 404, 404),
+    ("POST", "/break-glass"): (401, 404, 404, 404, 404, 404),
+    ("GET", "/review/break-glass"): (401, 404, 404, 404, 200, 200),
+    ("GET", "/review/watched"): (401, 404, 404, 404, 200, 200),
+    ("POST", "/review/<elevation_id>/reviewed"): (401, 404, 404, 404, 404, 404),
     ("GET", "/review"): (401, 404, 404, 404, 200, 200),
     ("GET", "/review/<elevation_id>"): (401, 404, 404, 404, 200, 200),
     ("GET", "/review/export.csv"): (401, 404, 404, 404, 200, 200),
@@ -50,7 +59,13 @@ def routes(app: Flask) -> set[tuple[str, str]]:
 
 def address(rule: str, *, elevation: str = "01M86JXAYCC19MB5T8HMDN68SC", ticket: str = "1") -> str:
     file = "css/bootstrap.min.css" if rule.startswith("/bootstrap") else "elevate.css"
-    given = {"elevation_id": elevation, "connection": "practice", "ticket": ticket, "path:filename": file}
+    given = {
+        "elevation_id": elevation,
+        "connection": "practice",
+        "ticket": ticket,
+        "request_id": "none",
+        "path:filename": file,
+    }
     for name, value in given.items():
         rule = rule.replace(f"<{name}>", value)
     return rule

@@ -1,0 +1,176 @@
+"""A role without a ticket: only for who may, for a reason, told at once, reviewed by somebody else; and shadow mode."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from integration.deployment import Deployment
+from integration.elevation import Elevation, State
+from integration.records import elevations, journal
+from integration.records.tables import elevations as table
+from integration.records.tables import notices
+from tests.conftest import Desk, Practice, settings_for
+from tests.webhooks.conftest import Browser, rows
+from tests.workers.steps import PASSWORD_ADMINISTRATOR, fault, pick, said, wait_for
+
+RULES = """
+[break_glass]
+roles = ["Password Administrator", "User Administrator"]
+duration = "15m"
+
+[[rule]]
+name = "Watched"
+match = { category = "Password reset" }
+roles = ["Password Administrator"]
+mode = "watch"
+"""
+REASON = "The helpdesk is down and the <b>CEO</b> is locked out."
+Opened = Callable[..., Browser]
+
+
+@pytest.fixture
+def deployment(practice: Practice, database_url: str, tmp_path: Path) -> Iterator[Deployment]:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(RULES)
+    notify = {"break_glass": ["json://127.0.0.1:9/hook"]}
+    made = Deployment(settings_for(practice, database_url, tmp_path, rules_file=rules, notify=notify))
+    made.records.migrate()
+    yield made
+    made.records.dispose()
+
+
+@pytest.fixture
+def firefighter(practice: Practice, browser: Opened, desk: Desk) -> Browser:
+    practice.control("/people/technician", {"app_roles": ["BreakGlass"]})
+    return browser("technician")
+
+
+def broken(desk: Desk) -> Elevation:
+    with desk.deployment.records.read() as connection:
+        name = connection.execute(sa.select(table.c.id).where(table.c.emergency)).scalar_one()
+        found = elevations.elevation(connection, name)
+    assert found is not None
+    return found
+
+
+def break_glass(page: Browser, reason: str = REASON, target: str = PASSWORD_ADMINISTRATOR.key) -> object:
+    return page.press("/break-glass", page="/break-glass", target=target, reason=reason)
+
+
+def test_a_role_comes_without_a_ticket_and_while_the_helpdesk_is_down(
+    desk: Desk, practice: Practice, firefighter: Browser
+) -> None:
+    fault(practice, "status", side="helpdesk", status=503, times=99)
+    text = firefighter.get("/break-glass").text
+    assert "Password Administrator, for 15 min" in text
+    assert "User Administrator" not in text  # not eligible
+    assert break_glass(firefighter).status_code == 303  # type: ignore[attr-defined]
+    desk.sweep()
+    it = broken(desk)
+    assert it.state is State.ACTIVE
+    (asked,) = practice.activation_requests()
+    assert asked["justification"] == f"Break glass: {REASON}"
+    assert asked["ticketInfo"]["ticketNumber"] == f"BG-{it.id}"
+    assert asked["scheduleInfo"]["expiration"]["duration"] == "PT15M"
+    page = firefighter.get(f"/elevations/{it.id}").text
+    assert "Break glass, without a ticket" in page
+    with desk.deployment.records.read() as connection:
+        assert journal.of_elevation(connection, it.id, None)[0].kind == "breakglass.started"
+        assert connection.execute(sa.select(notices.c.kind)).scalars().all() == ["break_glass-1"]
+
+    firefighter.press(f"/elevations/{it.id}/end", page=f"/elevations/{it.id}")
+    wait_for(desk, timedelta(minutes=6))
+    assert practice.active_roles() == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "target"),
+    [
+        ("short", PASSWORD_ADMINISTRATOR.key),
+        ("x" * 301, PASSWORD_ADMINISTRATOR.key),
+        ("\u200b" * 40, PASSWORD_ADMINISTRATOR.key),
+        (REASON, "entra-role:62e90394-69f5-4237-9190-012177145e10@/"),
+        (REASON, ""),
+    ],
+)
+def test_without_a_reason_or_for_another_role_nothing_happens(
+    desk: Desk, practice: Practice, firefighter: Browser, reason: str, target: str
+) -> None:
+    before = rows(desk.deployment, but=frozenset({"tenant_answers"}))
+    answer = break_glass(firefighter, reason, target)
+    assert answer.status_code == 400  # type: ignore[attr-defined]
+    assert "Nothing was activated" in answer.text  # type: ignore[attr-defined]
+    assert rows(desk.deployment, but=frozenset({"tenant_answers"})) == before
+
+
+def test_who_lacks_the_app_role_finds_no_glass(desk: Desk, practice: Practice, browser: Opened) -> None:
+    page = browser("technician")
+    assert page.get("/break-glass").status_code == 404
+    assert "Break glass" not in page.get("/").text
+    assert page.press("/break-glass", target=PASSWORD_ADMINISTRATOR.key, reason=REASON).status_code == 404
+
+
+def test_it_stays_flagged_until_somebody_else_has_reviewed_it(
+    desk: Desk, practice: Practice, firefighter: Browser, browser: Opened
+) -> None:
+    practice.control("/people/technician", {"app_roles": ["BreakGlass", "Auditor"]})
+    firefighter.sign_in("technician")
+    break_glass(firefighter)
+    desk.sweep()
+    it = broken(desk)
+    address = f"/review/{it.id}/reviewed"
+    assert "Somebody else must review it" in firefighter.press(address, note="Fine.").text
+
+    auditor = browser("auditor")
+    assert "1 break glass to review" in auditor.get("/review").text
+    listed = auditor.get("/review/break-glass").text
+    assert "&lt;b&gt;CEO&lt;/b&gt;" in listed
+    assert "<b>CEO</b>" not in listed
+    assert auditor.press(address, note=" ").status_code == 400
+    assert auditor.press(address, page="/review/break-glass", note="Called the CEO: true.").status_code == 303
+    assert broken(desk).reviewed_by == "Auditor One"
+    assert "to review" not in auditor.get("/review").text
+    assert auditor.press(address, note="Again.").status_code == 409
+
+
+def test_a_ticket_named_afterwards_gets_the_whole_story_and_does_not_end_it(
+    desk: Desk, practice: Practice, firefighter: Browser
+) -> None:
+    break_glass(firefighter)
+    desk.sweep()
+    it = broken(desk)
+    ticket = practice.new_ticket()
+    here = f"/elevations/{it.id}"
+    assert firefighter.press(f"{here}/ticket", page=here, connection="practice", ticket="999999").status_code == 502
+    assert firefighter.press(f"{here}/ticket", page=here, connection="practice", ticket=ticket).status_code == 303
+    desk.sweep()
+    assert said(practice, ticket, "Break glass: Technician One asked for Password Administrator without a ticket") == 1
+    assert broken(desk).ticket == ticket
+    practice.solve(ticket)
+    desk.deliver(ticket)
+    assert broken(desk).state is State.ACTIVE
+    assert firefighter.press(f"{here}/ticket", page=here, connection="practice", ticket=ticket).status_code == 409
+
+
+def test_a_second_one_at_the_same_time_is_refused(desk: Desk, practice: Practice, firefighter: Browser) -> None:
+    break_glass(firefighter)
+    answer = break_glass(firefighter)
+    assert answer.status_code == 409  # type: ignore[attr-defined]
+    assert "End that one first" in answer.text  # type: ignore[attr-defined]
+
+
+def test_reviewers_see_what_a_watching_rule_would_have_done(desk: Desk, practice: Practice, browser: Opened) -> None:
+    desk.link()
+    ticket = pick(desk, practice)
+    assert desk.only(ticket).state is State.WATCHED
+    auditor = browser("auditor")
+    text = auditor.get("/review/watched").text
+    assert "It would have activated Password Administrator for 1 h" in text
+    assert "Watched" in text
+    assert "Nothing was watched yet" not in text
+    page = browser("technician").get(f"/elevate/practice/{ticket}").text
+    assert "This rule only watches so far: nothing is activated" in page
+    assert (practice.notes(ticket), practice.activation_requests()) == ([], [])

@@ -1,0 +1,189 @@
+"""Break glass: a role without a ticket, told of at once and flagged until reviewed; and what watching rules would do."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from flask import Blueprint, abort, redirect, render_template, request, url_for
+from ulid import ULID
+from werkzeug.wrappers import Response
+
+from integration import comments as words
+from integration.comments import Step
+from integration.elevation import LABELS, Elevation, State
+from integration.journal import Kind
+from integration.notices import NoticeKind
+from integration.records import elevations, overview
+from integration.records.elevations import Overtaken
+from integration.rule import BREAK_GLASS
+from integration.rules import Plan, Refusal
+from integration.rules_break_glass import LONGEST_REASON, SHORTEST_REASON
+from integration.tickets import HelpdeskError, clean
+from webhooks import current
+from webhooks.people import AppRole, Viewer, reviewer, signed_in
+from webhooks.problems import page
+from workers.app import wake
+from workers.change import change
+from workers.deciding import decide_emergency
+from workers.deliveries import CLICK
+from workers.run import Due, Run, What
+
+blueprint = Blueprint("break_glass", __name__)
+NOTE_LIMIT = 500  # visible characters
+
+
+def may(viewer: Viewer) -> bool:
+    """Whether there is break glass here, and this person may break it."""
+    return AppRole.BREAK_GLASS in viewer.roles and current.deployment().rules.break_glass is not None
+
+
+def _new(viewer: Viewer, target: str, reason: str) -> Elevation:
+    now = datetime.now(UTC)
+    return Elevation(
+        id=str(ULID()),
+        connection="",
+        ticket="",
+        account=viewer.upn,
+        pick=f"{CLICK}{ULID()}",
+        state=State.REQUESTED,
+        version=1,
+        due_at=now,
+        created_at=now,
+        acted_at=now,
+        clicked=True,
+        tid=viewer.tid,
+        oid=viewer.oid,
+        technician=viewer.name,
+        rule=BREAK_GLASS,
+        target=target,
+        emergency=True,
+        reason=clean(reason, limit=LONGEST_REASON + 1),
+    )
+
+
+def _plans(viewer: Viewer) -> list[Plan]:
+    """What they could activate now, each with its duration. Raises EntraError."""
+    table = current.deployment().rules.break_glass
+    run = Run(current.deployment(), cause="click")
+    keys = [f"{it.kind}:{it.id}@{it.scope}" for it in table.targets] if table else []
+    asked = (decide_emergency(run, _new(viewer, key, "x" * SHORTEST_REASON), key) for key in keys)
+    return [found for found in asked if isinstance(found, Plan)]
+
+
+@blueprint.get("/break-glass")
+@signed_in
+def ask(viewer: Viewer) -> str:
+    if not may(viewer):
+        abort(404)
+    return _page(viewer)
+
+
+def _page(viewer: Viewer, wrong: str = "", reason: str = "") -> str:
+    limits = (SHORTEST_REASON, LONGEST_REASON)
+    return render_template("break_glass.html", plans=_plans(viewer), wrong=wrong, reason=reason, limits=limits)
+
+
+@blueprint.post("/break-glass")
+@signed_in
+def start(viewer: Viewer) -> Response:
+    if not may(viewer):
+        abort(404)
+    it = _new(viewer, request.form.get("target", ""), request.form.get("reason", ""))
+    run = Run(current.deployment(), cause="click")
+    decision = decide_emergency(run, it, it.target or "")
+    if isinstance(decision, Refusal):
+        body = _page(viewer, wrong=decision.reason, reason=it.reason or "")
+        return Response(body, 400, mimetype="text/html")
+    planned = replace(it, target_name=decision.target_name, duration_seconds=int(decision.duration.total_seconds()))
+    try:
+        with change(run) as changed:
+            elevations.open_elevation(changed.tx, planned)
+            facts = {"target": planned.target, "duration_seconds": planned.duration_seconds, "ticket": None}
+            private = {"account": planned.account, "reason": planned.reason}
+            changed.record(Kind.BREAKGLASS_STARTED, elevation=planned, facts=facts, private=private)
+            changed.notify(NoticeKind.BREAK_GLASS, planned)
+    except sa.exc.IntegrityError:
+        sentence = "You have an elevation without a ticket already. End that one first."
+        return page(409, "One at a time", sentence, link=("My elevations", url_for("mine.show")))
+    wake(Due(What.ELEVATION, planned.id))
+    return redirect(url_for("live.show", elevation_id=planned.id), code=303)
+
+
+@blueprint.post("/elevations/<elevation_id>/ticket")
+@signed_in
+def name_ticket(viewer: Viewer, elevation_id: str) -> Response:
+    """The ticket that there is by now: the whole story is written on it."""
+    desk, number = request.form.get("connection", ""), request.form.get("ticket", "").strip()
+    deployment = current.deployment()
+    with deployment.records.read() as connection:
+        it = elevations.elevation(connection, elevation_id)
+    if it is None or not it.emergency or (it.tid, it.oid) != (viewer.tid, viewer.oid):
+        abort(404)
+    back = ("Back to the elevation", url_for("live.show", elevation_id=it.id))
+    if it.has_ticket or desk not in deployment.helpdesks:
+        return page(
+            409, "It has a ticket already" if it.has_ticket else "No such helpdesk", "Nothing was changed.", link=back
+        )
+    run = Run(deployment, cause="click")
+    try:
+        ticket = run.ticket(desk, number)
+    except HelpdeskError as error:
+        return page(502, "The ticket could not be read", f"{error} Nothing was changed.", link=back)
+    try:
+        with change(run) as changed:
+            named = elevations.save_elevation(changed.tx, replace(it, connection=desk, ticket=ticket.number))
+            text = words.break_glass(named, deployment.settings.zone)
+            facts = {"ticket": f"{desk}/{ticket.number}"}
+            changed.record(Kind.BREAKGLASS_TICKET, elevation=named, facts=facts, step=Step.BREAK_GLASS, text=text)
+    except (Overtaken, sa.exc.IntegrityError):
+        return page(409, "It changed at this moment", "Nothing was changed. Try again.", link=back)
+    for due in changed.due:
+        wake(due)
+    return redirect(url_for("live.show", elevation_id=it.id), code=303)
+
+
+@blueprint.get("/review/break-glass")
+@reviewer
+def to_review(viewer: Viewer) -> str:
+    with current.deployment().records.read() as connection:
+        rows = overview.emergencies(connection, limit=200)
+    return render_template("review_break_glass.html", rows=rows, labels=LABELS)
+
+
+@blueprint.post("/review/<elevation_id>/reviewed")
+@reviewer
+def reviewed(viewer: Viewer, elevation_id: str) -> Response:
+    """Somebody else than the technician looked at it, and says so."""
+    note = clean(request.form.get("note", ""), limit=NOTE_LIMIT + 1)
+    run = Run(current.deployment(), cause="click")
+    with run.deployment.records.read() as connection:
+        it = elevations.elevation(connection, elevation_id)
+    if it is None or not it.emergency:
+        abort(404)
+    back = ("Back to the list", url_for("break_glass.to_review"))
+    if (it.tid, it.oid) == (viewer.tid, viewer.oid):
+        return page(403, "This was yours", "Somebody else must review it.", link=back)
+    if not 1 <= len(note) <= NOTE_LIMIT:
+        return page(400, "A note is needed", f"Say in 1 to {NOTE_LIMIT} characters what you found.", link=back)
+    if it.reviewed_at is not None:
+        return page(409, "It was reviewed already", "Nothing was changed.", link=back)
+    try:
+        with change(run) as changed:
+            seen = replace(it, reviewed_at=run.now, reviewed_by=clean(viewer.name, limit=200))
+            elevations.save_elevation(changed.tx, seen)
+            private = {"actor": viewer.oid, "note": note}
+            changed.record(Kind.BREAKGLASS_REVIEWED, elevation=seen, private=private)
+    except Overtaken:
+        return page(409, "It changed at this moment", "Nothing was changed. Try again.", link=back)
+    return redirect(url_for("break_glass.to_review"), code=303)
+
+
+@blueprint.get("/review/watched")
+@reviewer
+def watched(viewer: Viewer) -> str:
+    """Shadow mode: what would have happened."""
+    rule = request.args.get("rule", "")[:100]
+    with current.deployment().records.read() as connection:
+        rows = overview.watched(connection, rule, limit=200)
+        counts = overview.watched_by_rule(connection)
+    return render_template("review_watched.html", rows=rows, counts=counts, rule=rule)

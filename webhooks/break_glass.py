@@ -1,4 +1,4 @@
-"""Break glass: a role without a ticket, told of at once and flagged until reviewed; and what watching rules would do."""
+"""Break glass: a role without a ticket, told of at once, flagged until reviewed; and what watching rules would do."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

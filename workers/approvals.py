@@ -19,6 +19,7 @@ from integration.elevation import (
     Elevation,
     EndReason,
     State,
+    backoff,
     move_activation,
 )
 from integration.entra.errors import EntraRefused
@@ -29,7 +30,7 @@ from integration.records import comments, elevations
 from integration.targets import Target
 from integration.tickets import clean
 from workers.change import Change, change
-from workers.outcomes import drop, fail, is_it, later, record_asked, seen, shown
+from workers.outcomes import drop, fail, is_it, later, record_asked, seen, shown, surely_over
 from workers.run import Due, Run
 
 # A decision is looked for this often, by the age of its request. Each is a multiple of the one before, so that all
@@ -116,7 +117,10 @@ def _go_on(run: Run, it: Activation, target: Target, request: Request | None) ->
         active = shown(run, it, target)
         if active is not None and is_it(it, active):
             return seen(run, it, active)
-        return later(run, it, timedelta(seconds=2))
+        granted = replace(it, started_at=it.started_at or run.now)
+        if surely_over(granted, run.now):
+            return fail(run, granted, "It was approved, and was over before it was seen.", code="over")
+        return later(run, granted, backoff(it.attempts, first=2, most=SOON.total_seconds()))
     if request.kind is RequestKind.ENDED_OK:
         return _cancelled(run, it)
     if request.kind is RequestKind.ENDED_BAD:

@@ -13,6 +13,8 @@ from sandbox.tenant import ScheduleRequest, Tenant
 
 ROLE_SCOPES = ("RoleAssignmentSchedule.ReadWrite.Directory", "RoleManagement.ReadWrite.Directory")
 ROLE_PATH = "/beta/roleManagement/directory/roleAssignmentApprovals"
+GROUP_SCOPES = ("PrivilegedAssignmentSchedule.ReadWrite.AzureADGroup", "PrivilegedAccess.ReadWrite.AzureADGroup")
+GROUP_PATH = "/v1.0/identityGovernance/privilegedAccess/group/assignmentApprovals"
 
 
 class Approvals:

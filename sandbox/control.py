@@ -44,6 +44,9 @@ SETTINGS = (
     "licensed",
     "release_delay",
     "arm_release_delay",
+    "arm_list_delay",
+    "arm_policies_readable",
+    "role_delay",
     "expired_status",
 )
 
@@ -140,6 +143,8 @@ class Control:
             person.token_generation += 1
         elif name == "eligible":
             person.eligible = [_eligibility(item) for item in value]
+        elif name == "groups":
+            person.groups = [_group_eligibility(item) for item in value]
         elif name == "standing":
             person.standing = [role_id(item) for item in value]
         else:
@@ -250,9 +255,10 @@ class Control:
                 units=self._units(),
                 groups=targets.GROUPS,
                 policies={role: asdict(p) for role, p in self.tenant.policies.items()},
-                requests=[views.schedule_request(r) for r in self.tenant.requests.values()],
+                requests=[{**views.schedule_request(r), "kind": r.what.kind} for r in self.tenant.requests.values()],
                 instances=[
-                    {**views.instance(r), "visible_at": plain(r.visible)} for r in self.tenant.instances.values()
+                    {**views.instance(r), "visible_at": plain(r.visible), "kind": r.what.kind}
+                    for r in self.tenant.instances.values()
                 ],
                 audit=[{"visible_at": plain(at), **row} for at, row in self.tenant.audit],
                 tickets=[
@@ -277,6 +283,14 @@ def _eligibility(item: Any) -> Eligibility:
         return Eligibility(targets.role(item))
     end = parse(item["end"]) if item.get("end") else None
     what = targets.role(item["role"], targets.scope_named(item.get("scope", "/")))
+    return Eligibility(what, end=end, member_type=item.get("member_type", "Direct"))
+
+
+def _group_eligibility(item: Any) -> Eligibility:
+    if isinstance(item, str):
+        return Eligibility(targets.group(item))
+    end = parse(item["end"]) if item.get("end") else None
+    what = targets.group(item["group"], item.get("access", "member"))
     return Eligibility(what, end=end, member_type=item.get("member_type", "Direct"))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import jwt
 from flask import Flask
 
+from sandbox.azure import Azure
 from sandbox.clock import Clock
 from sandbox.control import Control
 from sandbox.credentials import Credentials
@@ -67,7 +68,7 @@ class Practice:
             ("login", self.login, login),
             ("login", self.pages, pages),
             ("graph", self.graph, graph),
-            ("arm", self.arm, Flask("sandbox")),
+            ("arm", self.arm, Azure(self.tenant, self.keys).app()),
             ("helpdesk", self.helpdesk, helpdesk),
         ):
             as_wsgi: WsgiApp = app.wsgi_app

@@ -62,6 +62,10 @@ def denied() -> GraphError:
     return GraphError(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
 
 
+def unsupported_role() -> GraphError:
+    return GraphError(403, "Authentication_RequestFromUnsupportedUserRole", "User is not in the allowed roles")
+
+
 def bad_token(message: str, challenge: str = "") -> GraphError:
     header = (
         challenge or 'Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize"'

@@ -159,6 +159,11 @@ class Tenant:
             self.release_delay = 0.0
             # Azure keeps refusing longer, about 90 to 120 s, though its list no longer shows the role.
             self.arm_release_delay = 0.0
+            # Its lists take 10 to 30 s, were seen to; and who is eligible only may often not read a policy.
+            self.arm_list_delay = 0.0
+            self.arm_policies_readable = False
+            # How long an active role does not count yet where it is used.
+            self.role_delay = 0.0
             self.released: dict[tuple[str, Target], datetime] = {}
             # Nobody who was asked saw the status of a request that no approver decided in 24 hours.
             self.expired_status = "TimedOut"
@@ -178,3 +183,8 @@ class Tenant:
         if policy.approvers:
             return [self.people[key] for key in policy.approvers]
         return [p for p in self.people.values() if MAY_APPROVE & set(p.standing)]
+
+    def seen(self, person: Person, kind: str) -> list[Instance]:
+        """Active assignments of a person that reads show by now."""
+        now, rows = self.clock.now(), self.instances.values()
+        return [r for r in rows if r.principal == person.oid and r.visible <= now and r.what.kind == kind]

@@ -59,10 +59,8 @@ def group(number: str) -> Row:
     }
 
 
-def eligibility(person: Person, row: Eligibility, now: datetime) -> Row | None:
-    """A unifiedRoleEligibilityScheduleInstance, or None when it has run out."""
-    if row.end is not None and row.end <= now:
-        return None
+def eligibility(person: Person, row: Eligibility) -> Row:
+    """A unifiedRoleEligibilityScheduleInstance."""
     return {
         "@odata.type": "#microsoft.graph.unifiedRoleEligibilityScheduleInstance",
         "id": row.id,
@@ -112,7 +110,8 @@ def standing(person: Person, role_id: str) -> Row:
     }
 
 
-def schedule_request(row: ScheduleRequest) -> Row:
+def any_request(row: ScheduleRequest) -> Row:
+    """What the requests of roles and of groups have in common."""
     ticket = row.ticket or {}
     return {
         "id": row.id,
@@ -122,12 +121,7 @@ def schedule_request(row: ScheduleRequest) -> Row:
         "approvalId": row.approval_id,
         "customData": None,
         "action": row.action,
-        "principalId": row.principal,
-        "roleDefinitionId": row.what.id,
-        "directoryScopeId": row.what.scope,
-        "appScopeId": None,
         "isValidationOnly": False,
-        "targetScheduleId": row.schedule_id,
         "justification": row.justification,
         "createdBy": {
             "application": None,
@@ -136,6 +130,18 @@ def schedule_request(row: ScheduleRequest) -> Row:
         },
         "scheduleInfo": {"startDateTime": _moment(row.start), "recurrence": None, "expiration": dict(row.expiration)},
         "ticketInfo": {"ticketNumber": ticket.get("ticketNumber"), "ticketSystem": ticket.get("ticketSystem")},
+    }
+
+
+def schedule_request(row: ScheduleRequest) -> Row:
+    """A unifiedRoleAssignmentScheduleRequest."""
+    return {
+        **any_request(row),
+        "principalId": row.principal,
+        "roleDefinitionId": row.what.id,
+        "directoryScopeId": row.what.scope,
+        "appScopeId": None,
+        "targetScheduleId": row.schedule_id,
     }
 
 

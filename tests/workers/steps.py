@@ -31,13 +31,19 @@ def end_now(desk: Desk, ticket: str) -> None:
             desk.step(due)
 
 
-def by_hand(desk: Desk, practice: Practice, *, duration: timedelta = timedelta(hours=1)) -> None:
+def by_hand(
+    desk: Desk,
+    practice: Practice,
+    *,
+    duration: timedelta = timedelta(hours=1),
+    target: Target = PASSWORD_ADMINISTRATOR,
+) -> None:
     """The technician activates the role in a portal."""
     desk.deployment.tenant.activate(
         practice.facts["tenant_id"],
         practice.people["technician"]["oid"],
         desk.now(),
-        target=PASSWORD_ADMINISTRATOR,
+        target=target,
         duration=duration,
         justification="By hand",
         ticket_number="1",

@@ -38,8 +38,11 @@ class Stage:
 
 
 @contextmanager
-def staged(directory: Path) -> Iterator[Stage]:
-    """Start everything in `directory` (a short path: it holds a socket) and stop it in the end. Raises StepNotSeen."""
+def staged(directory: Path, rules: Callable[[dict[str, Any]], str] | None = None) -> Iterator[Stage]:
+    """Start everything in `directory` (a short path: it holds a socket) and stop it in the end. Raises StepNotSeen.
+
+    `rules` makes a rules file of the practice tenant's facts; without it the rules that ship with the product hold.
+    """
     port = _free_port()
     public_url = f"http://localhost:{port}"
     python = sys.executable
@@ -49,7 +52,11 @@ def staged(directory: Path) -> Iterator[Stage]:
     with _started(sandbox, directory / "sandbox.log", dict(os.environ)):
         facts = wait("the practice tenant starts", lambda: _facts(directory / "sandbox.json"))
         settings = directory / "settings.toml"
-        settings.write_text(settings_for(facts, directory, port), encoding="utf-8")
+        text = settings_for(facts, directory, port)
+        if rules is not None:
+            (directory / "rules.toml").write_text(rules(facts), encoding="utf-8")
+            text = f'rules_file = "{directory}/rules.toml"\n{text}'
+        settings.write_text(text, encoding="utf-8")
         environment = {**os.environ, "TICKET_ELEVATE_SETTINGS": str(settings)}
         product = [python, "-m", "cli"]
         subprocess.run([*product, "init"], env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603

@@ -120,7 +120,7 @@ def _go_on(run: Run, it: Activation, target: Target, request: Request | None) ->
         granted = replace(it, started_at=it.started_at or run.now)
         if surely_over(granted, run.now):
             return fail(run, granted, "It was approved, and was over before it was seen.", code="over")
-        return later(run, granted, backoff(it.attempts, first=2, most=SOON.total_seconds()))
+        return later(run, granted, backoff(it.attempts, first=0.5, most=SOON.total_seconds()))
     if request.kind is RequestKind.ENDED_OK:
         return _cancelled(run, it)
     if request.kind is RequestKind.ENDED_BAD:

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-long lint lock bench clean
+.PHONY: help demo test test-long test-nightly lint lock bench clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -22,6 +22,9 @@ test: $(READY) ## Everything that needs no system package
 
 test-long: $(READY) ## The suites that need Chromium or Request Tracker
 	$(BIN)/python -m pytest -m "browser or request_tracker or kills"
+
+test-nightly: $(READY) ## 2,000 random stories of approvals, sign-ins, ends and kills
+	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest tests/workers/test_every_order.py
 
 lint: $(READY) ## Style, types and the doors between the packages
 	$(BIN)/ruff check .

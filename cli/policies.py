@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import sqlalchemy as sa
+
 from integration.deployment import Deployment
 from integration.entra.errors import EntraError
 from integration.entra.pim import Policy
 from integration.records import signins
+from integration.rules import RulesInvalid
 from integration.rules_policy import Weight, findings
 from integration.targets import PolicyFacts, Target
 from integration.tickets import Finding
@@ -16,19 +19,28 @@ MOST = 20  # technicians that are asked for; each costs a call for each kind of 
 
 def examine(deployment: Deployment) -> Iterator[Finding]:
     """One finding for all that fits, or one for each rule that does not. Notes are told and are no fault."""
-    with deployment.records.read() as connection:
-        kept = [(it.tid, it.oid) for it in signins.everybodys(connection) if it.lost_at is None][:MOST]
+    try:
+        kept = _kept(deployment)
+        rules = deployment.rules
+    except (sa.exc.SQLAlchemyError, RulesInvalid, EntraError):
+        return  # said already
     if not kept:
         yield Finding("policies (nobody has signed in yet, so the tenant's policies are not known)", True)
         return
     eligible = _eligible(deployment, kept)
     policies = _policies(deployment, kept, eligible or frozenset())
     facts = {key: _facts(policy) for key, policy in policies.items()}
-    found = findings(deployment.rules, facts, eligible=eligible)
+    found = findings(rules, facts, eligible=eligible)
     for each in found:
         yield Finding(f"policies: {each.text}", each.weight is Weight.NOTE, "Change the rule or the role settings.")
     if not found:
         yield Finding("policies", True)
+
+
+def _kept(deployment: Deployment) -> list[tuple[str, str]]:
+    assert deployment.sealer  # without the keys nothing can be asked
+    with deployment.records.read() as connection:
+        return [(it.tid, it.oid) for it in signins.everybodys(connection) if it.lost_at is None][:MOST]
 
 
 def _eligible(deployment: Deployment, kept: list[tuple[str, str]]) -> frozenset[str] | None:

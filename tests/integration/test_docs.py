@@ -9,8 +9,8 @@ import pytest
 
 from integration import comments, settings, tickets
 from integration.elevation import END_WORDS, ActivationState, State
-from integration.entra import errors
-from integration.entra.scopes import GRAPH_SCOPES
+from integration.entra import errors, scopes
+from integration.entra.probes import SCOPE
 from integration.journal import Kind, witness
 from integration.rules import RefusalCode
 from webhooks.people import AppRole
@@ -97,9 +97,13 @@ def test_the_last_line_that_the_pages_show_is_the_one_that_comments_have():
 
 
 def test_the_permissions_that_administrators_grant_are_those_that_are_asked_for():
-    granted = re.findall(r"^ +\| `(\w+\.[\w.]+)` \|", page("administrators.md"), re.M)
+    section = page("administrators.md").partition("3. **Permissions**")[2].partition("4. **Grant admin consent**")[0]
+    always, sometimes = section.split("and these only where")
+    named = re.compile(r"`([A-Z]\w+\.[\w.]+)`")
+    rules = {*scopes.GROUP_SCOPES, *scopes.UNIT_SCOPES, *scopes.REVOKE_SCOPES, *SCOPE.values()}
 
-    assert sorted(granted) == sorted(GRAPH_SCOPES)
+    assert sorted(named.findall(always)) == sorted(scopes.GRAPH_SCOPES)
+    assert set(named.findall(sometimes)) == rules
 
 
 def test_the_app_roles_that_administrators_make_are_those_that_open_pages():

@@ -115,7 +115,7 @@ def _go_on_or_offer(changed: Change, it: Elevation, link: Link, *, meant: bool) 
         go_on(changed, replace(it, acted_at=now), link)
     elif now - (it.acted_at or it.created_at) <= ACT_FRESHNESS:
         go_on(changed, it, link)
-    else:
+    elif it.has_ticket:
         text = words.offered(changed.run.deployment.link(it.id), Offer.TOO_LATE)
         changed.settle(it, State.OFFERED, due_at=now + PATIENCE, text=text)
 

@@ -172,7 +172,10 @@ def _link_and_wake(who: Viewer, back_to: str, answered: str | None) -> AnyRespon
     with records.read() as connection:
         links = people.links_of_user(connection, who.tid, who.oid)
     came_from = back_to.removeprefix(ELEVATIONS) if back_to.startswith(ELEVATIONS) else None
-    linking.resume((link for link in links if link.suspended_at is None), now, came_from=came_from, answered=answered)
+    live = [link for link in links if link.suspended_at is None]
+    # What they broke glass for has no helpdesk account, and so no link: it is theirs by their own click.
+    live.append(linking.wanted(who, "", who.upn, "", now))
+    linking.resume(live, now, came_from=came_from, answered=answered)
     with records.read() as connection:
         it = elevations.elevation(connection, came_from) if came_from else None
     if it is None or it.state is not State.SIGN_IN_NEEDED:

@@ -238,6 +238,10 @@ def _too_late(run: Run, it: Activation) -> list[Due]:
     """Entra was away for so long that its technician may be doing something else: not without another click."""
 
     def offer(changed: Change, elevation: Elevation) -> None:
+        if elevation.emergency:  # there is no ticket that could show a link
+            failed = replace(elevation, outcome="It could not be started within a quarter of an hour.")
+            changed.settle(failed, State.FAILED, facts={"code": "too_late"})
+            return
         text = words.offered(run.deployment.link(elevation.id), Offer.TOO_LATE)
         parked = replace(elevation, activation=None)
         changed.settle(parked, State.OFFERED, due_at=run.now + PATIENCE, text=text)

@@ -86,6 +86,7 @@ def _empty_rows(tx: sa.Connection, mine: list[str], held: list[str]) -> None:
             justification=None,
             outcome=None,
             analysis=None,
+            reason=None,
         )
     )
     gone = {"tid": ERASED, "oid": ERASED, "justification": ERASED, "outcome": None}

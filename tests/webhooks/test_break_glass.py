@@ -155,6 +155,31 @@ def test_a_ticket_named_afterwards_gets_the_whole_story_and_does_not_end_it(
     assert firefighter.press(f"{here}/ticket", page=here, connection="practice", ticket=ticket).status_code == 409
 
 
+def test_a_confirmation_is_given_for_an_emergency_as_for_a_ticket(
+    desk: Desk, practice: Practice, firefighter: Browser
+) -> None:
+    practice.control("/policies/Password Administrator", {"authentication_context": "c1"})
+    break_glass(firefighter)
+    desk.sweep()
+    it = broken(desk)
+    assert it.state is State.SIGN_IN_NEEDED
+    here = f"/elevations/{it.id}"
+    firefighter.get(firefighter.at_microsoft(firefighter.to_microsoft(here, page=here), "technician"))
+    desk.sweep()
+    assert broken(desk).state is State.ACTIVE
+
+
+def test_an_emergency_that_could_not_start_in_time_ends_in_words(
+    desk: Desk, practice: Practice, firefighter: Browser
+) -> None:
+    fault(practice, "status", side="graph", method="POST", status=503, times=500)
+    break_glass(firefighter)
+    wait_for(desk, timedelta(minutes=4), steps=8)
+    it = broken(desk)
+    assert it.state is State.FAILED
+    assert firefighter.get(f"/elevations/{it.id}").status_code == 200
+
+
 def test_a_second_one_at_the_same_time_is_refused(desk: Desk, practice: Practice, firefighter: Browser) -> None:
     break_glass(firefighter)
     answer = break_glass(firefighter)

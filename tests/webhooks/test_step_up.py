@@ -130,3 +130,37 @@ def test_a_throttled_first_try_does_not_hide_the_challenge(desk: Desk, practice:
     desk.sweep()
     assert desk.only(ticket).state is State.ACTIVE
     assert len(practice.activation_requests()) == 1
+
+
+def test_a_confirmation_that_got_lost_in_a_refresh_is_asked_for_once_more(
+    desk: Desk, practice: Practice, technician: Browser
+) -> None:
+    asks_for(practice, "Password Administrator", authentication_context="c1")
+    practice.control("/settings", {"refresh_loses_context": True})
+    ticket = pick(desk, practice)
+    confirm(technician, desk.only(ticket).id)
+    practice.control("/people/technician", {"expire_access_tokens": True})
+    desk.sweep()
+    it = desk.only(ticket)
+    assert it.state is not State.FAILED
+    assert practice.active_roles() == []
+
+    confirm(technician, it.id)
+    desk.sweep()
+    assert desk.only(ticket).state is State.ACTIVE
+    assert len(practice.activation_requests()) == 1
+
+
+def test_a_tenant_that_asks_again_for_what_was_just_given_ends_in_words_and_not_in_a_circle(
+    desk: Desk, practice: Practice, technician: Browser
+) -> None:
+    more = {"method": "POST", "path": "roleAssignmentScheduleRequests", "times": 50, "claims": json.dumps(CONTEXT)}
+    fault(practice, "challenge", **more)
+    ticket = pick(desk, practice)
+    confirm(technician, desk.only(ticket).id)
+    for _ in range(8):
+        desk.sweep()
+        desk.advance(timedelta(seconds=70))
+    assert desk.only(ticket).state is State.FAILED
+    assert said(practice, ticket, "asks again for what you have just confirmed") == 1
+    assert practice.activation_requests() == []

@@ -94,6 +94,69 @@ def test_a_role_that_is_let_go_before_anybody_looked_is_given_back_all_the_same(
     assert said(practice, ticket, "remember a sign-in may do so for up to") == 1
 
 
+LOGS = """
+[[rule]]
+name = "Logs"
+match = { category = "Investigation" }
+roles = ["Reports Reader"]
+usable = "sign_in_logs"
+
+[[rule]]
+name = "Sharp"
+match = { category = "Server" }
+roles = ["Helpdesk Administrator"]
+revoke_sessions = true
+"""
+
+
+def test_a_role_that_does_not_count_yet_is_looked_at_until_its_read_works(ruled: Ruled, practice: Practice) -> None:
+    practice.control("/settings", {"role_delay": 60})
+    desk = ruled(top=LOGS)
+    ticket = pick(desk, practice, category="Investigation")
+    wait_for(desk, timedelta(seconds=10), steps=3)
+    assert desk.only(ticket).state is State.ACTIVE
+    assert said(practice, ticket, "is usable since") == 0
+    wait_for(desk, timedelta(seconds=40), steps=2)
+    assert said(practice, ticket, "Reports Reader is usable since") == 1
+
+
+def test_a_role_that_never_counts_is_said_so_after_twenty_minutes(ruled: Ruled, practice: Practice) -> None:
+    practice.control("/settings", {"role_delay": 86_400})
+    desk = ruled(top=LOGS)
+    ticket = pick(desk, practice, category="Investigation")
+    wait_for(desk, timedelta(minutes=1), steps=23)
+    assert said(practice, ticket, "Entra did not let it be used within 20 min") == 1
+    assert desk.only(ticket).state is State.ACTIVE
+
+
+def test_a_sharp_rule_ends_the_technicians_sign_ins_with_the_role(ruled: Ruled, practice: Practice) -> None:
+    desk = ruled(top=LOGS)
+    ticket = pick(desk, practice, category="Server")
+    desk.advance(timedelta(minutes=6))
+    practice.solve(ticket)
+    desk.deliver(ticket)
+    desk.sweep()
+    assert (desk.only(ticket).state, practice.active_roles()) == (State.ENDED, [])
+    with desk.deployment.records.read() as connection:
+        kinds = [entry.kind for entry in journal.of_elevation(connection, "", desk.only(ticket).activation)]
+    assert "sessions.revoked" in kinds
+    assert desk.only(pick(desk, practice)).state is State.SIGN_IN_NEEDED
+
+
+def test_no_sign_in_ends_while_another_role_needs_it_to_be_given_back(ruled: Ruled, practice: Practice) -> None:
+    desk = ruled(top=LOGS)
+    other = pick(desk, practice)
+    ticket = pick(desk, practice, category="Server")
+    desk.advance(timedelta(minutes=6))
+    practice.solve(ticket)
+    desk.deliver(ticket)
+    desk.sweep()
+    practice.solve(other)
+    desk.deliver(other)
+    desk.sweep()
+    assert practice.active_roles() == []
+
+
 # Longer
 
 

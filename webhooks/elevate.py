@@ -23,7 +23,7 @@ from webhooks import current, linking
 from webhooks.claims import Claim, claim
 from webhooks.people import Viewer, signed_in
 from workers.app import wake
-from workers.deciding import decide, policy_of
+from workers.deciding import decide_all, policy_of
 from workers.deliveries import CLICK
 from workers.run import Due, What
 
@@ -38,7 +38,8 @@ class Asked:
     ticket: Ticket
     offer: Elevation  # the open offer of this ticket, or what would be opened
     decision: Plan | Refusal
-    policy: Policy | None  # what the tenant asks for what was planned; None where it does not tell
+    # What the tenant asks for each role that is planned, by its name; None where it does not tell.
+    policies: tuple[tuple[str, Policy | None], ...]
     link: Link | None  # what the button makes first, where the technician's account is not linked yet
 
 
@@ -62,9 +63,10 @@ def _look(viewer: Viewer, connection: str, number: str) -> Asked | Response:
     if used is None and ticket.change:
         offer = replace(offer, pick=ticket.change[:128])
     offer = replace(offer, tid=viewer.tid, oid=viewer.oid, technician=viewer.name)
-    decision = decide(found.run, offer, ticket)
-    policy = policy_of(found.run, offer, decision.target) if isinstance(decision, Plan) else None
-    return Asked(ticket, offer, decision, policy, link)
+    answers = decide_all(found.run, offer, ticket)
+    plans = [answer for answer in answers if isinstance(answer, Plan)]
+    policies = tuple((plan.target_name, policy_of(found.run, offer, plan.target)) for plan in plans)
+    return Asked(ticket, offer, plans[0] if plans else answers[0], policies, link)
 
 
 def _held(reading: sa.Connection, ticket: Ticket, account: str) -> Elevation | None:
@@ -120,9 +122,9 @@ def _ask_page(asked: Asked, connection: str, ticket: str, *, changed: bool = Fal
         changed=changed,
         durations=durations,
         ticket_url=url,
-        policy=asked.policy,
+        policies=asked.policies,
         where=place(asked.decision.target.scope),
-        others=[it.name for it in rule.targets[1:]] if rule and rule.bundle else [],
+        others=[name for name, _ in asked.policies[1:]],
         together=rule.bundle if rule else None,
     )
 
@@ -132,7 +134,7 @@ def _shown(asked: Asked) -> str:
     plan, link = asked.decision, asked.link
     assert isinstance(plan, Plan)
     linked = f"{link.account} {link.address} " if link else ""
-    linked += repr(asked.policy)
+    linked += repr(asked.policies)
     words = (plan.rule, plan.target.key, plan.justification, str(plan.duration), current.deployment().rules.digest)
     return hashlib.sha256("\n".join((*words, linked)).encode()).hexdigest()
 

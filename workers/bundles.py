@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from integration.elevation import Elevation, State
 from integration.records import elevations
-from integration.rules import Bundle
+from integration.rules import Bundle, Refusal, RefusalCode
 from workers.run import Due, Run, What
 
 LOST = frozenset({State.REFUSED, State.FAILED})
@@ -28,3 +28,11 @@ def wake_others(tx: sa.Connection, run: Run, it: Elevation) -> list[Due]:
 def _all_or_none(run: Run, it: Elevation) -> bool:
     rules = run.deployment.rules.rules
     return any(rule.name == it.rule and rule.bundle is Bundle.ALL for rule in rules)
+
+
+def parts_in_spite_of(run: Run, it: Elevation, refusal: Refusal) -> int:
+    """How many targets are tried although `it`, the first one, is refused: with best effort each is for itself."""
+    if refusal.code is not RefusalCode.NOT_ELIGIBLE:
+        return 1
+    rules = run.deployment.rules.rules
+    return next((rule.parts for rule in rules if rule.name == it.rule and rule.bundle is Bundle.BEST_EFFORT), 1)

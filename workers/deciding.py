@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -44,6 +45,13 @@ def decide(run: Run, it: Elevation, ticket: Ticket) -> Plan | Refusal:
         )
 
     return _twice(technician, plan)
+
+
+def decide_all(run: Run, it: Elevation, ticket: Ticket) -> list[Plan | Refusal]:
+    """What becomes of each target of the rule: one answer, but for a rule with a bundle. Raises EntraError."""
+    found = run.deployment.rules.match(ticket)
+    parts = 1 if isinstance(found, Refusal) else found.parts
+    return [decide(run, replace(it, part=part), ticket) for part in range(parts)]
 
 
 def decide_emergency(run: Run, it: Elevation, wanted: str) -> Plan | Refusal:

@@ -97,7 +97,8 @@ def _plan_and_hold(run: Run, linked: Elevation, decided: Callable[[], Plan | Ref
         if decision.mode is Mode.WATCH:
             return _watched(run, linked, decision)
         if isinstance(decision, Refusal):
-            return _refuse(run, linked, decision)
+            others = open_parts(run, linked, bundles.parts_in_spite_of(run, linked, decision))
+            return [*others, *_refuse(run, linked, decision)]
         if decision.start is Start.ON_CLICK and not linked.clicked:
             return _offer(run, linked, Offer.ON_CLICK)  # the rules changed since the pick
         parts = open_parts(run, linked, decision.parts)

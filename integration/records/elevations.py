@@ -220,13 +220,16 @@ def people_pending(connection: sa.Connection) -> int:
     return int(connection.execute(sa.select(sa.func.count()).select_from(who.distinct().subquery())).scalar_one())
 
 
-def wait_longer(tx: sa.Connection, it: Activation, requests: frozenset[str], *, now: datetime, until: datetime) -> None:
-    """The other requests of this technician that wait and are due: they were just looked for. One at work is left."""
+def wait_longer(
+    tx: sa.Connection, it: Activation, requests: frozenset[str], *, before: datetime, until: datetime
+) -> None:
+    """The other `requests` of this technician that wait and would be due `before` long: they were just looked for."""
     others = sa.and_(
         activations.c.tid == it.tid,
         activations.c.oid == it.oid,
         activations.c.state == ActivationState.PENDING,
-        activations.c.due_at <= now,
+        activations.c.id != it.id,
+        activations.c.due_at <= before,
     )
     names = sorted(requests)
     for start in range(0, len(names), 500):

@@ -171,7 +171,12 @@ def test_each_role_of_a_task_has_its_own_state_and_one_button_ends_all(
     desk.link()
     page = browser("technician")
     ticket = offered(desk, practice, "MFA reset")
-    assert "Together with, all or none: Reports Reader" in page.get(f"/elevate/practice/{ticket}").text
+    practice.control("/policies/Reports Reader", {"approval_required": True})
+    text = page.get(f"/elevate/practice/{ticket}").text
+    assert "Together with, all or none: Reports Reader" in text
+    assert "What your organisation asks for Reports Reader" in text
+    assert "Approval by Approver One" in text
+    practice.control("/policies/Reports Reader", {"approval_required": False})
     ticket = pick(desk, practice, category="MFA reset")
     desk.sweep()
     first, second = sorted(desk.elevations(ticket), key=lambda it: it.part)

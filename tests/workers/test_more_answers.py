@@ -246,6 +246,14 @@ def test_best_effort_keeps_what_was_given(ruled: Ruled, practice: Practice) -> N
     assert [it.state for it in parts(desk, ticket)] == [State.ACTIVE, State.FAILED]
 
 
+def test_best_effort_gives_the_second_role_to_who_is_eligible_for_it_alone(ruled: Ruled, practice: Practice) -> None:
+    practice.control("/people/technician", {"eligible": ["Reports Reader"]})
+    desk = ruled(bundle="best_effort")
+    ticket = pick(desk, practice, category="MFA reset")
+    desk.sweep()
+    assert [it.state for it in parts(desk, ticket)] == [State.REFUSED, State.ACTIVE]
+
+
 def test_who_is_not_eligible_for_all_gets_none(ruled: Ruled, practice: Practice) -> None:
     practice.control("/people/technician", {"eligible": ["Authentication Administrator"]})
     desk = ruled()

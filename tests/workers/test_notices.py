@@ -286,7 +286,7 @@ def test_a_workflow_gets_a_card_in_which_a_reason_is_only_words(desk_of, teams):
     assert "entities" not in content["msteams"]
     said = "\n".join(it["text"] for it in content["body"] if it["type"] == "TextBlock")
     assert "everyone at all" in said
-    assert f"{desk.settings.public_url}/elevations/" in said
+    assert f"{desk.settings.public_url}/review/" in said
     ours = said.replace(desk.settings.public_url, "")
     assert not any(mark in ours for mark in ("@", "<", "[", "*", "#", "://", "evil.example", "www.evil"))
 

@@ -107,7 +107,7 @@ class Person:
         deployment = self.product.desk.deployment
         with deployment.records.read() as connection:
             row = connection.execute(sa.select(sign_in_flows)).one()
-        flow = json.loads(deployment.sealer.open(row.sealed, tid="flow", oid=row.id, version=1))
+        flow = json.loads(deployment.sealer.open(row.sealed, tid="flow", oid=row.id, version=1))["flow"]
         assert parse_qs(urlsplit(authorize).query)["state"] == [flow["state"]]
         self.out.secrets[f"verifier of {who}"] = flow["code_verifier"]
         self.out.secrets[f"nonce of {who}"] = flow["nonce"]

@@ -66,10 +66,11 @@ def test_what_we_write_on_a_ticket_starts_nothing(stage: Stage) -> None:
     number = stage.new_ticket("Taken once")
     stage.rt.take(number)
     stage.note(number, "is active until")
+    stage.note(number, "is usable since")
     stage.quiet(number)
     assert [d["kind"] for d in stage.deliveries(number)] == ["ticket.owner_changed"]
     assert [e["state"] for e in stage.elevations(number)] == ["active"]
-    assert len(stage.notes(number)) == 1
+    assert len(stage.notes(number)) == 2
     stage.rt.resolve(number)
     stage.note(number, "was given back")
     stage.quiet(number)

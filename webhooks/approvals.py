@@ -9,7 +9,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from integration.elevation import APPROVAL_PATIENCE, Activation, Elevation
-from integration.entra.errors import EntraRefused
+from integration.entra.errors import EntraRefused, EntraUnavailable
 from integration.entra.pim import Approval
 from integration.records import elevations
 from integration.rule import place
@@ -140,8 +140,18 @@ def decide(viewer: Viewer, request_id: str) -> Response | str:
         current.deployment().tenant.decide(viewer.tid, viewer.oid, now, it.approval, approve, reason)
     except EntraRefused as refused:
         return _refused(refused)
+    except EntraUnavailable:
+        if not _was_taken(viewer, it.approval, approve, reason):
+            raise
     _record(viewer, it, approve, reason, now)
     return redirect(url_for("approvals.show", done=decision), code=303)
+
+
+def _was_taken(viewer: Viewer, it: Approval, approve: bool, reason: str) -> bool:
+    """Whether the tenant has this decision although its answer was lost. Raises EntraError."""
+    tenant, now = current.deployment().tenant, datetime.now(UTC)
+    found = tenant.decision(viewer.tid, viewer.oid, now, it.target, it.approval_id)
+    return found is not None and (found.approved, clean(found.words, limit=WORDS_LIMIT)) == (approve, reason)
 
 
 def _refused(refused: EntraRefused) -> Response:

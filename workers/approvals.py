@@ -136,7 +136,8 @@ def _decided(run: Run, it: Activation, target: Target, request: Request) -> list
     said = None
     if it.approval_id is not None:
         said = run.deployment.tenant.decision(it.tid, it.oid, run.now, target, it.approval_id)
-    if _was_told(run, it):
+    was_denied = not said.approved if said is not None else request.status in ("Denied", "AdminDenied")
+    if was_denied and _was_told(run, it):
         return fail(run, it, words.denied("", ""), code="denied")
     if said is not None and not said.approved:
         return fail(run, it, words.denied(clean(said.who, limit=100), clean(said.words, limit=300)), code="denied")

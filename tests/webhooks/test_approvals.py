@@ -144,3 +144,21 @@ def test_a_request_made_in_a_portal_is_shown_as_that_and_can_be_decided(
     assert "Made outside Ticket Elevate" in page.get("/approvals").text
     decide(page, "approve", "Yes.")
     assert practice.activation_requests()[-1]["status"] == "Provisioned"
+
+
+def test_a_decision_whose_answer_got_lost_is_found_and_written_down(
+    desk: Desk, practice: Practice, approver: Browser, asked: str
+) -> None:
+    fault(practice, "lose_answer", method="PATCH", path="roleAssignmentApprovals", times=1)
+    assert decide(approver, "approve", "The user is here.").status_code == 303  # type: ignore[attr-defined]
+    desk.sweep()
+    assert said(practice, asked, "Approved by Approver One at") == 1
+
+
+def test_an_approved_request_that_fails_afterwards_is_not_called_denied(
+    desk: Desk, practice: Practice, approver: Browser, asked: str
+) -> None:
+    decide(approver, "approve", "The user is here.")
+    practice.control(f"/requests/{practice.activation_requests()[-1]['id']}", {"status": "Failed"})
+    desk.sweep()
+    assert said(practice, asked, "denied it") == 0

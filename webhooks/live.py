@@ -103,7 +103,12 @@ def _look(it: Elevation) -> Seen:
 
 def _longer(it: Elevation) -> list[timedelta]:
     """What "I need longer" may be pressed for: nothing where rule or policy leave no room, or cannot be asked now."""
-    if it.state is not State.ACTIVE or it.until is None or it.emergency:
+    if (
+        it.state is not State.ACTIVE
+        or it.until is None
+        or it.emergency
+        or it.connection not in current.deployment().helpdesks
+    ):
         return []
     run = Run(current.deployment(), cause="click")
     try:

@@ -477,7 +477,7 @@ def test_a_parked_elevation_that_somebody_else_changes_holds_up_no_other(
     def changed_meanwhile(*asked: Any) -> list[Elevation]:
         found = parked_for(*asked)
         with both.records.write() as tx:
-            elevations.save_elevation(tx, next(it for it in found if it.id == first.id))
+            elevations.save_elevation(tx, next((it for it in found if it.id == first.id), desk.only(first.ticket)))
         return found
 
     monkeypatch.setattr(elevations, "parked_for", changed_meanwhile)

@@ -25,12 +25,12 @@ def decide(run: Run, it: Elevation, ticket: Ticket) -> Plan | Refusal:
     with run.deployment.records.read() as connection:
         technician.look_up(connection)
         links = [people.link_of(connection, it.connection, requester.account) for requester in others]
+    rules, asked = run.deployment.rules, timedelta(seconds=it.duration_seconds) if it.duration_seconds else None
+    found = rules.match(ticket)
     filed_by_another = any(link is not None and (link.tid, link.oid) == (it.tid, it.oid) for link in links)
     if filed_by_another or (others and technician.has_address_of(others)):
         reason = "You filed this ticket yourself. Somebody else must work on it."
-        return Refusal(rule=it.rule, code=RefusalCode.OWN_TICKET, reason=reason, analysis=())
-    rules, asked = run.deployment.rules, timedelta(seconds=it.duration_seconds) if it.duration_seconds else None
-    found = rules.match(ticket)
+        return Refusal(rule=it.rule, code=RefusalCode.OWN_TICKET, reason=reason, analysis=(), mode=found.mode)
     affected = technician.affected(ticket) if not isinstance(found, Refusal) and found.by_unit else None
 
     def plan(again: bool) -> Plan | Refusal:

@@ -105,7 +105,8 @@ def consider(changed: Change, ticket: Ticket, stopped: StartsStopped | None = No
     if isinstance(found, Refusal) and found.code is RefusalCode.NO_RULE:
         return
     if stopped is not None and not isinstance(found, Refusal):
-        found = Refusal(rule=found.name, code=RefusalCode.JOURNAL_BROKEN, reason=str(stopped), analysis=())
+        code, mode = RefusalCode.JOURNAL_BROKEN, found.mode
+        found = Refusal(rule=found.name, code=code, reason=str(stopped), analysis=(), mode=mode)
     _open(changed, ticket, found)
 
 

@@ -12,6 +12,7 @@ from integration.records import journal
 from integration.rules import Plan
 from tests.conftest import Desk, Practice, settings_for
 from tests.workers.steps import activations_of, end_now, fault, pick, said, wait_for
+from tests.workers.test_broken_journal import tamper
 from workers import longer
 from workers.deciding import decide
 from workers.run import Run
@@ -291,6 +292,30 @@ def test_a_watched_assignment_by_somebody_else_shows_no_link(ruled: Ruled, pract
     assert (it.state, practice.notes(ticket)) == (State.WATCHED, [])
     assert it.outcome is not None
     assert it.outcome.startswith("It would have shown the link.")
+
+
+def test_a_watched_ticket_that_the_technician_filed_by_another_address_is_not_commented(
+    ruled: Ruled, practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail = "first.last@practice.example"
+    practice.control("/people/technician", {"mail": mail, "helpdesk_mail": mail})
+    monkeypatch.setitem(practice.people["technician"], "mail", mail)
+    practice.control("/people/requester", {"helpdesk_mail": practice.people["technician"]["upn"].upper()})
+    desk = ruled('mode = "watch"')
+    ticket = pick(desk, practice)
+    it = desk.only(ticket)
+    assert (it.state, practice.notes(ticket)) == (State.WATCHED, [])
+    assert "You filed this ticket yourself" in (it.outcome or "")
+
+
+def test_a_watched_pick_is_not_commented_while_the_journal_is_broken(ruled: Ruled, practice: Practice) -> None:
+    desk = ruled('mode = "watch"')
+    pick(desk, practice)
+    tamper(desk)
+    ticket = pick(desk, practice)
+    it = desk.only(ticket)
+    assert (it.state, practice.notes(ticket)) == (State.WATCHED, [])
+    assert "until an administrator has looked into it" in (it.outcome or "")
 
 
 # What cannot be read or told

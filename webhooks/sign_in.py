@@ -17,6 +17,7 @@ from integration.entra.sign_in import SignedIn
 from integration.journal import Kind
 from integration.records import elevations, journal, people, sessions
 from integration.records.sessions import alive
+from integration.targets import Target, TargetKind
 from integration.tickets import HelpdeskError
 from webhooks import current, linking
 from webhooks.claims import is_address_of, not_theirs
@@ -46,19 +47,20 @@ def start() -> AnyResponse:
     max_age = int(linking.FRESH.total_seconds()) if "fresh" in request.form else None
     wanted = request.form.get("back_to", "")
     back_to = wanted if OUR_PAGES.fullmatch(wanted) else "/"
-    challenge = _challenge_of(back_to)
+    challenge, kind = _challenge_of(back_to)
     here = viewer()
     url, flow = deployment.tenant.start_sign_in(
         deployment.settings.redirect_uri,
         max_age=max_age,
         claims=challenge,
+        kind=kind,
         login_hint=here.upn if here and challenge else None,
     )
     # MSAL would refuse an ID token without auth_time, which a tenant only sends where the app registration asks for it.
     # Microsoft asks anew all the same; only what is sent counts as proof of it (_remember).
     flow.pop("max_age", None)
     state, browser, now = str(flow["state"]), secrets.token_urlsafe(32), datetime.now(UTC)
-    kept = {"flow": flow, "challenge": challenge, "who": [here.tid, here.oid] if here and challenge else None}
+    kept = {"flow": flow, "who": [here.tid, here.oid] if here and challenge else None}
     sealed = deployment.sealer.seal(json.dumps(kept).encode(), tid="flow", oid=sessions.digest(state), version=1)
     with deployment.records.write() as tx:
         sessions.purge(tx, alive(deployment.settings, now), now=now)
@@ -103,7 +105,7 @@ def callback() -> AnyResponse:
     here = viewer()
     assert here is not None
     _record(Kind.SESSION_SIGNED_IN, here)
-    response = _link_and_wake(here, back_to, kept["challenge"]) or redirect(back_to, code=303)
+    response = _link_and_wake(here, back_to, who.answered) or redirect(back_to, code=303)
     if response.status_code == 303:
         response.headers["Referrer-Policy"] = "no-referrer"
     response.delete_cookie(FLOW_COOKIE, path="/sign-in")
@@ -129,13 +131,15 @@ def _record(kind: Kind, who: Viewer) -> None:
         journal.append(tx, kind, now=datetime.now(UTC), cause="click", private={"actor": who.oid})
 
 
-def _challenge_of(back_to: str) -> str | None:
-    """What the tenant asks of the sign-in that the elevation of this page waits for."""
+def _challenge_of(back_to: str) -> tuple[str | None, TargetKind | None]:
+    """What the tenant asks of the sign-in that the elevation of this page waits for, and for which kind of target."""
     if not back_to.startswith(ELEVATIONS):
-        return None
+        return None, None
     with current.deployment().records.read() as connection:
         it = elevations.elevation(connection, back_to.removeprefix(ELEVATIONS))
-    return it.challenge if it is not None and it.state in (State.SIGN_IN_NEEDED, State.WAITING) else None
+    if it is None or it.state not in (State.SIGN_IN_NEEDED, State.WAITING):
+        return None, None
+    return it.challenge, Target.from_key(it.target).kind if it.target else None
 
 
 def _take_flow(deployment: Deployment, state: str) -> tuple[Mapping[str, Any], str] | None:

@@ -40,7 +40,8 @@ class SignedIn:
     home_account_id: str
     auth_time: datetime | None
     cache: str = field(repr=False)
-    answered: str | None = None  # the challenge that the tenant was satisfied about
+    answered: str | None = None  # the challenge that the tenant was satisfied about ...
+    wanted: tuple[str, ...] = ()  # ... for the token of these permissions, which came with it
 
 
 class SignIn:
@@ -111,6 +112,7 @@ class SignIn:
             auth_time=_time(facts.get("auth_time")),
             cache=cache.serialize(),
             answered=_text(flow.get(_ANSWERS)) or None,
+            wanted=wanted,
         )
 
     def _wanted(self, flow: Mapping[str, Any]) -> tuple[str, ...]:

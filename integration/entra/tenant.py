@@ -80,7 +80,7 @@ class Tenant:
         `expected`: (tid, oid) of the only one who may answer. The result's `cache` is empty: tokens stay in here.
         """
         signed = self._sign_in.finish(flow, args, expected=expected)
-        self._tokens.keep(signed, now=now, answered=signed.answered)
+        self._tokens.keep(signed, now=now)
         return replace(signed, cache="")
 
     def sign_out_url(self) -> str | None:
@@ -241,7 +241,7 @@ class Tenant:
                 return ask(token)
         except SignInNeeded as refused:
             challenge = refused.claims
-            if challenge and self._tokens.answered(call.tid, call.oid, challenge):
+            if challenge and self._tokens.answered(call.tid, call.oid, challenge, call.wanted):
                 raise StepUpNeeded(challenge, ASKED_AGAIN, silently=False, final=True) from None
             if isinstance(refused, StepUpNeeded) and not refused.silently:
                 raise

@@ -8,7 +8,7 @@ one-time tokens. Hence: take a lease, read again, refresh, save by compare-and-s
 import json
 import logging
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import uuid4
@@ -35,7 +35,7 @@ _KEPT = "AccessToken"  # MSAL's name for where a cache has them
 class TokenRow:
     """One technician's sealed sign-in. `version` rises by one with each write and is part of what the seal binds.
 
-    `answered`: the challenge that the sign-in answered, as long as the token that it brought is the one in use.
+    `answered`: what the sign-in answered (`Answered`), as long as the token that it brought is the one in use.
     `lost`: the sentence with which the tenant refused it for good; nothing is asked with it any more.
     """
 
@@ -44,6 +44,22 @@ class TokenRow:
     home_account_id: str
     answered: str | None = None
     lost: str | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The challenge that a sign-in answered, for the token of the permissions `wanted`: a step-up is one resource's."""
+
+    claims: str
+    wanted: tuple[str, ...]
+
+    def to_text(self) -> str:
+        return json.dumps([self.claims, self.wanted])
+
+    @staticmethod
+    def from_text(text: str | None) -> "Answered | None":
+        claims, wanted = json.loads(text) if text else (None, ())
+        return Answered(claims, tuple(wanted)) if claims else None
 
 
 class TokenStore(Protocol):
@@ -59,12 +75,10 @@ class TokenStore(Protocol):
         """True if the row is now `holder`'s until `until`; False if another's lease has not ended, or no row is."""
         ...
 
-    def save(
-        self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str, answered: str | None, now: datetime
-    ) -> bool:
-        """Write `ciphertext` as `version` + 1 where the row has `version` and `holder`'s lease. False: it had not.
+    def save(self, tid: str, oid: str, row: TokenRow, *, holder: str, now: datetime) -> bool:
+        """Write `row` where the version before it and `holder`'s lease stand. False: they do not.
 
-        The tenant gave a token at `now`; `answered` takes the place of what was there.
+        The tenant gave a token at `now`.
         """
         ...
 
@@ -77,18 +91,8 @@ class TokenStore(Protocol):
         """
         ...
 
-    def put(
-        self,
-        tid: str,
-        oid: str,
-        *,
-        ciphertext: bytes,
-        version: int,
-        home_account_id: str,
-        answered: str | None,
-        now: datetime,
-    ) -> bool:
-        """After a sign-in: write `version` where `version` - 1 is the highest there ever was, ending leases."""
+    def put(self, tid: str, oid: str, row: TokenRow, *, now: datetime) -> bool:
+        """After a sign-in: write `row` where the version before it is the highest there ever was, ending leases."""
         ...
 
     def delete(self, tid: str, oid: str) -> None:
@@ -106,23 +110,14 @@ class Tokens:
         self._seal = seal
         self._memo: OrderedDict[tuple[str, str, int, tuple[str, ...]], tuple[str, float]] = OrderedDict()
 
-    def keep(self, signed: SignedIn, *, now: datetime, answered: str | None = None) -> None:
-        """Store a validated sign-in in place of what was there. `answered`: the challenge it was made for, if any.
-
-        Raises EntraUnavailable if others keep writing.
-        """
+    def keep(self, signed: SignedIn, *, now: datetime) -> None:
+        """Store a validated sign-in in place of what was there. Raises EntraUnavailable if others keep writing."""
+        answered = Answered(signed.answered, signed.wanted).to_text() if signed.answered else None
         for _ in range(5):
             version = self._store.version(signed.tid, signed.oid) + 1
             blob = self._seal.seal(signed.cache.encode(), tid=signed.tid, oid=signed.oid, version=version)
-            if self._store.put(
-                signed.tid,
-                signed.oid,
-                ciphertext=blob,
-                version=version,
-                home_account_id=signed.home_account_id,
-                answered=answered,
-                now=now,
-            ):
+            row = TokenRow(blob, version, signed.home_account_id, answered)
+            if self._store.put(signed.tid, signed.oid, row, now=now):
                 return
         raise EntraUnavailable("Your sign-in could not be stored. Please try again in a moment.")
 
@@ -132,10 +127,11 @@ class Tokens:
         for key in [key for key in list(self._memo) if key[:2] == (tid, oid)]:
             self._memo.pop(key, None)
 
-    def answered(self, tid: str, oid: str, claims: str) -> bool:
-        """Whether the sign-in in use was made to answer this very challenge."""
+    def answered(self, tid: str, oid: str, claims: str, wanted: tuple[str, ...]) -> bool:
+        """Whether the token for `wanted` that is in use came with a sign-in for this very challenge."""
         row = self._store.read(tid, oid)
-        return row is not None and row.answered is not None and _same(row.answered, claims)
+        found = Answered.from_text(row.answered) if row is not None else None
+        return found is not None and found.wanted == wanted and _same(found.claims, claims)
 
     def access_token(
         self,
@@ -231,19 +227,13 @@ class Tokens:
             kept = json.loads(cache.serialize())
             if ask.aside:
                 kept[_KEPT] = before
+            answered = Answered.from_text(row.answered)
             # What the technician confirmed came with the token that is replaced here.
-            lost = not ask.aside and any(_covers(entry, ask.wanted) for entry in before.values())
+            lost = not ask.aside and answered is not None and answered.wanted == ask.wanted
             version = row.version + 1
             blob = self._seal.seal(json.dumps(kept).encode(), tid=tid, oid=oid, version=version)
-            if not self._store.save(
-                tid,
-                oid,
-                ciphertext=blob,
-                version=row.version,
-                holder=holder,
-                answered=None if lost else row.answered,
-                now=now,
-            ):
+            new = replace(row, ciphertext=blob, version=version, answered=None if lost else row.answered)
+            if not self._store.save(tid, oid, new, holder=holder, now=now):
                 raise EntraUnavailable("Your sign-in changed at this moment; it is tried again.", after=1)
         return token
 
@@ -255,10 +245,6 @@ class _Ask:
     force: bool
     aside: bool = False
     urgent: bool = False
-
-
-def _covers(entry: dict[str, Any], wanted: tuple[str, ...]) -> bool:
-    return set(wanted) <= set(str(entry.get("target", "")).split())
 
 
 def _same(one: str, other: str) -> bool:

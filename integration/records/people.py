@@ -160,11 +160,9 @@ class TokenRows:
             sa.and_(_of(tid, oid), token_caches.c.sealed != b"", free), lease_holder=holder, lease_until=until
         )
 
-    def save(
-        self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str, answered: str | None, now: datetime
-    ) -> bool:
-        seen = sa.and_(token_caches.c.version == version, token_caches.c.lease_holder == holder)
-        new = {"sealed": ciphertext, "version": version + 1, "answered": answered, "renewed_at": now}
+    def save(self, tid: str, oid: str, row: TokenRow, *, holder: str, now: datetime) -> bool:
+        seen = sa.and_(token_caches.c.version == row.version - 1, token_caches.c.lease_holder == holder)
+        new = {"sealed": row.ciphertext, "version": row.version, "answered": row.answered, "renewed_at": now}
         return self._update(sa.and_(_of(tid, oid), seen), **new)
 
     def release(self, tid: str, oid: str, *, holder: str) -> None:
@@ -175,22 +173,12 @@ class TokenRows:
         with self._records.write() as tx:
             signins.lose(tx, tid, oid, holder=holder, loss=loss, why=why, now=now)
 
-    def put(
-        self,
-        tid: str,
-        oid: str,
-        *,
-        ciphertext: bytes,
-        version: int,
-        home_account_id: str,
-        answered: str | None,
-        now: datetime,
-    ) -> bool:
+    def put(self, tid: str, oid: str, row: TokenRow, *, now: datetime) -> bool:
         values = {
-            "sealed": ciphertext,
-            "version": version,
-            "home_account_id": home_account_id,
-            "answered": answered,
+            "sealed": row.ciphertext,
+            "version": row.version,
+            "home_account_id": row.home_account_id,
+            "answered": row.answered,
             "signed_in_at": now,
             "renewed_at": now,
             "lease_holder": None,
@@ -198,8 +186,8 @@ class TokenRows:
             "lost_at": None,
             "lost_why": None,
         }
-        if version > 1:
-            return self._update(sa.and_(_of(tid, oid), token_caches.c.version == version - 1), **values)
+        if row.version > 1:
+            return self._update(sa.and_(_of(tid, oid), token_caches.c.version == row.version - 1), **values)
         try:
             with self._records.write() as tx:
                 tx.execute(token_caches.insert().values(tid=tid, oid=oid, **values))

@@ -1,17 +1,21 @@
 """The tenant asks for more than the sign-in showed: the technician confirms once, and everything goes on by itself."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from integration.deployment import Deployment
 from integration.elevation import State
 from integration.records import elevations
-from tests.conftest import Desk, Practice
+from tests.conftest import Desk, Practice, settings_for
 from tests.webhooks.conftest import Browser
 from tests.workers.steps import fault, pick, said
+from tests.workers.test_other_targets import policy, rules
+from webhooks.app import create_app
 
 CONTEXT = {"access_token": {"acrs": {"essential": True, "value": "c1"}}}
 Opened = Callable[..., Browser]
@@ -164,3 +168,52 @@ def test_a_tenant_that_asks_again_for_what_was_just_given_ends_in_words_and_not_
     assert desk.only(ticket).state is State.FAILED
     assert said(practice, ticket, "asks again for what you have just confirmed") == 1
     assert practice.activation_requests() == []
+
+
+@pytest.fixture
+def other_targets(desk: Desk, practice: Practice, tmp_path: Path, browser: Opened) -> Iterator[tuple[Desk, Browser]]:
+    """A desk whose rules name a group and an Azure role, and its technician before it.
+
+    What was confirmed is in the token that came with it, and in none that is got later.
+    """
+    practice.control("/settings", {"refresh_loses_context": True})
+    place = tmp_path / "rules.toml"
+    place.write_text(rules(practice))
+    made = Deployment(settings_for(practice, desk.deployment.settings.database_url, tmp_path, rules_file=place))
+    there = Desk(made, practice)
+    there.link()
+    page = Browser(create_app(made).test_client(), practice)
+    assert page.sign_in("technician").status_code == 303
+    yield there, page
+    made.records.dispose()
+
+
+@pytest.mark.parametrize("category", ["Password reset", "BitLocker key"], ids=["group", "azure"])
+def test_a_confirmation_for_a_group_or_an_azure_role_makes_it_active(
+    other_targets: tuple[Desk, Browser], practice: Practice, category: str
+) -> None:
+    desk, page = other_targets
+    policy(practice, category, authentication_context="c1")
+    ticket = pick(desk, practice, category=category)
+    it = desk.only(ticket)
+    assert (it.state, json.loads(it.challenge or "")) == (State.SIGN_IN_NEEDED, CONTEXT)
+
+    assert confirm(page, it.id) == f"/elevations/{it.id}"
+    desk.sweep()
+    assert desk.only(ticket).state is State.ACTIVE
+    assert len(practice.activation_requests()) == 1
+
+
+def test_a_confirmation_for_azure_serves_the_directory_too_and_is_not_taken_for_a_circle_there(
+    other_targets: tuple[Desk, Browser], practice: Practice
+) -> None:
+    """A step-up is one resource's token; the other one gets its own silently, as the session has what is asked."""
+    desk, page = other_targets
+    for category in ("Password reset", "BitLocker key"):
+        policy(practice, category, authentication_context="c1")
+    azure, group = (pick(desk, practice, category=category) for category in ("BitLocker key", "Password reset"))
+    confirm(page, desk.only(azure).id)
+    desk.sweep()
+    assert desk.only(azure).state is State.ACTIVE
+    assert desk.only(group).state is State.ACTIVE
+    assert said(practice, group, "asks again for what you have just confirmed") == 0

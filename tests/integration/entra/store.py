@@ -40,14 +40,12 @@ class MemoryStore:
             held.holder, held.until = holder, until
             return True
 
-    def save(
-        self, tid: str, oid: str, *, ciphertext: bytes, version: int, holder: str, answered: str | None, now: datetime
-    ) -> bool:
+    def save(self, tid: str, oid: str, row: TokenRow, *, holder: str, now: datetime) -> bool:
         with self._lock:
             held = self.rows.get((tid, oid))
-            if held is None or held.row.version != version or held.holder != holder:
+            if held is None or held.row.version != row.version - 1 or held.holder != holder:
                 return False
-            held.row = TokenRow(ciphertext, version + 1, held.row.home_account_id, answered)
+            held.row = row
             self.writes += 1
             self.renewed_at = now
             return True
@@ -64,22 +62,12 @@ class MemoryStore:
             if held and held.holder == holder:
                 held.row = replace(held.row, lost=why)
 
-    def put(
-        self,
-        tid: str,
-        oid: str,
-        *,
-        ciphertext: bytes,
-        version: int,
-        home_account_id: str,
-        answered: str | None,
-        now: datetime,
-    ) -> bool:
+    def put(self, tid: str, oid: str, row: TokenRow, *, now: datetime) -> bool:
         with self._lock:
             held = self.rows.get((tid, oid))
-            if (held.row.version if held else 0) != version - 1:
+            if (held.row.version if held else 0) != row.version - 1:
                 return False
-            self.rows[tid, oid] = _Row(TokenRow(ciphertext, version, home_account_id, answered))
+            self.rows[tid, oid] = _Row(row)
             self.renewed_at = now
             return True
 

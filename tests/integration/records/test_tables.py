@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 from integration import journal as chain
 from integration import verify
 from integration.elevation import Elevation, State
+from integration.entra.tokens import TokenRow
 from integration.journal import Kind
 from integration.records import comments, elevations, journal, people
 from integration.records.people import Link
@@ -205,7 +206,7 @@ def test_the_versions_of_a_stored_sign_in_never_start_again(records: Records) ->
     rows = people.TokenRows(records)
 
     def put(version: int) -> bool:
-        return rows.put("T", "o1", ciphertext=b"sealed", version=version, home_account_id="h", answered="{}", now=NOON)
+        return rows.put("T", "o1", TokenRow(b"sealed", version, "h"), now=NOON)
 
     rows.delete("T", "o1")
     assert rows.version("T", "o1") == 0
@@ -213,8 +214,7 @@ def test_the_versions_of_a_stored_sign_in_never_start_again(records: Records) ->
     assert rows.lease("T", "o1", holder="worker", until=NOON + timedelta(minutes=1), now=NOON)
     rows.delete("T", "o1")
     assert rows.read("T", "o1") is None
-    renewal = {"ciphertext": b"renewed", "answered": None, "now": NOON}
-    assert not rows.save("T", "o1", version=1, holder="worker", **renewal)
+    assert not rows.save("T", "o1", TokenRow(b"renewed", 2, "h"), holder="worker", now=NOON)
     assert not rows.lease("T", "o1", holder="another", until=NOON + timedelta(minutes=1), now=NOON)
     assert not put(1)
     assert put(rows.version("T", "o1") + 1)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 
 class State(StrEnum):
@@ -203,6 +203,14 @@ class Elevation:
     def has_ticket(self) -> bool:
         """An elevation for an emergency has none, until its technician names one."""
         return bool(self.ticket)
+
+
+def another(it: Elevation, elevation_id: str, *, now: datetime, **changes: Any) -> Elevation:
+    """A new elevation of the same technician for the same ticket, of which nothing is planned yet; with `changes`."""
+    who = ("connection", "ticket", "account", "address", "pick", "acted_at", "clicked", "tid", "oid", "technician")
+    same = {name: getattr(it, name) for name in (*who, "rule", "part", "duration_seconds", "emergency", "reason")}
+    new = {"id": elevation_id, "state": State.REQUESTED, "version": 1, "due_at": now, "created_at": now}
+    return Elevation(**{**same, **new, **changes})
 
 
 @dataclass(frozen=True)

@@ -74,10 +74,13 @@ class Waiting:
 
     @property
     def shown(self) -> str:
-        """What the approver decides about: a hash that the form carries back."""
-        it = self.approval
-        words = (it.request_id, it.target.key, it.requestor, it.justification, it.ticket_number)
-        return hashlib.sha256("\n".join(words).encode()).hexdigest()
+        return _shown(self.approval)
+
+
+def _shown(it: Approval) -> str:
+    """What the approver decides about: a hash that the form carries back."""
+    words = (it.request_id, it.target.key, it.requestor, it.justification, it.ticket_number)
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
 
 @blueprint.get("/approvals")
@@ -87,16 +90,17 @@ def show(viewer: Viewer) -> str:
 
 
 def _page(viewer: Viewer, wrong: str = "") -> str:
-    return render_template("approvals.html", waiting=_waiting(viewer), wrong=wrong, done=request.args.get("done", ""))
+    waiting = [_beside(it) for it in _waiting(viewer)]
+    return render_template("approvals.html", waiting=waiting, wrong=wrong, done=request.args.get("done", ""))
 
 
-def _waiting(viewer: Viewer) -> list[Waiting]:
+def _waiting(viewer: Viewer) -> list[Approval]:
     """Everything that the viewer may decide; never their own. Raises EntraError."""
     deployment = current.deployment()
     kinds = deployment.rules.kinds | {TargetKind.DIRECTORY_ROLE}
     found = deployment.tenant.approvals(viewer.tid, viewer.oid, datetime.now(UTC), kinds)
     others = [it for it in found if it.requestor.casefold() != viewer.oid.casefold()]
-    return [_beside(it) for it in sorted(others, key=_age)[:MOST]]
+    return sorted(others, key=_age)[:MOST]
 
 
 def _age(it: Approval) -> datetime:
@@ -104,11 +108,16 @@ def _age(it: Approval) -> datetime:
 
 
 def _beside(approval: Approval) -> Waiting:
+    activation = _activation_of(approval)
     with current.deployment().records.read() as connection:
-        activation = elevations.open_activation_by_request(connection, approval.request_id)
         waiting = elevations.holders(connection, activation.id) if activation else []
     run = Run(current.deployment(), cause="click")
     return Waiting(approval, activation, tuple(_held(run, it) for it in waiting))
+
+
+def _activation_of(approval: Approval) -> Activation | None:
+    with current.deployment().records.read() as connection:
+        return elevations.open_activation_by_request(connection, approval.request_id)
 
 
 def _held(run: Run, it: Elevation) -> Held:
@@ -126,22 +135,22 @@ def _held(run: Run, it: Elevation) -> Held:
 def decide(viewer: Viewer, request_id: str) -> Response | str:
     reason = clean(request.form.get("reason", ""), limit=WORDS_LIMIT + 1)
     decision = request.form.get("decision", "")
-    it = next((each for each in _waiting(viewer) if each.approval.request_id == request_id), None)
+    it = next((each for each in _waiting(viewer) if each.request_id == request_id), None)
     if it is None:
         sentence = "This request does not wait for you: it was decided or withdrawn, has run out, or is your own."
         return page(409, "There is nothing to decide", sentence, link=("All that waits", url_for("approvals.show")))
     if decision not in ("approve", "deny") or not 1 <= len(reason) <= WORDS_LIMIT:
         return Response(_page(viewer, wrong=request_id), 400, mimetype="text/html")
-    if request.form.get("shown", "") != it.shown:
+    if request.form.get("shown", "") != _shown(it):
         sentence = "The request changed since the page was drawn, so nothing was decided. Look at it again."
         return page(409, "The request changed", sentence, link=("All that waits", url_for("approvals.show")))
     approve, now = decision == "approve", datetime.now(UTC)
     try:
-        current.deployment().tenant.decide(viewer.tid, viewer.oid, now, it.approval, approve, reason)
+        current.deployment().tenant.decide(viewer.tid, viewer.oid, now, it, approve, reason)
     except EntraRefused as refused:
         return _refused(refused)
     except EntraUnavailable:
-        if not _was_taken(viewer, it.approval, approve, reason):
+        if not _was_taken(viewer, it, approve, reason):
             raise
     _record(viewer, it, approve, reason, now)
     return redirect(url_for("approvals.show", done=decision), code=303)
@@ -165,10 +174,11 @@ def _refused(refused: EntraRefused) -> Response:
     return page(409, "This was not decided by you", sentence, link=("All that waits", url_for("approvals.show")))
 
 
-def _record(viewer: Viewer, it: Waiting, approve: bool, reason: str, now: datetime) -> None:
-    if it.activation is None:
+def _record(viewer: Viewer, it: Approval, approve: bool, reason: str, now: datetime) -> None:
+    activation = _activation_of(it)
+    if activation is None:
         return  # made outside Ticket Elevate: Entra's own log has it
     run = Run(current.deployment(), cause="click")
     decision = Decision(approve, clean(viewer.name, limit=100), viewer.oid, reason, now)
-    for due in decisions.record(run, it.activation, decision):
+    for due in decisions.record(run, activation, decision):
         wake(due)

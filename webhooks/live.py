@@ -62,6 +62,7 @@ def show(viewer: Viewer, elevation_id: str) -> Response | str:
         ticket_url=current.ticket_url(it.connection, it.ticket) if it.has_ticket else None,
         analysis=analysis_from_json(it.analysis) if it.analysis else (),
         status=_status(it, seen),
+        policy=_policy(it),
         longer=_longer(it),
         desks=list(current.deployment().helpdesks),
         cached_access=CACHED_ACCESS,
@@ -77,7 +78,6 @@ class Seen:
     parts: tuple[Elevation, ...]
     next_one: Elevation | None
     sign_in_needed: bool
-    policy: Policy | None
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -90,15 +90,20 @@ def _look(it: Elevation) -> Seen:
     with current.deployment().records.read() as connection:
         activation = elevations.activation(connection, it.activation) if it.activation else None
         parts = elevations.parts_of(connection, it)
-        kept = people.answers(connection, it.tid or "", it.oid or "", newer_than=datetime.min.replace(tzinfo=UTC))
-    policy = json.loads(kept.get(f"policy:{it.target}", "null"))
     return Seen(
         activation=activation,
         parts=tuple(parts) if len(parts) > 1 else (),
         next_one=followed_by(run, it) if it.state is State.ENDED else None,
         sign_in_needed=_waits_for_sign_in(it),
-        policy=Policy.from_json(policy) if policy else None,
     )
+
+
+def _policy(it: Elevation) -> Policy | None:
+    """What the tenant last told of the policy, however long ago: a request that waits was made under it."""
+    with current.deployment().records.read() as connection:
+        kept = people.answers(connection, it.tid or "", it.oid or "", newer_than=datetime.min.replace(tzinfo=UTC))
+    policy = json.loads(kept.get(f"policy:{it.target}", "null"))
+    return Policy.from_json(policy) if policy else None
 
 
 def _longer(it: Elevation) -> list[timedelta]:

@@ -136,13 +136,11 @@ def _decided(run: Run, it: Activation, target: Target, request: Request) -> list
     said = None
     if it.approval_id is not None:
         said = run.deployment.tenant.decision(it.tid, it.oid, run.now, target, it.approval_id)
-    was_denied = not said.approved if said is not None else request.status in ("Denied", "AdminDenied")
-    if was_denied and _was_told(run, it):
-        return fail(run, it, words.denied("", ""), code="denied")
-    if said is not None and not said.approved:
-        return fail(run, it, words.denied(clean(said.who, limit=100), clean(said.words, limit=300)), code="denied")
-    if request.status in ("Denied", "AdminDenied"):
-        return fail(run, it, words.denied("", ""), code="denied")
+    was_denied = said is not None and not said.approved
+    if was_denied or request.status in ("Denied", "AdminDenied"):
+        news = said if was_denied and not _was_told(run, it) else None
+        who, why = (clean(news.who, limit=100), clean(news.words, limit=300)) if news else ("", "")
+        return fail(run, it, words.denied(who, why), code="denied")
     if run.now >= until_when(it):
         return _expired(run, it)
     return fail(run, it, f"Entra answered {clean(request.status, limit=40)}.", code="refused")

@@ -77,6 +77,21 @@ class Change:
         moved = {"from": it.state, "to": to, **(facts or {})}
         self.record(kind or usual, elevation=changed, activation=it.activation, facts=moved, step=step, text=text)
 
+    def open(
+        self,
+        it: Elevation,
+        kind: Kind,
+        *,
+        facts: Mapping[str, Fact] | None = None,
+        step: Step | None = None,
+        text: str | None = None,
+    ) -> None:
+        """A new elevation for a ticket, and what made it. Raises IntegrityError where this pick has one already."""
+        elevations.open_elevation(self.tx, it)
+        digest = self.run.deployment.rules.digest
+        whole = {"ticket": f"{it.connection}/{it.ticket}", "rule": it.rule, "rules_digest": digest, **(facts or {})}
+        self.record(kind, elevation=it, facts=whole, private={"account": it.account}, step=step, text=text)
+
     def record(
         self,
         kind: Kind,

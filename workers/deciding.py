@@ -56,11 +56,7 @@ def decide_all(run: Run, it: Elevation, ticket: Ticket) -> list[Plan | Refusal]:
 
 def decide_emergency(run: Run, it: Elevation, wanted: str) -> Plan | Refusal:
     """As `decide`, for break glass: `wanted` is the key of a target that the rules name for it."""
-    assert it.tid is not None
-    assert it.oid is not None
-    technician = _Technician(run, it.tid, it.oid)
-    with run.deployment.records.read() as connection:
-        technician.look_up(connection)
+    technician = _known(run, it)
 
     def plan(again: bool) -> Plan | Refusal:
         return run.deployment.rules.plan_break_glass(
@@ -76,12 +72,17 @@ def decide_emergency(run: Run, it: Elevation, wanted: str) -> Plan | Refusal:
 
 def policy_of(run: Run, it: Elevation, target: Target) -> Policy | None:
     """What the tenant asks for an activation of `target` by the technician of `it`; None where it does not tell."""
+    return _known(run, it).policy(target)
+
+
+def _known(run: Run, it: Elevation) -> "_Technician":
+    """Its technician, with what the tenant told of them a while ago."""
     assert it.tid is not None
     assert it.oid is not None
     technician = _Technician(run, it.tid, it.oid)
     with run.deployment.records.read() as connection:
         technician.look_up(connection)
-    return technician.policy(target)
+    return technician
 
 
 def learn_too_long(run: Run, it: Activation) -> None:

@@ -1,6 +1,6 @@
 """What an approver decided on our page: written down, said on every ticket that waits, and followed at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from integration import comments as words
@@ -44,5 +44,5 @@ def record(run: Run, activation: Activation, it: Decision) -> list[Due]:
         if not waiting:
             changed.record(Kind.APPROVAL_DECIDED, activation=activation.id, facts=facts, private=private)
         if locked is not None and locked.state is ActivationState.PENDING:
-            elevations.wake_activation(changed.tx, locked, now=run.now)
+            elevations.save_activation(changed.tx, replace(locked, due_at=run.now))
     return [*changed.due, Due(What.ACTIVATION, activation.id)]

@@ -157,10 +157,11 @@ def _open(changed: Change, ticket: Ticket, found: Rule | Refusal) -> None:
         _refused(changed, it, found)
     elif it.state is State.OFFERED:
         it = replace(it, due_at=run.now + PATIENCE)
-        _record(changed, it, Kind.PICK_OFFERED, Step.OFFERED, words.offered(run.deployment.link(it.id), why))
+        text = words.offered(run.deployment.link(it.id), why)
+        changed.open(it, Kind.PICK_OFFERED, step=Step.OFFERED, text=text)
     else:
         it = run.at_once(it)
-        _record(changed, it, Kind.PICK_PLANNED)
+        changed.open(it, Kind.PICK_PLANNED)
         changed.due.append(run.due(What.ELEVATION, it))
 
 
@@ -179,17 +180,10 @@ def _watched(changed: Change, it: Elevation, found: Rule | Refusal, why: Offer) 
     text = words.watched_refusal(found.reason) if refused else words.watched_offer(why)
     analysis = analysis_to_json(found.analysis) if isinstance(found, Refusal) else None
     done = replace(it, state=State.WATCHED, due_at=None, ended_at=changed.run.now)
-    _record(changed, replace(done, outcome=text, analysis=analysis), Kind.PICK_WATCHED)
+    changed.open(replace(done, outcome=text, analysis=analysis), Kind.PICK_WATCHED)
 
 
 def _refused(changed: Change, it: Elevation, refusal: Refusal) -> None:
     analysis = analysis_to_json(refusal.analysis)
     it = replace(it, due_at=None, ended_at=changed.run.now, outcome=refusal.reason, analysis=analysis)
-    _record(changed, it, Kind.PICK_REFUSED, Step.REFUSED, words.refused(refusal.reason))
-
-
-def _record(changed: Change, it: Elevation, kind: Kind, step: Step | None = None, text: str | None = None) -> None:
-    elevations.open_elevation(changed.tx, it)
-    digest = changed.run.deployment.rules.digest
-    facts = {"ticket": f"{it.connection}/{it.ticket}", "rule": it.rule, "rules_digest": digest}
-    changed.record(kind, elevation=it, facts=facts, private={"account": it.account}, step=step, text=text)
+    changed.open(it, Kind.PICK_REFUSED, step=Step.REFUSED, text=words.refused(refusal.reason))

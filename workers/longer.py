@@ -7,7 +7,7 @@ from ulid import ULID
 
 from integration import comments as words
 from integration.comments import Step
-from integration.elevation import Elevation, EndReason, State
+from integration.elevation import Elevation, EndReason, State, another
 from integration.journal import Kind
 from integration.records import elevations, journal
 from integration.rule import SHORTEST
@@ -51,45 +51,30 @@ def goes_on(changed: Change, it: Elevation) -> bool:
 def follow(changed: Change, it: Elevation) -> None:
     """Open the one that follows `it`, which has just ended."""
     run = changed.run
-    number = int(it.pick.rsplit(":", 1)[-1]) + 1 if it.pick.startswith(_PICK) else 1
-    next_one = Elevation(
-        id=str(ULID()),
-        connection=it.connection,
-        ticket=it.ticket,
-        account=it.account,
-        address=it.address,
-        pick=f"{_PICK}{_root(it)}:{number}",
-        state=State.REQUESTED,
-        version=1,
-        due_at=run.now,
-        created_at=run.now,
+    next_one = another(
+        it,
+        str(ULID()),
+        now=run.now,
+        pick=_next_pick(it),
         acted_at=run.now,  # they asked that it goes on at this very moment
         clicked=True,
-        tid=it.tid,
-        oid=it.oid,
-        technician=it.technician,
-        rule=it.rule,
         duration_seconds=it.longer_seconds,
-        part=it.part,
     )
     next_one = run.at_once(next_one)
-    elevations.open_elevation(changed.tx, next_one)
-    facts = {
-        "ticket": f"{it.connection}/{it.ticket}",
-        "rule": it.rule,
-        "rules_digest": run.deployment.rules.digest,
-        "follows": it.id,
-    }
-    changed.record(Kind.PICK_PLANNED, elevation=next_one, facts=facts, private={"account": it.account})
+    changed.open(next_one, Kind.PICK_PLANNED, facts={"follows": it.id})
     changed.due.append(run.due(What.ELEVATION, next_one))
 
 
 def followed_by(run: Run, it: Elevation) -> Elevation | None:
     """The one that followed `it`, if one did."""
-    number = int(it.pick.rsplit(":", 1)[-1]) + 1 if it.pick.startswith(_PICK) else 1
-    pick = f"{_PICK}{_root(it)}:{number}"
     with run.deployment.records.read() as connection:
-        return elevations.of_pick(connection, it.connection, it.ticket, it.account, pick)
+        return elevations.of_pick(connection, it.connection, it.ticket, it.account, _next_pick(it))
+
+
+def _next_pick(it: Elevation) -> str:
+    """By which the one is known that follows `it`."""
+    number = int(it.pick.rsplit(":", 1)[-1]) + 1 if it.pick.startswith(_PICK) else 1
+    return f"{_PICK}{_root(it)}:{number}"
 
 
 def _root(it: Elevation) -> str:

@@ -183,12 +183,6 @@ def open_activation_by_request(connection: sa.Connection, request_id: str) -> Ac
     return None if row is None else _activation(row)
 
 
-def wake_activation(tx: sa.Connection, it: Activation, *, now: datetime) -> None:
-    """Due now, unless somebody is at work on it."""
-    same = sa.and_(activations.c.id == it.id, activations.c.version == it.version)
-    tx.execute(activations.update().where(same).values(due_at=now))
-
-
 def request_is_known(connection: sa.Connection, request_id: str) -> bool:
     query = sa.select(activations.c.id).where(activations.c.request_id == request_id)
     return connection.execute(query).first() is not None

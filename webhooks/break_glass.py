@@ -16,7 +16,7 @@ from integration.notices import NoticeKind
 from integration.records import elevations, overview
 from integration.records.elevations import Overtaken
 from integration.rule import BREAK_GLASS
-from integration.rules import Plan, Refusal
+from integration.rules import Mode, Plan, Refusal
 from integration.rules_break_glass import LONGEST_REASON, SHORTEST_REASON
 from integration.tickets import HelpdeskError, clean
 from webhooks import current
@@ -78,9 +78,21 @@ def ask(viewer: Viewer) -> str:
     return _page(viewer)
 
 
-def _page(viewer: Viewer, wrong: str = "", reason: str = "") -> str:
-    limits = (SHORTEST_REASON, LONGEST_REASON)
-    return render_template("break_glass.html", plans=_plans(viewer), wrong=wrong, reason=reason, limits=limits)
+def _page(viewer: Viewer, wrong: str = "", asked: Elevation | None = None) -> str:
+    """`asked`: what was asked for and refused, to be mended."""
+    return render_template(
+        "break_glass.html",
+        plans=_plans(viewer),
+        wrong=wrong,
+        asked=asked,
+        limits=(SHORTEST_REASON, LONGEST_REASON),
+        watches=_watches(),
+    )
+
+
+def _watches() -> bool:
+    """Shadow mode of the whole file: nothing is activated, so nothing may be told of or reviewed."""
+    return current.deployment().rules.mode is Mode.WATCH
 
 
 @blueprint.post("/break-glass")
@@ -90,9 +102,11 @@ def start(viewer: Viewer) -> Response:
         abort(404)
     it = _new(viewer, request.form.get("target", ""), request.form.get("reason", ""))
     run = Run(current.deployment(), cause="click")
+    if _watches():
+        return Response(_page(viewer, asked=it), 409, mimetype="text/html")
     decision = decide_emergency(run, it, it.target or "")
     if isinstance(decision, Refusal):
-        body = _page(viewer, wrong=decision.reason, reason=it.reason or "")
+        body = _page(viewer, wrong=decision.reason, asked=it)
         return Response(body, 400, mimetype="text/html")
     planned = replace(it, target_name=decision.target_name, duration_seconds=int(decision.duration.total_seconds()))
     try:

@@ -107,7 +107,8 @@ elevations = sa.Table(
 _index_due(elevations)
 # One elevation at a time for one technician's ticket (and target of its rule, where that has several): a second click,
 # tab or delivery finds the first one's row.
-_HELD = sa.text("state in ('offered', 'requested', 'sign_in_needed', 'waiting', 'pending_approval', 'active')")
+_ON = "state in ('offered', 'requested', 'sign_in_needed', 'waiting', 'pending_approval', 'active')"
+_HELD = sa.text(f"not emergency and {_ON}")
 sa.Index(
     "uq_elevations_held",
     elevations.c.connection,
@@ -117,6 +118,16 @@ sa.Index(
     unique=True,
     sqlite_where=_HELD,
     postgresql_where=_HELD,
+)
+# And one without a ticket for one technician, whether a ticket was named for it afterwards or not.
+_EMERGENCY = sa.text(f"emergency and {_ON}")
+sa.Index(
+    "uq_elevations_emergency",
+    elevations.c.tid,
+    elevations.c.oid,
+    unique=True,
+    sqlite_where=_EMERGENCY,
+    postgresql_where=_EMERGENCY,
 )
 sa.Index("ix_elevations_who", elevations.c.oid, elevations.c.created_at)
 sa.Index("ix_elevations_created", elevations.c.created_at)

@@ -1,6 +1,8 @@
 """A role without a ticket: only for who may, for a reason, told at once, reviewed by somebody else; and shadow mode."""
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,9 +14,11 @@ from integration.elevation import Elevation, State
 from integration.records import elevations, journal
 from integration.records.tables import elevations as table
 from integration.records.tables import notices
+from integration.rules import Mode
 from tests.conftest import Desk, Practice, settings_for
 from tests.webhooks.conftest import Browser, rows
 from tests.workers.steps import PASSWORD_ADMINISTRATOR, fault, pick, said, wait_for
+from tests.workers.test_broken_journal import tamper
 
 RULES = """
 [break_glass]
@@ -185,6 +189,52 @@ def test_a_second_one_at_the_same_time_is_refused(desk: Desk, practice: Practice
     answer = break_glass(firefighter)
     assert answer.status_code == 409  # type: ignore[attr-defined]
     assert "End that one first" in answer.text  # type: ignore[attr-defined]
+
+
+def test_a_ticket_that_was_named_frees_no_second_glass_and_can_be_picked(
+    desk: Desk, practice: Practice, firefighter: Browser
+) -> None:
+    break_glass(firefighter)
+    desk.sweep()
+    it = broken(desk)
+    with desk.deployment.records.write() as tx:  # a helpdesk in which an account is called like the Microsoft account
+        named = practice.people["technician"]["helpdesk_account"]
+        elevations.save_elevation(tx, replace(it, account=named))
+    ticket, here = practice.new_ticket(), f"/elevations/{it.id}"
+    firefighter.press(f"{here}/ticket", page=here, connection="practice", ticket=ticket)
+    assert broken(desk).ticket == ticket
+    assert break_glass(firefighter).status_code == 409  # type: ignore[attr-defined]
+    desk.link()
+    practice.assign(ticket)
+    desk.deliver(ticket)
+    assert [each.state for each in desk.elevations(ticket) if not each.emergency] == [State.WATCHED]
+
+
+def test_what_was_chosen_stays_chosen_when_the_reason_is_refused(practice: Practice, firefighter: Browser) -> None:
+    eligible = ["Password Administrator", "User Administrator"]
+    practice.control("/people/technician", {"eligible": eligible})
+    second = "entra-role:fe930be7-5e62-47db-91af-98c3a49a38b1@/"
+    text = break_glass(firefighter, "short", second).text  # type: ignore[attr-defined]
+    assert re.search(rf'value="{second}" checked', text)
+    assert text.count(" checked ") == 1
+
+
+def test_while_all_rules_only_watch_no_glass_is_broken_and_nobody_is_told(
+    desk: Desk, practice: Practice, firefighter: Browser
+) -> None:
+    watching = replace(desk.deployment.rules, mode=Mode.WATCH)
+    desk.deployment.__dict__["rules"] = watching
+    assert "The rules only watch so far" in firefighter.get("/break-glass").text
+    before = rows(desk.deployment, but=frozenset({"tenant_answers"}))
+    assert firefighter.press("/break-glass", target=PASSWORD_ADMINISTRATOR.key, reason=REASON).status_code == 409
+    assert rows(desk.deployment, but=frozenset({"tenant_answers"})) == before
+
+
+def test_while_the_journal_is_broken_no_glass_is_broken(desk: Desk, practice: Practice, firefighter: Browser) -> None:
+    tamper(desk)
+    answer = break_glass(firefighter)
+    assert answer.status_code == 503  # type: ignore[attr-defined]
+    assert practice.activation_requests() == []
 
 
 def test_reviewers_see_what_a_watching_rule_would_have_done(desk: Desk, practice: Practice, browser: Opened) -> None:

@@ -10,7 +10,7 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-_HELD = "state in ('offered', 'requested', 'sign_in_needed', 'waiting', 'pending_approval', 'active')"
+_ON = "state in ('offered', 'requested', 'sign_in_needed', 'waiting', 'pending_approval', 'active')"
 _OPEN = "state in ('asked', 'pending_approval', 'active', 'giving_back')"
 
 
@@ -40,7 +40,8 @@ def upgrade() -> None:
         table.add_column(sa.Column("revoke_sessions", sa.Boolean(), nullable=False, server_default=sa.false()))
         table.alter_column("target", existing_type=sa.String(400), type_=sa.String(2000), existing_nullable=False)
         table.alter_column("schedule_id", existing_type=sa.String(200), type_=sa.String(400))
-    _index("uq_elevations_held", "elevations", ["connection", "ticket", "account", "part"], _HELD)
+    _index("uq_elevations_held", "elevations", ["connection", "ticket", "account", "part"], f"not emergency and {_ON}")
+    _index("uq_elevations_emergency", "elevations", ["tid", "oid"], f"emergency and {_ON}")
     _index("uq_activations_open", "activations", ["tid", "oid", "target"], _OPEN)
     with op.batch_alter_table("token_caches") as table:
         for column in ("renewed_at", "lost_at", "checked_at"):

@@ -2,14 +2,19 @@
 
 import csv
 import io
+import json
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
+import sqlalchemy as sa
 from flask import Blueprint, Response, abort, render_template, request
 
 from integration.elevation import LABELS, State
+from integration.entra import catalogue
+from integration.journal import Kind
 from integration.records import comments, elevations, journal
 from integration.records import overview as lists
 from integration.records.overview import Filter
@@ -116,8 +121,24 @@ def detail(viewer: Viewer, elevation_id: str) -> str:
     analysis = analysis_from_json(it.analysis) if it.analysis else ()
     url = current.ticket_url(it.connection, it.ticket) if it.has_ticket else None
     return render_template(
-        "review_detail.html", it=it, entries=entries, said=said, analysis=analysis, labels=LABELS, ticket_url=url
+        "review_detail.html",
+        it=it,
+        entries=entries,
+        said=said,
+        analysis=analysis,
+        labels=LABELS,
+        ticket_url=url,
+        advice=_advice(entries) if it.state is State.FAILED else "",
     )
+
+
+def _advice(entries: list[sa.Row[Any]]) -> str:
+    """What an administrator can do about the last failure in these journal entries."""
+    failed = [it.entry for it in entries if it.kind == Kind.ELEVATION_FAILED]
+    try:
+        return catalogue.for_administrator(json.loads(failed[-1])["facts"]["code"]) if failed else ""
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""  # somebody edited the entry: the page must still show it
 
 
 @blueprint.get("/export.csv")

@@ -100,7 +100,7 @@ _CODES = (
         False,
         Who.ADMINISTRATOR,
         "Your organisation's policy for this role says no.",
-        "See which rule the journal names, and compare the role's settings with the rules file.",
+        "The reason names what failed: compare the role's settings there with the rules file.",
     ),
     Entry(
         "RoleAssignmentRequestAcrsValidationFailed",
@@ -297,9 +297,9 @@ def entry(code: str) -> Entry | None:
 
 
 def for_administrator(code: str) -> str:
-    """What to tell an administrator about `code`, known or not."""
+    """What to tell an administrator about `code`; nothing about one that is not Entra's, such as our own."""
     found = entry(code)
-    return found.administrator if found else UNKNOWN_TO_ADMINISTRATORS
+    return found.administrator if found else ""
 
 
 def about_rules(rules: Iterable[str]) -> str:

@@ -29,12 +29,16 @@ TRIGGERS = {
 }
 
 
-def tamper(desk: Desk, change: Callable[[str], str] = lambda entry: entry.replace('"v":1', '"v":2')) -> int:
-    """What an insider with the database does to the last entry; its number."""
+def tamper(
+    desk: Desk, change: Callable[[str], str] = lambda entry: entry.replace('"v":1', '"v":2'), *, kind: str = "%"
+) -> int:
+    """What an insider with the database does to the last entry (of `kind`); its number."""
     with desk.deployment.records.write() as tx:
         for statement in TRIGGERS[tx.dialect.name]:
             tx.exec_driver_sql(statement)
-        last = tx.execute(sa.select(entries).order_by(entries.c.place.desc()).limit(1)).one()
+        last = tx.execute(
+            sa.select(entries).where(entries.c.kind.like(kind)).order_by(entries.c.place.desc()).limit(1)
+        ).one()
         assert change(last.entry) != last.entry
         mine = entries.update().where(entries.c.place == last.place)
         tx.execute(mine.values(entry=change(last.entry)))

@@ -29,14 +29,13 @@ def findings(
     policies: Mapping[str, PolicyFacts],
     *,
     eligible: Collection[str] | None = None,
-    unknown: Collection[str] = (),
 ) -> tuple[Finding, ...]:
     """What to know of `rules` in a tenant with these `policies`, by target key; a key that is missing is not known.
 
-    `eligible` holds the keys for which anybody is eligible, None where nobody could say; `unknown` the keys that the
-    tenant does not know at all. Targets at the requester's administrative unit are looked up at any scope of theirs.
+    `eligible` holds the keys for which anybody who signed in is eligible, None where nobody could say. Targets at the
+    requester's administrative unit are looked up at any scope of theirs.
     """
-    world = _World(policies, eligible, frozenset(key.casefold() for key in unknown))
+    world = _World(policies, eligible)
     found = [finding for rule in rules.rules if not rule.deny for finding in _of_rule(rule, world)]
     if rules.break_glass:
         found += _of_break_glass(rules, world)
@@ -46,24 +45,17 @@ def findings(
 class _World:
     """What is known of the tenant, by what a rule names."""
 
-    def __init__(
-        self, policies: Mapping[str, PolicyFacts], eligible: Collection[str] | None, unknown: frozenset[str]
-    ) -> None:
+    def __init__(self, policies: Mapping[str, PolicyFacts], eligible: Collection[str] | None) -> None:
         self._policies = {key.casefold(): facts for key, facts in policies.items()}
         self._eligible = None if eligible is None else frozenset(key.casefold() for key in eligible)
-        self._unknown = unknown
 
     def policy(self, wanted: Wanted) -> PolicyFacts | None:
         # The policy of a directory role is that of the role, whatever the scope.
         return next((facts for key, facts in self._policies.items() if _is(wanted, key)), None)
 
-    def is_unknown(self, wanted: Wanted) -> bool:
-        return any(_is(wanted, key) for key in self._unknown)
-
     def is_impossible(self, wanted: Wanted) -> bool:
-        """Whether it is certain that nobody can activate this."""
-        nobody = self._eligible is not None and not any(_is(wanted, key) for key in self._eligible)
-        return nobody or self.is_unknown(wanted)
+        """Whether nobody who signed in can activate this."""
+        return self._eligible is not None and not any(_is(wanted, key) for key in self._eligible)
 
 
 def _is(wanted: Wanted, key: str) -> bool:
@@ -75,21 +67,18 @@ def _of_rule(rule: Rule, world: _World) -> Iterator[Finding]:
     def finding(weight: Weight, text: str) -> Finding:
         return Finding(weight, rule.name, rule.line, f'Rule "{rule.name}" {text}')
 
-    for wanted in rule.targets:
-        if world.is_unknown(wanted):
-            text = f"names {wanted.in_words()}, which the tenant does not know. Correct its id, or remove it."
-            yield finding(Weight.WRONG, text)
     impossible = [wanted for wanted in rule.targets if world.is_impossible(wanted)]
     if rule.targets and len(impossible) == len(rule.targets):
         text = (
-            "names nothing that anybody is eligible for, so it refuses everybody. Whoever administers roles must act."
+            "names nothing that anybody is eligible for who has signed in, so it refuses all of them. Whoever "
+            "administers roles must act, or its ids are wrong."
         )
         yield finding(Weight.WRONG, text)
     elif impossible and rule.bundle is Bundle.ALL:
         names = " and ".join(wanted.in_words() for wanted in impossible)
         text = (
-            f"activates all of its targets or none, and nobody is eligible for {names}, so it refuses everybody. "
-            "Whoever administers roles must act, or take it out of the bundle."
+            f"activates all of its targets or none, and nobody is eligible for {names} who has signed in, so it "
+            "refuses all of them. Whoever administers roles must act, or take it out of the bundle."
         )
         yield finding(Weight.WRONG, text)
     if rule.total is not None and rule.total < rule.duration:  # the parser refuses it; rules can be made otherwise
@@ -138,11 +127,11 @@ def _of_break_glass(rules: Rules, world: _World) -> Iterator[Finding]:
     assert table is not None
     for wanted in table.targets:
         named = wanted.in_words()
-        if world.is_unknown(wanted):
-            text = f"Break glass names {named}, which the tenant does not know. Correct its id, or remove it."
-            yield Finding(Weight.WRONG, BREAK_GLASS, table.line, text)
-        elif world.is_impossible(wanted):
-            text = f"Break glass names {named}, for which nobody is eligible. Whoever administers roles must act."
+        if world.is_impossible(wanted):
+            text = (
+                f"Break glass names {named}, for which nobody is eligible who has signed in. Whoever administers roles "
+                "must act."
+            )
             yield Finding(Weight.WRONG, BREAK_GLASS, table.line, text)
         facts = world.policy(wanted)
         if facts and facts.maximum is not None and facts.maximum < table.duration:

@@ -162,7 +162,7 @@ _CODES = (
             False,
             Who.ADMINISTRATOR,
             "The role that the rule names does not exist in your organisation. Ask an administrator.",
-            "Run `ticket-elevate rules check`; the role was deleted or its id is wrong.",
+            "Run `ticket-elevate doctor`; the role was deleted or its id is wrong.",
         )
         for code in ("RoleDefinitionDoesNotExist", "RoleNotFound")
     ),
@@ -172,7 +172,7 @@ _CODES = (
         False,
         Who.ADMINISTRATOR,
         "What the rule names does not exist in your organisation. Ask an administrator.",
-        "Run `ticket-elevate rules check`; the role, group or scope was deleted or its id is wrong.",
+        "Run `ticket-elevate doctor`; the role, group or scope was deleted or its id is wrong.",
     ),
     Entry(
         "SubjectNotFound",

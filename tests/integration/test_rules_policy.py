@@ -70,13 +70,6 @@ def test_a_rule_that_can_only_refuse_is_wrong(bundle, eligible, said):
     assert [(weight, said in text) for weight, text in found] == ([(Weight.WRONG, True)] if said else [])
 
 
-def test_a_role_that_the_tenant_does_not_know_is_wrong_and_breaks_a_bundle():
-    found = told(replace(RULE, bundle=Bundle.ALL), unknown=[GROUP_KEY])
-
-    assert [weight for weight, _ in found] == [Weight.WRONG] * 2
-    assert "which the tenant does not know" in found[0][1]
-
-
 def test_a_total_shorter_than_one_activation_is_wrong():
     ((weight, text),) = told(replace(RULE, total=timedelta(minutes=30)))
 

@@ -13,6 +13,7 @@ from integration.records import deliveries
 from integration.tickets import TicketEvent
 from tests.conftest import Practice, until
 from tests.end_to_end.product import REDIS, START, WEB, WORKER, Product, running
+from tests.workers.steps import mend
 
 pytestmark = [pytest.mark.kills, pytest.mark.timeout(300)]
 HELD = 25  # seconds; longer than any step needs, so the worker is inside the call when it dies
@@ -131,3 +132,31 @@ def test_a_redis_that_is_flushed_and_killed_in_the_middle_loses_nothing(on_sqlit
     for one in (ticket, second):
         says(practice, one, "is active until")
     assert len(practice.activation_requests()) == 1
+
+
+def test_a_tenant_that_answers_each_call_after_30_seconds_costs_time_and_nothing_else(
+    on_sqlite: Product, practice: Practice
+) -> None:
+    product, plenty = on_sqlite, 1000
+
+    def slow() -> None:
+        practice.control("/faults", {"match": {"side": "graph"}, "times": plenty, "kind": "slow_answer", "seconds": 30})
+
+    def met(calls: int) -> None:
+        until(lambda: plenty - faults_left(practice)[0]["times"] >= calls, f"{calls} slow calls", patience=START)
+
+    product.desk.link()
+    ticket = practice.new_ticket()
+    slow()
+    practice.assign(ticket)
+    met(2)
+    assert product.desk.only(ticket).state in {State.WAITING, State.REQUESTED}
+    mend(practice)
+    says(practice, ticket, "is active until")
+
+    slow()
+    practice.solve(ticket)
+    met(2)
+    mend(practice)
+    says(practice, ticket, "was given back")
+    once_and_over(product, practice, ticket)

@@ -25,6 +25,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--redirect-uri", action="append", default=[], help="may be given several times")
     parser.add_argument("--active-minimum", type=float, default=300, help="seconds before a role may be given back")
     parser.add_argument("--instance-delay", type=float, default=2, help="seconds until an activation can be read")
+    parser.add_argument(
+        "--hosts",
+        nargs=3,
+        default=(),
+        metavar=("LOGIN", "GRAPH", "ARM"),
+        help="names to answer for instead of localhost: a national cloud's, reached through a proxy",
+    )
     parser.add_argument("--audit-delay", type=float, default=120, help="seconds until an audit row can be read")
     return parser.parse_args()
 

@@ -40,9 +40,10 @@ class Practice:
             self.sender.secrets = [args.webhook_secret]
         self.desk = Desk(self.tenant, self.clock, self.sender.send)
         self.desk.elevate_url = args.elevate_url
-        self.certificates = Certificates(args.dir)
+        names = args.hosts or (None, None, None)
+        self.certificates = Certificates(args.dir, args.hosts)
         self.credentials = Credentials(args.dir)
-        self.login, self.graph, self.arm = (Server(self.certificates) for _ in range(3))
+        self.login, self.graph, self.arm = (Server(self.certificates, name) for name in names)
         self.pages, self.helpdesk = Server(), Server()
         self.tenant.authority = f"{self.login.url}/{self.tenant.tenant_id}"
         # A person's browser does not know the local authority, so what it opens is plain http.
@@ -99,6 +100,7 @@ class Practice:
             "tenant_id": self.tenant.tenant_id,
             "graph_url": self.graph.url,
             "arm_url": self.arm.url,
+            "ports": {server.url: server.port for server in (self.login, self.graph, self.arm)},
             "ca_bundle": str(self.certificates.bundle.resolve()),
             "client_id": self.tenant.client_id,
             "client_secret": self.tenant.client_secret,

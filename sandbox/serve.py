@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from sandbox.traffic import WsgiApp
 
 
 class Certificates:
-    """A local authority and one certificate for localhost, as files in `folder`."""
+    """A local authority and one certificate for localhost and other `names`, as files in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, names: Iterable[str] = ()) -> None:
         authority = trustme.CA(organization_name="Practice tenant")
-        leaf = authority.issue_cert("localhost", "127.0.0.1")
+        leaf = authority.issue_cert("localhost", "127.0.0.1", *names)
         self.bundle = folder / "practice-ca.pem"
         self._chain, self._key = folder / "practice-chain.pem", folder / "practice-key.pem"
         authority.cert_pem.write_to_path(str(self.bundle))
@@ -31,9 +32,9 @@ class Certificates:
 
 
 class Server:
-    """One app on one free port; `port` is known before the app is."""
+    """One app on one free port; `port` is known before the app is. `name`: a host that only a proxy leads here from."""
 
-    def __init__(self, certificates: Certificates | None = None) -> None:
+    def __init__(self, certificates: Certificates | None = None, name: str | None = None) -> None:
         self._server = wsgi.Server(("127.0.0.1", 0), _not_ready, numthreads=10, request_queue_size=128, timeout=30)
         # A reader that waits for its answer must not hold up a stop.
         self._server.shutdown_timeout = 1
@@ -41,7 +42,7 @@ class Server:
             self._server.ssl_adapter = certificates.adapter()
         self._server.prepare()
         self.port: int = self._server.bind_addr[1]
-        self.url = f"{'https' if certificates else 'http'}://localhost:{self.port}"
+        self.url = f"{'https' if certificates else 'http'}://{name or f'localhost:{self.port}'}"
 
     def start(self, app: WsgiApp) -> None:
         self._server.wsgi_app = app

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -98,11 +99,10 @@ class Practice:
         return [r for r in found if r["principalId"] == oid and r["action"].casefold() == "selfactivate"]
 
 
-@pytest.fixture(scope="session")
-def practice_program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
-    directory = tmp_path_factory.mktemp("sandbox")
+@contextmanager
+def practice_runs(directory: Path, *options: str) -> Iterator[Practice]:
     command = [sys.executable, "-m", "sandbox", "--dir", str(directory), "--active-minimum", "300"]
-    command += ["--instance-delay", "0", "--redirect-uri", REDIRECT]
+    command += ["--instance-delay", "0", "--redirect-uri", REDIRECT, *options]
     with (directory / "log").open("w") as out:
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
     facts = directory / "sandbox.json"
@@ -110,6 +110,12 @@ def practice_program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pract
     yield Practice(json.loads(facts.read_text()))
     process.terminate()
     process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def practice_program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
+    with practice_runs(tmp_path_factory.mktemp("sandbox")) as practice:
+        yield practice
 
 
 @pytest.fixture
@@ -130,12 +136,15 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.cleanup()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind. Tests that need only one ask for `sqlite_url`."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/elevate.sqlite"
-    return str(request.getfixturevalue("postgres_database"))
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/elevate.sqlite"
+
+
+@pytest.fixture(params=["sqlite_url", "postgres_database"], ids=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database of each kind."""
+    return str(request.getfixturevalue(request.param))
 
 
 @pytest.fixture

@@ -49,5 +49,5 @@ def my_sign_in() -> dict[str, object] | None:
 @signed_in
 def forget(viewer: Viewer) -> str:
     """Delete the sealed sign-in that work is done with. The session of these pages goes on: it holds no token."""
-    current.deployment().tenant.forget(viewer.tid, viewer.oid)
+    current.deployment().tenant.forget(viewer.tid, viewer.oid, now=datetime.now(UTC))
     return render_template("forgotten.html", help_contact=current.deployment().settings.help_contact)

@@ -86,9 +86,9 @@ class Tenant:
     def sign_out_url(self) -> str | None:
         return self._sign_in.sign_out_url()
 
-    def forget(self, tid: str, oid: str) -> None:
+    def forget(self, tid: str, oid: str, *, now: datetime) -> None:
         """Delete the technician's stored sign-in."""
-        self._tokens.forget(tid, oid)
+        self._tokens.forget(tid, oid, now=now)
 
     def addresses(self, tid: str, oid: str, now: datetime) -> frozenset[str]:
         """The technician's addresses in the directory, lower case: what a helpdesk account may be linked by."""

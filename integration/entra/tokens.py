@@ -95,7 +95,7 @@ class TokenStore(Protocol):
         """After a sign-in: write `row` where the version before it is the highest there ever was, ending leases."""
         ...
 
-    def delete(self, tid: str, oid: str) -> None:
+    def delete(self, tid: str, oid: str, *, now: datetime) -> None:
         """Leave no sign-in. The versions count on, so that nothing of before fits what is stored next."""
         ...
 
@@ -121,9 +121,9 @@ class Tokens:
                 return
         raise EntraUnavailable("Your sign-in could not be stored. Please try again in a moment.")
 
-    def forget(self, tid: str, oid: str) -> None:
+    def forget(self, tid: str, oid: str, *, now: datetime) -> None:
         """Delete the stored sign-in. It revokes nothing at Entra."""
-        self._store.delete(tid, oid)
+        self._store.delete(tid, oid, now=now)
         for key in [key for key in list(self._memo) if key[:2] == (tid, oid)]:
             self._memo.pop(key, None)
 

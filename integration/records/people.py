@@ -195,9 +195,9 @@ class TokenRows:
             return False
         return True
 
-    def delete(self, tid: str, oid: str) -> None:
-        none = dict.fromkeys(("answered", "renewed_at", "lost_at", "lost_why"))
-        self._update(_of(tid, oid), version=token_caches.c.version + 1, **signins.EMPTY, **none)
+    def delete(self, tid: str, oid: str, *, now: datetime) -> None:
+        with self._records.write() as tx:
+            signins.forget(tx, tid, oid, now=now)
 
     def _update(self, where: sa.ColumnElement[bool], **values: object) -> bool:
         with self._records.write() as tx:

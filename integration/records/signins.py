@@ -153,6 +153,16 @@ def purge(tx: sa.Connection, tid: str, oid: str, *, now: datetime) -> bool:
     return deleted
 
 
+def forget(tx: sa.Connection, tid: str, oid: str, *, now: datetime) -> None:
+    """Delete it on the word of its own person, whose page sessions go on."""
+    none = dict.fromkeys(("answered", "renewed_at", "lost_at", "lost_why"))
+    deleted = _empty(tx, tid, oid)
+    tx.execute(token_caches.update().where(_of(tid, oid)).values(none))
+    if deleted:
+        facts: dict[str, Fact] = {"why": "forgotten", "sessions": 0}
+        journal.append(tx, Kind.SIGNIN_PURGED, now=now, cause="click", facts=facts, private={"whose": oid})
+
+
 def people(connection: sa.Connection) -> Mapping[tuple[str, str], Person]:
     """Who has a page session or a link, by (tid, oid): a stored sign-in itself holds its name under seal."""
     names: dict[tuple[str, str], str] = {}

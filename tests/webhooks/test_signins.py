@@ -1,5 +1,6 @@
 """What a person is told about the sign-in that is kept for them, and how they are shut out when it is revoked."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -7,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from integration.deployment import Deployment
+from integration.records import journal
 from integration.records.tables import token_caches, web_sessions
 from tests.conftest import Practice
 from tests.webhooks.conftest import Browser
@@ -83,6 +85,9 @@ def test_who_has_none_is_told_so_and_nobody_else_hears_of_anybodys(browser: Open
         assert BANNER not in browser(who).get("/").text
     with deployment.records.read() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(token_caches)).scalar_one() == 2
+        entries = [json.loads(line)["entry"] for line in journal.export(connection)]
+    (purged,) = [it for it in entries if it["kind"] == "signin.purged"]
+    assert (purged["cause"], purged["facts"]["why"]) == ("click", "forgotten")
 
 
 def test_a_revoked_person_is_off_every_page_with_one_look_of_the_worker(both: Deployment, practice: Practice) -> None:

@@ -71,7 +71,7 @@ class MemoryStore:
             self.renewed_at = now
             return True
 
-    def delete(self, tid: str, oid: str) -> None:
+    def delete(self, tid: str, oid: str, *, now: datetime) -> None:
         with self._lock:
             held = self.rows.get((tid, oid))
             if held:

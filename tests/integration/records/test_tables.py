@@ -208,11 +208,11 @@ def test_the_versions_of_a_stored_sign_in_never_start_again(records: Records) ->
     def put(version: int) -> bool:
         return rows.put("T", "o1", TokenRow(b"sealed", version, "h"), now=NOON)
 
-    rows.delete("T", "o1")
+    rows.delete("T", "o1", now=NOON)
     assert rows.version("T", "o1") == 0
     assert put(1)
     assert rows.lease("T", "o1", holder="worker", until=NOON + timedelta(minutes=1), now=NOON)
-    rows.delete("T", "o1")
+    rows.delete("T", "o1", now=NOON)
     assert rows.read("T", "o1") is None
     assert not rows.save("T", "o1", TokenRow(b"renewed", 2, "h"), holder="worker", now=NOON)
     assert not rows.lease("T", "o1", holder="another", until=NOON + timedelta(minutes=1), now=NOON)

@@ -5,7 +5,6 @@ import secrets
 import sys
 import time
 from collections.abc import Iterable
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g, request
@@ -23,6 +22,7 @@ from webhooks import (
     current,
     elevate,
     guards,
+    language,
     linking,
     live,
     logs,
@@ -85,6 +85,7 @@ def _pages(deployment: Deployment) -> Flask:
     )
     app.session_interface = RowSessions(deployment)
     Bootstrap5(app)
+    language.install(app, deployment)
     guards.install(app, deployment)
     CSRFProtect(app)
     for blueprint in (approvals, break_glass, elevate, linking, live, mine, review, sign_in):
@@ -139,18 +140,6 @@ def _dress(app: Flask, deployment: Deployment) -> None:
         }
 
     app.add_template_filter(in_words, "in_words")
-
-    @app.template_filter("when")
-    def when(at: datetime | None) -> str:
-        return f"{at.astimezone(deployment.settings.zone):%Y-%m-%d %H:%M:%S %Z}" if at else ""
-
-    @app.template_filter("same_day")
-    def same_day(at: datetime | None, as_: datetime) -> str:
-        """The time alone where it is of the day that the row already names."""
-        if at is None:
-            return ""
-        here, there = (moment.astimezone(deployment.settings.zone) for moment in (at, as_))
-        return f"{here:%H:%M:%S}" if here.date() == there.date() else when(at)
 
 
 def _protect(app: Flask, deployment: Deployment) -> None:

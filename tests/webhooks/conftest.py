@@ -15,6 +15,7 @@ import requests
 import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
+from markupsafe import Markup
 from werkzeug.test import TestResponse
 
 from integration.deployment import Deployment
@@ -37,6 +38,11 @@ def rows(deployment: Deployment, *, but: frozenset[str] = frozenset(), sessions:
             for table in metadata.sorted_tables
             if table.name not in left_out
         }
+
+
+def words(answer: TestResponse) -> str:
+    """What a page says, without its tags."""
+    return Markup(answer.text).striptags()  # noqa: S704  # its tags are taken away
 
 
 def onward(answer: TestResponse) -> str:

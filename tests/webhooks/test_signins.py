@@ -11,7 +11,7 @@ from integration.deployment import Deployment
 from integration.records import journal
 from integration.records.tables import token_caches, web_sessions
 from tests.conftest import Practice
-from tests.webhooks.conftest import Browser
+from tests.webhooks.conftest import Browser, words
 from webhooks.app import create_app
 from workers import signins as work
 
@@ -49,8 +49,8 @@ def test_a_sign_in_that_is_about_to_end_says_when_on_each_page_and_is_mended_by_
     me = browser("auditor")
     at = age(deployment, 80 * DAY)
     ends = of_day(at + 90 * DAY, deployment)
-    assert f"It ends at {ends}" in me.get("/").text
-    assert f"{BANNER} ends at {ends}" in me.get("/review").text
+    assert f"It ends at {ends}" in words(me.get("/"))
+    assert f"{BANNER} ends at {ends}" in words(me.get("/review"))
     me.sign_in("auditor", back_to="/review")
     assert BANNER not in me.get("/review").text
     assert "It is in order" in me.get("/").text
@@ -60,12 +60,12 @@ def test_a_sign_in_that_ended_says_since_when_and_why(browser: Open, deployment:
     me = browser("auditor")
     lost = datetime.now(UTC) - timedelta(hours=2)
     age(deployment, DAY, lost_at=lost, lost_why="Your organisation asks <you> again.")
-    page = me.get("/").text
-    assert "It ended</strong> at " + of_day(lost, deployment) in page
-    assert "Your organisation asks &lt;you&gt; again." in page
-    banner = me.get("/review").text
-    assert f"{BANNER} ended at {of_day(lost, deployment)}" in banner
-    assert 'name="back_to" value="/review"' in banner
+    page = me.get("/")
+    assert f"It ended at {of_day(lost, deployment)}" in words(page)
+    assert "Your organisation asks &lt;you&gt; again." in page.text
+    banner = me.get("/review")
+    assert f"{BANNER} ended at {of_day(lost, deployment)}" in words(banner)
+    assert 'name="back_to" value="/review"' in banner.text
 
 
 def test_of_a_sign_in_that_nothing_was_heard_of_for_ninety_days_the_page_says_so(

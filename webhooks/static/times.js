@@ -1,0 +1,26 @@
+// Times in the reader's own zone, which is named; relative ones stay true while the page is open.
+const language = document.documentElement.lang;
+const day = { year: "numeric", month: "short", day: "numeric" };
+const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" };
+const moment = new Intl.DateTimeFormat(language, { ...day, ...clock });
+const time = new Intl.DateTimeFormat(language, { ...clock, timeZoneName: undefined });
+const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+function fromNow(at) {
+  const seconds = Math.round((at - Date.now()) / 1000);
+  const [unit, size] = units.find(([, size]) => Math.abs(seconds) >= size) ?? units[3];
+  return relative.format(Math.trunc(seconds / size), unit);
+}
+
+function show() {
+  for (const element of document.querySelectorAll("time[data-shown-as]")) {
+    const at = new Date(element.dateTime);
+    const how = element.dataset.shownAs;
+    element.title = how === "moment" ? fromNow(at) : moment.format(at);
+    element.textContent = how === "moment" ? moment.format(at) : how === "time" ? time.format(at) : fromNow(at);
+  }
+}
+
+show();
+setInterval(show, 15000);

@@ -1,5 +1,7 @@
 """The whole product as programs beside the practice tenant and helpdesk, and people with browsers in front of it."""
 
+import json
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -7,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import axe_playwright_python
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
@@ -27,6 +30,13 @@ PATIENCE = 30_000  # milliseconds; on a busy machine a start of Chromium's rende
 # A browser reports the status of a page that answers 4xx as an error of its console; the page itself is what we test.
 STATUS_OF_A_PAGE = re.compile(r"Failed to load resource: the server responded with a status of 4\d\d")
 Errors = list[str]
+_AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
+# It is evaluated, not put on the page as an element, which our own security policy would refuse.
+_RUN_AXE = """async ([source, rules]) => {
+  if (!window.axe) (0, eval)(source);
+  const { violations } = await axe.run(document, rules);
+  return violations.map(it => ({ rule: it.id, help: it.help, nodes: it.nodes.map(node => node.html + " " + node.failureSummary) }));
+}"""
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +93,25 @@ class Someone:
 
     def reads(self, words: str | re.Pattern[str]) -> None:
         expect(self.page.locator("main")).to_contain_text(words)
+
+    def is_accessible(self, name: str) -> None:
+        """What stands on the page now, judged by axe for WCAG 2.2 AA in both themes, and at 320 px, to which 400 % of
+        zoom on a screen of 1280 comes: nothing may reach over its side. PICTURES=DIR keeps what was judged there.
+        """
+        rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+        size = self.page.viewport_size or {"width": 1280, "height": 800}
+        for theme in ("light", "dark"):
+            self.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            for width in (size["width"], 320):
+                self.page.set_viewport_size({"width": width, "height": size["height"]})
+                if pictures := os.environ.get("PICTURES"):
+                    self.page.screenshot(path=f"{pictures}/{name}-{theme}-{width}.png", full_page=True)
+                found = self.page.evaluate(_RUN_AXE, [_AXE.read_text(), rules])
+                assert not found, f"{name}, {theme}, {width} px: {json.dumps(found, indent=1)}"
+                over = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+                assert over <= 0, f"{name}, {theme}: {over} px too wide for {width}"
+        self.page.set_viewport_size(size)
+        self.page.emulate_media(color_scheme="light")
 
     def note(self, ticket: str, words: str) -> str:
         """The note on the ticket with these words, as soon as it is there."""

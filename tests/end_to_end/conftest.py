@@ -35,7 +35,8 @@ _AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 _RUN_AXE = """async ([source, rules]) => {
   if (!window.axe) (0, eval)(source);
   const { violations } = await axe.run(document, rules);
-  return violations.map(it => ({ rule: it.id, help: it.help, nodes: it.nodes.map(node => node.html + " " + node.failureSummary) }));
+  const told = (node) => node.html + " " + node.failureSummary;
+  return violations.map(it => ({ rule: it.id, help: it.help, nodes: it.nodes.map(told) }));
 }"""
 
 

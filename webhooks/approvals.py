@@ -1,17 +1,22 @@
 """What waits for the viewer's word as an approver, with the ticket's facts beside each request."""
 
 import hashlib
+import json
 import logging
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TookTooLong
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, redirect, render_template, request, url_for
+from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from integration.elevation import APPROVAL_PATIENCE, Activation, Elevation
+from integration.elevation import APPROVAL_PATIENCE, LABELS, Activation, Elevation
 from integration.entra.errors import EntraRefused, EntraUnavailable
 from integration.entra.pim import Approval
-from integration.records import elevations
+from integration.records import elevations, journal
 from integration.rule import place
 from integration.rules_answers import Analysis, analysis_from_json
 from integration.targets import TargetKind
@@ -28,6 +33,9 @@ log = logging.getLogger(__name__)
 blueprint = Blueprint("approvals", __name__)
 WORDS_LIMIT = 500  # visible characters
 MOST = 50  # requests on the page
+BEFORE = 20  # decisions of before on the page
+AT_ONCE = 8  # tickets that are read at a time
+PATIENCE = timedelta(seconds=4)  # with all tickets together: a slow helpdesk must not keep requests from their approver
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Held:
     """A ticket that waits for the request: our elevation of it, and the ticket as it stands now."""
 
     elevation: Elevation
-    ticket: Ticket | None  # None: the helpdesk does not answer
+    ticket: Ticket | None  # None: the helpdesk does not answer, or not in time
     url: str | None
 
     @property
@@ -89,9 +97,19 @@ def show(viewer: Viewer) -> str:
     return _page(viewer)
 
 
-def _page(viewer: Viewer, wrong: str = "") -> str:
-    waiting = [_beside(it) for it in _waiting(viewer)]
-    return render_template("approvals.html", waiting=waiting, wrong=wrong, done=request.args.get("done", ""))
+def _page(viewer: Viewer, wrong: str = "", reason: str = "") -> str:
+    """`wrong`: the request that was decided about with a `reason` that is none; it stays in its field."""
+    found = _waiting(viewer)
+    return render_template(
+        "approvals.html",
+        waiting=_beside(found[:MOST]),
+        more=max(len(found) - MOST, 0),
+        wrong=wrong,
+        reason=reason,
+        done=request.args.get("done", ""),
+        before=_decided_before(viewer),
+        labels=LABELS,
+    )
 
 
 def _waiting(viewer: Viewer) -> list[Approval]:
@@ -100,19 +118,29 @@ def _waiting(viewer: Viewer) -> list[Approval]:
     kinds = deployment.rules.kinds | {TargetKind.DIRECTORY_ROLE}
     found = deployment.tenant.approvals(viewer.tid, viewer.oid, datetime.now(UTC), kinds)
     others = [it for it in found if it.requestor.casefold() != viewer.oid.casefold()]
-    return sorted(others, key=_age)[:MOST]
+    return sorted(others, key=_age)
 
 
 def _age(it: Approval) -> datetime:
     return it.created or datetime.max.replace(tzinfo=UTC)
 
 
-def _beside(approval: Approval) -> Waiting:
-    activation = _activation_of(approval)
+def _beside(approvals: list[Approval]) -> list[Waiting]:
+    """Each with the tickets that wait for it, which are read all at once."""
+    found: list[tuple[Approval, Activation | None, list[Elevation]]] = []
     with current.deployment().records.read() as connection:
-        waiting = elevations.holders(connection, activation.id) if activation else []
+        for it in approvals:
+            activation = elevations.open_activation_by_request(connection, it.request_id)
+            found.append((it, activation, elevations.holders(connection, activation.id) if activation else []))
     run = Run(current.deployment(), cause="click")
-    return Waiting(approval, activation, tuple(_held(run, it) for it in waiting))
+    pool = ThreadPoolExecutor(AT_ONCE)
+    deadline = time.monotonic() + PATIENCE.total_seconds()
+    tickets = {it.id: pool.submit(_ticket, run, it) for _, _, held in found for it in held}
+    pool.shutdown(wait=False)
+    return [
+        Waiting(approval, activation, tuple(_held(run, it, tickets[it.id], deadline) for it in held))
+        for approval, activation, held in found
+    ]
 
 
 def _activation_of(approval: Approval) -> Activation | None:
@@ -120,14 +148,51 @@ def _activation_of(approval: Approval) -> Activation | None:
         return elevations.open_activation_by_request(connection, approval.request_id)
 
 
-def _held(run: Run, it: Elevation) -> Held:
+def _ticket(run: Run, it: Elevation) -> Ticket | None:
     if not it.has_ticket or it.connection not in run.deployment.helpdesks:
-        return Held(it, None, None)
-    url = run.deployment.helpdesks[it.connection].ticket_url(it.ticket)
+        return None
     try:
-        return Held(it, run.ticket(it.connection, it.ticket), url)
+        return run.ticket(it.connection, it.ticket)
     except HelpdeskError:
-        return Held(it, None, url)  # it must not hide the request
+        return None  # it must not hide the request
+
+
+def _held(run: Run, it: Elevation, reading: "Future[Ticket | None]", deadline: float) -> Held:
+    helpdesk = run.deployment.helpdesks.get(it.connection) if it.has_ticket else None
+    try:
+        ticket = reading.result(max(deadline - time.monotonic(), 0))
+    except TookTooLong:
+        reading.cancel()
+        ticket = None
+    return Held(it, ticket, helpdesk.ticket_url(it.ticket) if helpdesk else None)
+
+
+@dataclass(frozen=True)
+class Before:
+    """A decision that the viewer made here before. `elevation` is None where no ticket waited any more."""
+
+    at: datetime
+    approved: bool
+    words: str
+    elevation: Elevation | None
+
+
+def _decided_before(viewer: Viewer) -> list[Before]:
+    with current.deployment().records.read() as connection:
+        rows = journal.decided_by(connection, viewer.oid, limit=BEFORE)
+        return [
+            Before(row.at, _facts(row.entry).get("decision") == "approved", row.words or "", held)
+            for row in rows
+            for held in [elevations.elevation(connection, row.elevation) if row.elevation else None]
+        ]
+
+
+def _facts(entry: str) -> dict[str, object]:
+    try:
+        facts: dict[str, object] = json.loads(entry)["facts"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return {}  # somebody edited the entry: the page must still be shown
+    return facts if isinstance(facts, dict) else {}
 
 
 @blueprint.post("/approvals/<request_id>")
@@ -137,13 +202,13 @@ def decide(viewer: Viewer, request_id: str) -> Response | str:
     decision = request.form.get("decision", "")
     it = next((each for each in _waiting(viewer) if each.request_id == request_id), None)
     if it is None:
-        sentence = "This request does not wait for you: it was decided or withdrawn, has run out, or is your own."
-        return page(409, "There is nothing to decide", sentence, link=("All that waits", url_for("approvals.show")))
+        sentence = _("This request does not wait for you: it was decided or withdrawn, has run out, or is your own.")
+        return page(409, _("There is nothing to decide"), sentence, link=_all_that_waits())
     if decision not in ("approve", "deny") or not 1 <= len(reason) <= WORDS_LIMIT:
-        return Response(_page(viewer, wrong=request_id), 400, mimetype="text/html")
+        return Response(_page(viewer, wrong=request_id, reason=reason), 400, mimetype="text/html")
     if request.form.get("shown", "") != _shown(it):
-        sentence = "The request changed since the page was drawn, so nothing was decided. Look at it again."
-        return page(409, "The request changed", sentence, link=("All that waits", url_for("approvals.show")))
+        sentence = _("The request changed since the page was drawn, so nothing was decided. Look at it again.")
+        return page(409, _("The request changed"), sentence, link=_all_that_waits())
     approve, now = decision == "approve", datetime.now(UTC)
     try:
         current.deployment().tenant.decide(viewer.tid, viewer.oid, now, it, approve, reason)
@@ -165,13 +230,18 @@ def _was_taken(viewer: Viewer, it: Approval, approve: bool, reason: str) -> bool
 
 def _refused(refused: EntraRefused) -> Response:
     words = {
-        403: "Microsoft Entra does not know you as an approver of this request.",
-        404: "The request is gone: it was withdrawn, or has run out.",
-        409: "Another approver decided this at the same moment.",
+        403: _("Microsoft Entra does not know you as an approver of this request."),
+        404: _("The request is gone: it was withdrawn, or has run out."),
+        409: _("Another approver decided this at the same moment."),
     }
-    sentence = f"{words.get(refused.status, str(refused))} You decided nothing."
+    sentence = words.get(refused.status, str(refused)) + " " + _("You decided nothing.")
     log.info("approval_refused", extra={"status": refused.status, "code": refused.code})
-    return page(409, "This was not decided by you", sentence, link=("All that waits", url_for("approvals.show")))
+    status = refused.status if refused.status in words else 409
+    return page(status, _("This was not decided by you"), sentence, link=_all_that_waits())
+
+
+def _all_that_waits() -> tuple[str, str]:
+    return _("All that waits"), url_for("approvals.show")
 
 
 def _record(viewer: Viewer, it: Approval, approve: bool, reason: str, now: datetime) -> None:

@@ -288,6 +288,17 @@ def _whole(value: str | bytes | None, is_text: int) -> str | bytes:
     return (value or b"") if text is None else text
 
 
+def decided_by(connection: sa.Connection, oid: str, *, limit: int) -> list[sa.Row[Any]]:
+    """What this approver decided, the newest first: `at`, `elevation`, `entry`, and their `words`, unless erased."""
+    actor, said = journal_private.alias("actor"), journal_private.alias("said")
+    theirs = sa.and_(actor.c.place == journal.c.place, actor.c.name == "actor", actor.c.value == oid)
+    words = sa.and_(said.c.place == journal.c.place, said.c.name == "words")
+    columns = (journal.c.at, journal.c.elevation, journal.c.entry, said.c.value.label("words"))
+    joined = journal.join(actor, theirs).outerjoin(said, words)
+    query = sa.select(*columns).select_from(joined).where(journal.c.kind == Kind.APPROVAL_DECIDED)
+    return list(connection.execute(query.order_by(journal.c.place.desc()).limit(limit)))
+
+
 def of_elevation(connection: sa.Connection, elevation: str, activation: str | None) -> list[sa.Row[Any]]:
     mine = journal.c.elevation == elevation
     either = sa.or_(mine, journal.c.activation == activation) if activation else mine

@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
 from integration.elevation import State
 from integration.records import journal
+from integration.tickets import clean
 from tests.conftest import Desk, Practice
-from tests.webhooks.conftest import Browser, rows
-from tests.workers.steps import by_hand, end_now, fault, pick, said
+from tests.webhooks.conftest import Browser, rows, words
+from tests.workers.steps import by_hand, end_now, fault, mend, pick, said
+from webhooks import approvals
 
 ROLE = "Password Administrator"
 Opened = Callable[..., Browser]
@@ -81,6 +84,7 @@ def test_without_a_reason_that_can_be_read_nothing_is_decided(
     answer = decide(approver, decision, reason)
     assert answer.status_code == 400  # type: ignore[attr-defined]
     assert "Nothing was decided" in answer.text  # type: ignore[attr-defined]
+    assert f'value="{clean(reason, limit=501)}" required aria-invalid' in answer.text  # type: ignore[attr-defined]
     assert practice.activation_requests()[-1]["status"] == "PendingApproval"
 
 
@@ -98,13 +102,22 @@ def test_who_is_no_approver_sees_nothing_and_decides_nothing(
     assert practice.activation_requests()[-1]["status"] == "PendingApproval"
 
 
-def test_another_approver_who_was_first_is_named_as_the_reason(
-    desk: Desk, practice: Practice, approver: Browser, asked: str
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (403, "does not know you as an approver"),
+        (404, "The request is gone"),
+        (409, "Another approver decided this at the same moment"),
+    ],
+)
+def test_a_decision_that_the_tenant_refuses_says_why_and_changes_nothing(
+    desk: Desk, practice: Practice, approver: Browser, asked: str, status: int, sentence: str
 ) -> None:
-    fault(practice, "status", method="PATCH", path="roleAssignmentApprovals", status=409, times=1)
+    fault(practice, "status", method="PATCH", path="roleAssignmentApprovals", status=status, times=1)
     before = rows(desk.deployment, but=frozenset({"tenant_answers"}))
     answer = decide(approver, "approve", "Yes.")
-    assert "Another approver decided this at the same moment" in answer.text  # type: ignore[attr-defined]
+    assert answer.status_code == status  # type: ignore[attr-defined]
+    assert sentence in answer.text  # type: ignore[attr-defined]
     assert rows(desk.deployment, but=frozenset({"tenant_answers"})) == before
 
 
@@ -132,6 +145,44 @@ def test_a_helpdesk_that_is_away_does_not_hide_the_request(practice: Practice, a
     text = approver.get("/approvals").text
     assert ROLE in text
     assert "The helpdesk does not answer" in text
+
+
+def test_a_helpdesk_that_is_slow_keeps_nobody_waiting(
+    practice: Practice, approver: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approvals, "PATIENCE", timedelta(milliseconds=50))
+    fault(practice, "slow_answer", side="helpdesk", method="GET", seconds=2, times=9)
+    text = approver.get("/approvals").text
+    assert ROLE in text
+    assert "The helpdesk does not answer" in text
+    mend(practice)
+
+
+def test_what_was_decided_before_is_the_approvers_own_to_see(
+    desk: Desk, approver: Browser, browser: Opened, asked: str
+) -> None:
+    assert "What you decided before" not in words(approver.get("/approvals"))
+    decide(approver, "deny", "Not <b>today</b>.")
+    desk.sweep()
+    page = words(approver.get("/approvals"))
+    assert re.search(rf"Denied ?Not <b>today</b>\. {ROLE} Technician One {asked} —", page)
+    assert "What you decided before" in page
+    assert "What you decided before" not in words(browser("auditor").get("/approvals"))
+
+
+def test_requests_beyond_what_a_page_holds_are_counted(
+    desk: Desk, practice: Practice, approver: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.link("technician2")
+    practice.control("/policies/Authentication Administrator", {"approval_required": True})
+    ticket = practice.new_ticket("MFA reset")
+    practice.assign(ticket, "technician2")
+    desk.deliver(ticket)
+    monkeypatch.setattr(approvals, "MOST", 1)
+    page = words(approver.get("/approvals"))
+    assert "1 more waits." in page
+    assert ROLE in page
+    assert "Authentication Administrator" not in page
 
 
 def test_a_request_made_in_a_portal_is_shown_as_that_and_can_be_decided(

@@ -22,6 +22,7 @@ from integration.tickets import Ticket
 from webhooks import current, linking
 from webhooks.claims import Claim, claim
 from webhooks.people import Viewer, signed_in
+from webhooks.role_words import role_words
 from workers.app import wake
 from workers.deciding import decide_all, policy_of
 from workers.deliveries import CLICK
@@ -124,6 +125,8 @@ def _ask_page(asked: Asked, connection: str, ticket: str, *, changed: bool = Fal
         ticket_url=url,
         policies=asked.policies,
         where=place(asked.decision.target.scope),
+        words=role_words(asked.decision.target),
+        cut=rule is not None and rule.duration > most,
         others=[name for name, _ in asked.policies[1:]],
         together=rule.bundle if rule else None,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, abort, jsonify, redirect, render_template, request, url_for
+from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from integration.comments import CACHED_ACCESS, Step
@@ -16,10 +17,12 @@ from integration.entra.pim import Policy
 from integration.records import comments, elevations, people
 from integration.records.elevations import Overtaken
 from integration.rules import Plan, analysis_from_json
+from integration.targets import Target
 from integration.tickets import HelpdeskError
 from webhooks import current
 from webhooks.claims import is_address_of, not_theirs
 from webhooks.people import Viewer, Why, signed_in, to_sign_in
+from webhooks.role_words import role_words
 from webhooks.sessions import BY_ITSELF
 from workers.app import wake
 from workers.deciding import decide
@@ -62,6 +65,8 @@ def show(viewer: Viewer, elevation_id: str) -> Response | str:
         ticket_url=current.ticket_url(it.connection, it.ticket) if it.has_ticket else None,
         analysis=analysis_from_json(it.analysis) if it.analysis else (),
         status=_status(it, seen),
+        stages=_stages(it, seen) if it.state in OPEN and it.state is not State.ENDING else [],
+        words=role_words(Target.from_key(it.target)) if it.target else None,
         policy=_policy(it),
         longer=_longer(it),
         desks=list(current.deployment().helpdesks),
@@ -79,10 +84,32 @@ class Seen:
     next_one: Elevation | None
     sign_in_needed: bool
 
-    @property
-    def stages(self) -> tuple[str, ...]:
-        approved = ("Approved",) if self.activation is not None and self.activation.pending_at else ()
-        return ("Asked", "Validated", *approved, "Active")
+
+@dataclass(frozen=True)
+class Stage:
+    """A step on the way to a role that can be used. `now`: this is where it stands."""
+
+    name: str
+    done: bool
+    now: bool
+
+
+def _stages(it: Elevation, seen: Seen) -> list[Stage]:
+    """The steps of this one: a sign-in or confirmation and an approval only where the tenant asks for them."""
+    activation = seen.activation
+    follows_use = activation is None or not activation.by_hand
+    steps = [
+        (_("Asked"), it.state not in (State.REQUESTED, State.SIGN_IN_NEEDED)),
+        *([(_("Confirmed") if it.challenge else _("Signed in"), False)] if seen.sign_in_needed else []),
+        (_("Validated"), it.state in (State.PENDING, State.ACTIVE)),
+        *([(_("Approved"), it.state is State.ACTIVE)] if activation and activation.pending_at else []),
+        (_("Active"), it.state is State.ACTIVE),
+        *([(_("Usable"), bool(activation and activation.usable_at))] if follows_use else []),
+    ]
+    if seen.sign_in_needed and it.state is State.SIGN_IN_NEEDED:
+        steps[:2] = reversed(steps[:2])  # nothing is asked for before it
+    first = next((place for place, (_name, done) in enumerate(steps) if not done), None)
+    return [Stage(name, done, place == first) for place, (name, done) in enumerate(steps)]
 
 
 def _look(it: Elevation) -> Seen:
@@ -173,12 +200,10 @@ def status(viewer: Viewer, elevation_id: str) -> Response:
 
 
 def _status(it: Elevation, seen: Seen) -> dict[str, object]:
-    """What the live page shows: which of the stages are done, until when, and the words for it.
+    """What the live page shows: how it stands, until when, and the words for it.
 
     `version` changes with anything that the page shows; what it is made of is nobody else's business.
     """
-    before = {State.REQUESTED: 0, State.SIGN_IN_NEEDED: 0, State.WAITING: 1, State.PENDING: 2}
-    done = before.get(it.state, len(seen.stages) if it.active_at else 0)
     usable_at = seen.activation.usable_at if seen.activation else None
     shown = (
         it.state,
@@ -194,9 +219,8 @@ def _status(it: Elevation, seen: Seen) -> dict[str, object]:
     return {
         "version": hashlib.sha256(repr(shown).encode()).hexdigest()[:16],
         "state": it.state,
-        "label": LABELS[it.state],
+        "label": _(LABELS[it.state]),
         "open": it.state in OPEN,
-        "stages_done": done,
         "until": it.until.isoformat() if it.until else None,
         "usable_since": usable_at.isoformat() if usable_at else None,
         "can_end": it.state in CAN_END,

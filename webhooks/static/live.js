@@ -2,6 +2,7 @@
 const box = document.getElementById("elevation");
 const title = document.title;
 let etag = null;
+let next;
 
 async function look() {
   try {
@@ -17,7 +18,8 @@ async function look() {
   } catch {
     // The server is restarting or the lid was closed: the next look finds out.
   }
-  setTimeout(look, document.hidden ? 5000 : 1000);
+  clearTimeout(next); // another look may have been under way
+  next = setTimeout(look, document.hidden ? 10000 : 1000);
 }
 
 function written(seconds) {
@@ -31,11 +33,13 @@ function count() {
   const left = Math.floor((new Date(box.dataset.until) - Date.now()) / 1000);
   const clock = written(Math.max(left, 0));
   const place = document.getElementById("countdown");
-  if (place) place.textContent = `(${clock} left)`;
+  if (place) place.textContent = box.dataset.left.replace("0:00", clock);
   document.title = `${clock} · ${title}`;
 }
 
 if (box.dataset.open) look();
+// A tab that comes to the front, or a lid that opens, must not wait for its slow turn.
+document.addEventListener("visibilitychange", () => document.hidden || !box.dataset.open || look());
 if (box.dataset.until && ["active", "pending_approval"].includes(box.dataset.state)) {
   count();
   setInterval(count, 1000);

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,12 +127,25 @@ class Someone:
         return found[0]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure is told with what each browser showed then."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for context in getattr(item, "contexts", []):
+            for page in context.pages:
+                report.sections.append((f"What stood on {page.url}", page.inner_text("body")))
+    return report
+
+
 @pytest.fixture
-def someone(stage: Stage, live_practice: Practice, browser: Browser) -> Iterator[Callable[..., Someone]]:
+def someone(
+    request: pytest.FixtureRequest, stage: Stage, live_practice: Practice, browser: Browser
+) -> Iterator[Callable[..., Someone]]:
     """`someone("technician")`: that person with a fresh browser. A console or CSP error of any page fails the test."""
     errors: Errors = []
     expect.set_options(timeout=PATIENCE)
-    contexts = []
+    contexts = request.node.contexts = []
 
     def heard(message: ConsoleMessage) -> None:
         loading = message.location.get("url", "")

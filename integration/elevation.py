@@ -198,6 +198,8 @@ class Elevation:
     reason: str | None = None
     reviewed_at: datetime | None = None
     reviewed_by: str | None = None
+    # When its ticket let go of the role, which may be given back later.
+    let_go_at: datetime | None = None
 
     @property
     def has_ticket(self) -> bool:

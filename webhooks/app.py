@@ -14,7 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from integration import settings
 from integration.deployment import Deployment
-from integration.records import overview
+from integration.records import review as reviewed
 from integration.rule import in_words
 from webhooks import (
     approvals,
@@ -120,7 +120,7 @@ def _log_calls(app: Flask) -> None:
 
 def _unreviewed() -> int:
     with current.deployment().records.read() as connection:
-        return overview.unreviewed(connection)
+        return reviewed.unreviewed(connection)
 
 
 def _dress(app: Flask, deployment: Deployment) -> None:

@@ -1,4 +1,4 @@
-"""Break glass: a role without a ticket, told of at once, flagged until reviewed; and what watching rules would do."""
+"""Break glass: a role without a ticket, told of at once, and flagged until reviewed."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,10 +10,10 @@ from werkzeug.wrappers import Response
 
 from integration import comments as words
 from integration.comments import Step
-from integration.elevation import LABELS, Elevation, State
+from integration.elevation import Elevation, State
 from integration.journal import Kind
 from integration.notices import NoticeKind
-from integration.records import elevations, overview
+from integration.records import elevations
 from integration.records.elevations import Overtaken
 from integration.rule import BREAK_GLASS
 from integration.rules import Mode, Plan, Refusal
@@ -156,14 +156,6 @@ def name_ticket(viewer: Viewer, elevation_id: str) -> Response:
     return redirect(url_for("live.show", elevation_id=it.id), code=303)
 
 
-@blueprint.get("/review/break-glass")
-@reviewer
-def to_review(viewer: Viewer) -> str:
-    with current.deployment().records.read() as connection:
-        rows = overview.emergencies(connection, limit=200)
-    return render_template("review_break_glass.html", rows=rows, labels=LABELS)
-
-
 @blueprint.post("/review/<elevation_id>/reviewed")
 @reviewer
 def reviewed(viewer: Viewer, elevation_id: str) -> Response:
@@ -174,7 +166,7 @@ def reviewed(viewer: Viewer, elevation_id: str) -> Response:
         it = elevations.elevation(connection, elevation_id)
     if it is None or not it.emergency:
         abort(404)
-    back = ("Back to the list", url_for("break_glass.to_review"))
+    back = ("Back to the list", url_for("review.emergencies"))
     if (it.tid, it.oid) == (viewer.tid, viewer.oid):
         return page(403, "This was yours", "Somebody else must review it.", link=back)
     if not 1 <= len(note) <= NOTE_LIMIT:
@@ -189,15 +181,4 @@ def reviewed(viewer: Viewer, elevation_id: str) -> Response:
             changed.record(Kind.BREAKGLASS_REVIEWED, elevation=seen, private=private)
     except Overtaken:
         return page(409, "It changed at this moment", "Nothing was changed. Try again.", link=back)
-    return redirect(url_for("break_glass.to_review"), code=303)
-
-
-@blueprint.get("/review/watched")
-@reviewer
-def watched(viewer: Viewer) -> str:
-    """Shadow mode: what would have happened."""
-    rule = request.args.get("rule", "")[:100]
-    with current.deployment().records.read() as connection:
-        rows = overview.watched(connection, rule, limit=200)
-        counts = overview.watched_by_rule(connection)
-    return render_template("review_watched.html", rows=rows, counts=counts, rule=rule)
+    return redirect(url_for("review.emergencies"), code=303)

@@ -1,29 +1,36 @@
-"""The auditor's pages: every elevation, one elevation with its journal, and exports."""
+"""The auditor's pages: every elevation by filter, one elevation as a timeline, and what is saved or exported of it."""
 
 import csv
 import io
 import json
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
-import sqlalchemy as sa
-from flask import Blueprint, Response, abort, render_template, request
+from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response as AnyResponse
 
 from integration.elevation import LABELS, State
 from integration.entra import catalogue
 from integration.journal import Kind
-from integration.records import comments, elevations, journal
-from integration.records import overview as lists
-from integration.records.overview import Filter
+from integration.marks import MEANINGS, WORDS
+from integration.records import elevations, review, story, views
+from integration.records.tables import elevations as table
 from integration.rules import analysis_from_json
-from webhooks import current
+from integration.tickets import clean
+from integration.timeline import SOURCES, Entry, timeline
+from webhooks import current, review_lists, review_month
 from webhooks.people import Viewer, reviewer
+from webhooks.problems import page
+from webhooks.review_filter import PAGE, SPANS, Asked, edges
 
 blueprint = Blueprint("review", __name__, url_prefix="/review")
-PAGE = 50
+blueprint.get("/month", endpoint="month")(review_month.show)
+blueprint.get("/break-glass", endpoint="emergencies")(review_lists.emergencies)
+blueprint.get("/watched", endpoint="watched")(review_lists.watched)
+SUGGESTED = 200  # names that a field proposes
+NAME_LIMIT = 60  # visible characters of a view's name
 COLUMNS = (
     "created_at",
     "ticket",
@@ -36,6 +43,7 @@ COLUMNS = (
     "state",
     "active_at",
     "until",
+    "let_go_at",
     "ended_at",
     "end_reason",
     "outcome",
@@ -47,66 +55,57 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the address asks for; a date that is none is left out and said on the page."""
-
-    technician: str
-    role: str
-    ticket: str
-    state: str
-    since: str
-    until: str
-
-    @staticmethod
-    def now() -> "Asked":
-        names = ("technician", "role", "ticket", "state", "since", "until")
-        return Asked(**{name: request.args.get(name, "").strip()[:100] for name in names})
-
-    @property
-    def problem(self) -> str:
-        wrong = [text for text in (self.since, self.until) if text and _day(text) is None]
-        return f"{wrong[0]!r} is not a date. Write it like 2026-11-24." if wrong else ""
-
-    @property
-    def filter(self) -> Filter:
-        until = _day(self.until)
-        return Filter(
-            technician=self.technician,
-            role=self.role,
-            ticket=self.ticket,
-            state=State(self.state) if self.state in set(State) else None,
-            since=_day(self.since),
-            before=until + timedelta(days=1) if until else None,
-        )
-
-
-def _day(text: str) -> datetime | None:
-    """When that day begins at the desk, whose clock the pages show."""
-    try:
-        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=current.deployment().settings.zone)
-    except ValueError:
-        return None
-    return day if 1900 < day.year < 9999 else None
-
-
 @blueprint.get("")
 @reviewer
 def overview(viewer: Viewer) -> str:
     asked = Asked.now()
-    number = min(max(1, request.args.get("page", 1, type=int)), 100_000)  # what a database can count to
     with current.deployment().records.read() as connection:
-        rows = lists.page(connection, asked.filter, limit=PAGE + 1, offset=(number - 1) * PAGE)
+        found = review.page(connection, asked.filter, limit=PAGE, **edges())
+        saved = views.of(connection, viewer.tid, viewer.oid)
+        columns = {"technician": table.c.technician, "role": table.c.target_name, "rule": table.c.rule}
+        known = {name: review.names(connection, column, limit=SUGGESTED) for name, column in columns.items()}
     return render_template(
         "review.html",
-        rows=rows[:PAGE],
-        more=len(rows) > PAGE,
-        number=number,
+        found=found,
         asked=asked,
-        shown={name: text for name, text in asdict(asked).items() if text},
+        shown=asked.shown,
+        saved=saved,
+        known=known,
         labels=LABELS,
         states=State,
+        marks=WORDS,
+        meanings=MEANINGS,
+        spans=SPANS,
+        name_limit=NAME_LIMIT,
     )
+
+
+@blueprint.post("/views")
+@reviewer
+def save_view(viewer: Viewer) -> AnyResponse:
+    """The filter that the page showed, under a name."""
+    asked = Asked.of(request.form)
+    back = (_("Back to the list"), asked.address("review.overview"))
+    name = clean(request.form.get("name", ""), limit=NAME_LIMIT + 1)
+    if not 1 <= len(name) <= NAME_LIMIT or not asked.shown:
+        sentence = _("Filter the list first, and give the view a name of 1 to %(most)s characters.", most=NAME_LIMIT)
+        return page(400, _("Nothing was saved"), sentence, link=back)
+    try:
+        with current.deployment().records.write() as tx:
+            views.save(tx, viewer.tid, viewer.oid, name, asked.shown, now=datetime.now(UTC))
+    except views.TooMany:
+        sentence = _("You have %(most)s saved views. Delete one first.", most=views.MOST)
+        return page(409, _("Nothing was saved"), sentence, link=back)
+    return redirect(back[1], code=303)
+
+
+@blueprint.post("/views/<view_id>/delete")
+@reviewer
+def delete_view(viewer: Viewer, view_id: str) -> AnyResponse:
+    with current.deployment().records.write() as tx:
+        if not views.delete(tx, viewer.tid, viewer.oid, view_id):
+            abort(404)
+    return redirect(url_for("review.overview"), code=303)
 
 
 @blueprint.get("/<elevation_id>")
@@ -114,25 +113,30 @@ def overview(viewer: Viewer) -> str:
 def detail(viewer: Viewer, elevation_id: str) -> str:
     with current.deployment().records.read() as connection:
         it = elevations.elevation(connection, elevation_id)
-        if it is None:
+        marked = review.one(connection, elevation_id)
+        if it is None or marked is None:
             abort(404)
-        entries = journal.of_elevation(connection, it.id, it.activation)
-        said = comments.of_elevation(connection, it.id)
-    analysis = analysis_from_json(it.analysis) if it.analysis else ()
-    url = current.ticket_url(it.connection, it.ticket) if it.has_ticket else None
+        activation = elevations.activation(connection, it.activation) if it.activation else None
+        entries = story.entries(connection, it.id, it.activation)
+        events = timeline(entries, story.notes(connection, it.id), activation)
+        found = story.reviewers_notes(connection, [it.id]) if it.emergency else {}
     return render_template(
         "review_detail.html",
         it=it,
-        entries=entries,
-        said=said,
-        analysis=analysis,
+        found=marked.marks,
+        events=events,
+        sources=SOURCES,
+        analysis=analysis_from_json(it.analysis) if it.analysis else (),
         labels=LABELS,
-        ticket_url=url,
+        marks=WORDS,
+        meanings=MEANINGS,
+        ticket_url=current.ticket_url(it.connection, it.ticket) if it.has_ticket else None,
         advice=_advice(entries) if it.state is State.FAILED else "",
+        reviewers_note=found.get(it.id, ""),
     )
 
 
-def _advice(entries: list[sa.Row[Any]]) -> str:
+def _advice(entries: list[Entry]) -> str:
     """What an administrator can do about the last failure in these journal entries."""
     failed = [it.entry for it in entries if it.kind == Kind.ELEVATION_FAILED]
     try:
@@ -148,10 +152,11 @@ def export(viewer: Viewer) -> Response:
     records = current.deployment().records
 
     def lines() -> Iterator[str]:
-        yield _line(COLUMNS)
+        yield _line([*COLUMNS, "unusual"])
         with records.read() as connection:
-            for row in lists.each(connection, asked):
-                yield _line([_cell(getattr(row, name)) for name in COLUMNS])
+            for it in review.each(connection, asked):
+                unusual = "; ".join(WORDS[mark] for mark in it.marks)
+                yield _line([*(_cell(getattr(it.row, name)) for name in COLUMNS), _cell(unusual)])
 
     headers = {"Content-Disposition": "attachment; filename=elevations.csv"}
     return Response(lines(), mimetype="text/csv", headers=headers)
@@ -164,7 +169,7 @@ def _cell(value: object) -> str:
     return f"'{text}" if start and start in "=+-@\t\r\n" else text
 
 
-def _line(cells: list[str] | tuple[str, ...]) -> str:
+def _line(cells: list[str]) -> str:
     out = io.StringIO()
     csv.writer(out, quoting=csv.QUOTE_ALL).writerow(cells)
     return out.getvalue()

@@ -68,6 +68,8 @@ class Change:
     ) -> None:
         """Move `it`, write it down, and say `text` on its ticket. Raises Overtaken and IllegalMove."""
         changed = move(it, to, due_at=due_at)
+        if to in (State.ENDING, State.ENDED):
+            changed = replace(changed, let_go_at=changed.let_go_at or self.run.now)
         if due_at is None:
             changed = replace(changed, ended_at=changed.ended_at or self.run.now)
         changed = elevations.save_elevation(self.tx, changed)

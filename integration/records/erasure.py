@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from integration.elevation import OPEN, OPEN_ACTIVATION
 from integration.journal import Kind
-from integration.records import journal
-from integration.records.tables import activations, comments, elevations, journal_private, tenant_answers
+from integration.records import journal, views
+from integration.records.tables import activations, comments, elevations, journal_private, saved_views, tenant_answers
 from integration.records.tables import journal as entries
 
 ERASED = "erased"
@@ -35,6 +35,7 @@ def of_technician(tx: sa.Connection, oid: str, *, now: datetime) -> Erased:
     Their link and their sign-in are not records of the past, and stay.
     """
     tx.execute(tenant_answers.delete().where(tenant_answers.c.oid == oid))
+    tx.execute(saved_views.delete().where(saved_views.c.oid == oid))
     did = sa.select(journal_private.c.place).where(journal_private.c.value == oid)
     return _erase(tx, elevations.c.oid == oid, entries.c.place.in_(did), now=now)
 
@@ -42,7 +43,9 @@ def of_technician(tx: sa.Connection, oid: str, *, now: datetime) -> Erased:
 def _erase(tx: sa.Connection, whose: sa.ColumnElement[bool], acts: sa.ColumnElement[bool], *, now: datetime) -> Erased:
     known = elevations.c.account.not_like(f"{ERASED}:%")
     found = tx.execute(
-        sa.select(elevations.c.id, elevations.c.state, elevations.c.activation).where(whose, known)
+        sa.select(elevations.c.id, elevations.c.state, elevations.c.activation, elevations.c.technician).where(
+            whose, known
+        )
     ).all()
     if any(row.state in OPEN for row in found):
         raise StillOpen("An elevation is still open. End it first, or wait until it has ended.")
@@ -59,6 +62,7 @@ def _erase(tx: sa.Connection, whose: sa.ColumnElement[bool], acts: sa.ColumnElem
     places = sa.select(entries.c.place).where(about)
     values = tx.execute(journal_private.delete().where(journal_private.c.place.in_(places))).rowcount
     _empty_rows(tx, mine, held)
+    views.forget(tx, {row.technician for row in found if row.technician})
     if mine or values:
         facts = {"elevations": len(mine), "values": values}
         journal.append(tx, Kind.PRIVACY_ERASED, now=now, cause="cli", facts=facts)

@@ -297,9 +297,3 @@ def decided_by(connection: sa.Connection, oid: str, *, limit: int) -> list[sa.Ro
     joined = journal.join(actor, theirs).outerjoin(said, words)
     query = sa.select(*columns).select_from(joined).where(journal.c.kind == Kind.APPROVAL_DECIDED)
     return list(connection.execute(query.order_by(journal.c.place.desc()).limit(limit)))
-
-
-def of_elevation(connection: sa.Connection, elevation: str, activation: str | None) -> list[sa.Row[Any]]:
-    mine = journal.c.elevation == elevation
-    either = sa.or_(mine, journal.c.activation == activation) if activation else mine
-    return list(connection.execute(sa.select(journal).where(either).order_by(journal.c.place)))

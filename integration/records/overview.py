@@ -1,7 +1,6 @@
-"""What the pages list and the metrics count. Nothing here changes a row."""
+"""What a technician's page lists and the metrics count. Nothing here changes a row."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,77 +10,12 @@ from integration.elevation import State
 from integration.records.tables import activations, comments, deliveries, elevations
 
 DUE = {"deliveries": deliveries, "elevations": elevations, "activations": activations, "comments": comments}
-Rows = Iterator[sa.Row[Any]]
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which elevations: those of a technician and a role whose names hold these words, created in [since, before)."""
-
-    technician: str = ""
-    role: str = ""
-    ticket: str = ""
-    state: State | None = None
-    since: datetime | None = None
-    before: datetime | None = None
-
-    def conditions(self) -> Iterator[sa.ColumnElement[bool]]:
-        for words, column in ((self.technician, elevations.c.technician), (self.role, elevations.c.target_name)):
-            if words:
-                yield column.icontains(words, autoescape=True)
-        if self.ticket:
-            yield elevations.c.ticket == self.ticket
-        if self.state:
-            yield elevations.c.state == self.state
-        if self.since:
-            yield elevations.c.created_at >= self.since
-        if self.before:
-            yield elevations.c.created_at < self.before
 
 
 def of_technician(connection: sa.Connection, tid: str, oid: str, *, limit: int) -> list[sa.Row[Any]]:
     """The newest first."""
     query = sa.select(elevations).where(elevations.c.tid == tid, elevations.c.oid == oid)
     return list(connection.execute(query.order_by(elevations.c.created_at.desc()).limit(limit)))
-
-
-def page(connection: sa.Connection, asked: Filter, *, limit: int, offset: int) -> list[sa.Row[Any]]:
-    """The newest first."""
-    query = sa.select(elevations).where(*asked.conditions()).order_by(elevations.c.created_at.desc())
-    return list(connection.execute(query.limit(limit).offset(offset)))
-
-
-def each(connection: sa.Connection, asked: Filter) -> Rows:
-    """The oldest first, however many there are, some hundred at a time."""
-    query = sa.select(elevations).where(*asked.conditions()).order_by(elevations.c.created_at)
-    yield from connection.execution_options(yield_per=500).execute(query)
-
-
-def emergencies(connection: sa.Connection, *, limit: int) -> list[sa.Row[Any]]:
-    """Those without a ticket: what nobody has reviewed first, then the newest first."""
-    query = sa.select(elevations).where(elevations.c.emergency)
-    order = (elevations.c.reviewed_at.is_not(None), elevations.c.created_at.desc())
-    return list(connection.execute(query.order_by(*order).limit(limit)))
-
-
-def unreviewed(connection: sa.Connection) -> int:
-    """How many emergencies nobody has reviewed."""
-    waits = sa.and_(elevations.c.emergency, elevations.c.reviewed_at.is_(None))
-    return int(connection.execute(sa.select(sa.func.count()).select_from(elevations).where(waits)).scalar_one())
-
-
-def watched(connection: sa.Connection, rule: str, *, limit: int) -> list[sa.Row[Any]]:
-    """What rules would have done that only watch, the newest first; of one rule, or ("") of all."""
-    query = sa.select(elevations).where(elevations.c.state == State.WATCHED)
-    query = query.where(elevations.c.rule == rule) if rule else query
-    return list(connection.execute(query.order_by(elevations.c.created_at.desc()).limit(limit)))
-
-
-def watched_by_rule(connection: sa.Connection) -> list[sa.Row[Any]]:
-    """Rows of (rule, all, activated): how often each would have done something, and have activated a role."""
-    rule, planned = elevations.c.rule, sa.func.count(elevations.c.justification)
-    query = sa.select(rule, sa.func.count().label("all"), planned.label("activated"))
-    return list(connection.execute(query.where(elevations.c.state == State.WATCHED).group_by(rule).order_by(rule)))
 
 
 def states(connection: sa.Connection) -> Mapping[State, int]:

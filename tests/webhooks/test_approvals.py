@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from integration.elevation import State
-from integration.records import journal
+from integration.records import story
 from integration.tickets import clean
 from tests.conftest import Desk, Practice
 from tests.webhooks.conftest import Browser, rows, words
@@ -65,7 +65,7 @@ def test_an_approval_is_said_on_the_ticket_written_down_and_followed_at_once(
     assert said(practice, asked, "Approved by Approver One at") == 1
     assert said(practice, asked, "\u201cThe user is here.\u201d") == 1
     with desk.deployment.records.read() as connection:
-        kinds = [entry.kind for entry in journal.of_elevation(connection, desk.only(asked).id, None)]
+        kinds = [entry.kind for entry in story.entries(connection, desk.only(asked).id, None)]
     assert "approval.decided" in kinds
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from integration.deployment import Deployment
 from integration.elevation import Elevation, State
-from integration.records import elevations, journal
+from integration.records import elevations, story
 from integration.records.tables import elevations as table
 from integration.records.tables import notices
 from integration.rules import Mode
@@ -82,7 +82,7 @@ def test_a_role_comes_without_a_ticket_and_while_the_helpdesk_is_down(
     page = firefighter.get(f"/elevations/{it.id}").text
     assert "Break glass, without a ticket" in page
     with desk.deployment.records.read() as connection:
-        assert journal.of_elevation(connection, it.id, None)[0].kind == "breakglass.started"
+        assert story.entries(connection, it.id, None)[0].kind == "breakglass.started"
         assert connection.execute(sa.select(notices.c.kind)).scalars().all() == ["break_glass-1"]
 
     firefighter.press(f"/elevations/{it.id}/end", page=f"/elevations/{it.id}")

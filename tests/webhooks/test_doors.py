@@ -33,6 +33,9 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/review/break-glass"): (401, 404, 404, 404, 200, 200),
     ("GET", "/review/watched"): (401, 404, 404, 404, 200, 200),
     ("POST", "/review/<elevation_id>/reviewed"): (401, 404, 404, 404, 404, 404),
+    ("GET", "/review/month"): (401, 404, 404, 404, 200, 200),
+    ("POST", "/review/views"): (401, 404, 404, 404, 400, 400),
+    ("POST", "/review/views/<view_id>/delete"): (401, 404, 404, 404, 404, 404),
     ("GET", "/review"): (401, 404, 404, 404, 200, 200),
     ("GET", "/review/<elevation_id>"): (401, 404, 404, 404, 200, 200),
     ("GET", "/review/export.csv"): (401, 404, 404, 404, 200, 200),
@@ -64,6 +67,7 @@ def address(rule: str, *, elevation: str = "01M86JXAYCC19MB5T8HMDN68SC", ticket:
         "connection": "practice",
         "ticket": ticket,
         "request_id": "none",
+        "view_id": "none",
         "path:filename": file,
     }
     for name, value in given.items():

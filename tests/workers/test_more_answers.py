@@ -8,7 +8,7 @@ import pytest
 
 from integration.deployment import Deployment
 from integration.elevation import ActivationState, Elevation, State
-from integration.records import journal
+from integration.records import story
 from integration.rules import Plan
 from tests.conftest import Desk, Practice, settings_for
 from tests.workers.steps import activations_of, end_now, fault, pick, said, wait_for
@@ -139,7 +139,7 @@ def test_a_sharp_rule_ends_the_technicians_sign_ins_with_the_role(ruled: Ruled, 
     desk.sweep()
     assert (desk.only(ticket).state, practice.active_roles()) == (State.ENDED, [])
     with desk.deployment.records.read() as connection:
-        kinds = [entry.kind for entry in journal.of_elevation(connection, "", desk.only(ticket).activation)]
+        kinds = [entry.kind for entry in story.entries(connection, "", desk.only(ticket).activation)]
     assert "sessions.revoked" in kinds
     assert desk.only(pick(desk, practice)).state is State.SIGN_IN_NEEDED
 
@@ -279,7 +279,7 @@ def test_a_watched_pick_is_planned_and_written_down_and_nothing_else(
     assert it.outcome == "It would have activated Password Administrator for 30 min."
     assert (practice.notes(ticket), practice.activation_requests()) == ([], [])
     with desk.deployment.records.read() as connection:
-        kinds = [entry.kind for entry in journal.of_elevation(connection, it.id, None)]
+        kinds = [entry.kind for entry in story.entries(connection, it.id, None)]
     assert kinds[-1] == "pick.watched"
 
 

@@ -14,7 +14,7 @@ from integration import rules
 from integration.deployment import Deployment
 from integration.elevation import ActivationState, EndReason, State, move
 from integration.journal import Kind
-from integration.records import comments, deliveries, elevations, journal
+from integration.records import comments, deliveries, elevations, journal, story
 from integration.tickets import HelpdeskUnavailable, TicketEvent
 from tests.conftest import Desk, Practice, settings_for
 from tests.workers.steps import PASSWORD_ADMINISTRATOR, activations_of, fault, mend, pick, said, wait_for
@@ -296,7 +296,7 @@ def test_a_comment_that_cannot_be_written_any_more_is_given_up_and_that_is_recor
     it = desk.only(ticket)
     with desk.deployment.records.read() as connection:
         (comment,) = [c for c in comments.of_elevation(connection, it.id) if c.step == "active"]
-        entries = [json.loads(row.entry) for row in journal.of_elevation(connection, it.id, it.activation)]
+        entries = [json.loads(row.entry) for row in story.entries(connection, it.id, it.activation)]
     assert (comment.due_at, comment.written_at) == (None, None)
     refused = [entry["facts"] for entry in entries if entry["kind"] == "comment.refused"]
     assert {"step": "active", "error": "TicketGone"} in refused

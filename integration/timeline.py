@@ -1,0 +1,187 @@
+"""One elevation as one column: our journal, the notes on its ticket and the tenant's requests, by time. Pure.
+
+A journal entry is judged by itself: where it does not have its hash any more it is shown as it stands and marked, and
+whatever somebody made of it, the others are shown too.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from integration import journal
+from integration.elevation import Activation, ActivationState
+from integration.journal import Kind
+
+
+class Source(StrEnum):
+    """In the order in which they are told of one moment."""
+
+    JOURNAL = "journal"
+    TENANT = "tenant"
+    TICKET = "ticket"
+
+
+SOURCES: Mapping[Source, str] = {
+    Source.JOURNAL: "Our journal",
+    Source.TICKET: "On the ticket",
+    Source.TENANT: "The tenant",
+}
+KINDS: Mapping[Kind, str] = {
+    Kind.PICK_PLANNED: "Picked; the rules found a role",
+    Kind.PICK_OFFERED: "The link was offered",
+    Kind.PICK_REFUSED: "The rules refused",
+    Kind.PICK_WATCHED: "Watched: nothing was done",
+    Kind.PICK_LONGER: "The technician asked for more time, or took that back",
+    Kind.BREAKGLASS_STARTED: "Break glass: asked for without a ticket",
+    Kind.BREAKGLASS_TICKET: "A ticket was named afterwards",
+    Kind.BREAKGLASS_REVIEWED: "Reviewed",
+    Kind.APPROVAL_ASKED: "An approver is waited for",
+    Kind.APPROVAL_DECIDED: "An approver decided on our page",
+    Kind.ACTIVATION_USABLE: "It was looked at whether the role can be used",
+    Kind.ACTIVATION_WITHDRAWN: "The request was taken back, or left to the technician",
+    Kind.SESSIONS_REVOKED: "The technician's sign-ins were ended with the role",
+    Kind.SIGNIN_NEEDED: "The technician has to sign in",
+    Kind.SIGNIN_DONE: "The technician signed in",
+    Kind.SIGNIN_LOST: "The kept sign-in was lost",
+    Kind.SIGNIN_PURGED: "The kept sign-in was deleted",
+    Kind.NOTICE_REFUSED: "A notice was given up",
+    Kind.LINK_MADE: "The helpdesk account was linked",
+    Kind.LINK_SUSPENDED: "The link of the helpdesk account was suspended",
+    Kind.LINK_ENDED: "The link of the helpdesk account ended",
+    Kind.ACTIVATION_INTENDED: "We are about to ask the tenant",
+    Kind.ACTIVATION_JOINED: "It shares a role that is active or asked for",
+    Kind.ACTIVATION_ASKED: "The tenant took the request",
+    Kind.ACTIVATION_SEEN: "Seen active in the tenant",
+    Kind.ACTIVATION_FAILED: "Nothing came of the request",
+    Kind.ACTIVATION_EXPIRED: "The tenant ended the role",
+    Kind.ACTIVATION_LEFT: "The role is left to the technician, who had activated it",
+    Kind.GIVEBACK_INTENDED: "We are about to give the role back",
+    Kind.GIVEBACK_DONE: "The role is gone from the tenant",
+    Kind.ELEVATION_ENDING: "The ticket let go of the role",
+    Kind.ELEVATION_ENDED: "The ticket holds no role any more",
+    Kind.ELEVATION_CANCELLED: "Called off before the role was active",
+    Kind.ELEVATION_FAILED: "It did not come to an active role",
+    Kind.COMMENT_REFUSED: "A note on the ticket was given up",
+    Kind.SESSION_SIGNED_IN: "Signed in to our pages",
+    Kind.SESSION_SIGNED_OUT: "Signed out of our pages",
+    Kind.PRIVACY_ERASED: "Personal data were erased",
+    Kind.LOG_CONTINUED: "The journal was found damaged, and goes on in a new log",
+    Kind.LOG_ACCEPTED: "The damage of the journal was accepted",
+    Kind.CHECKPOINT_SIGNED: "A checkpoint was signed",
+}
+ENDS: Mapping[ActivationState, str] = {
+    ActivationState.GIVEN_BACK: "The role was given back",
+    ActivationState.EXPIRED: "The role ran out, or was ended in the tenant",
+    ActivationState.FAILED: "The request came to nothing",
+    ActivationState.WITHDRAWN: "The request was withdrawn",
+    ActivationState.LEFT: "The role is used by no ticket any more",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A journal entry as its row holds it, read so that nothing in it can stand in the way; None: it is unreadable."""
+
+    place: int
+    seq: int | None
+    at: datetime | None
+    kind: str
+    entry: str
+    hash: str
+    private: tuple[tuple[str, bytes, str], ...] = ()  # name, salt, value
+
+
+class Standing(StrEnum):
+    """How a note is."""
+
+    WRITTEN = "written"
+    DUE = "due"
+    GIVEN_UP = "given_up"
+
+
+@dataclass(frozen=True)
+class Note:
+    """What was to be written on the ticket."""
+
+    text: str
+    created_at: datetime
+    written_at: datetime | None
+    due_at: datetime | None
+    outcome: str | None
+
+    @property
+    def standing(self) -> Standing:
+        return Standing.WRITTEN if self.written_at else Standing.DUE if self.due_at else Standing.GIVEN_UP
+
+
+@dataclass(frozen=True)
+class Event:
+    """One step of the column. `at` is None where it cannot be told; it then stands where it was written."""
+
+    at: datetime | None
+    source: Source
+    title: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    note: Note | None = None
+    entry: Entry | None = None
+    changed: bool = False  # somebody changed the entry, or a private value of it
+
+
+def timeline(entries: Iterable[Entry], notes: Iterable[Note], activation: Activation | None) -> list[Event]:
+    """Everything by time; an entry whose time cannot be told stands behind the one before it."""
+    told = [_of_entry(it) for it in entries]
+    last = datetime.min.replace(tzinfo=UTC)
+    placed: list[tuple[datetime, Event]] = []
+    for it in told:  # in the order of the journal, whose times never fall
+        last = last if it.at is None or it.changed else max(last, it.at)
+        placed.append((last, it))
+    others = [*(_of_activation(activation) if activation else ()), *map(_of_note, notes)]
+    placed += [(it.at, it) for it in others if it.at is not None]
+    order = list(Source)
+    return [it for _, it in sorted(placed, key=lambda each: (each[0], order.index(each[1].source)))]
+
+
+def _of_entry(it: Entry) -> Event:
+    try:
+        tail = journal.tail_of(it.entry, it.hash)
+        raw = json.loads(it.entry)
+        facts = {str(name): _said(value) for name, value in raw["facts"].items() if value is not None}
+        shown = {name: value for name, salt, value in it.private if _fits(raw, name, salt, value)}
+        wrong = len(shown) < len(it.private)
+        kind = Kind(raw["kind"])
+        return Event(tail.at, Source.JOURNAL, KINDS[kind], {**facts, **shown}, entry=it, changed=wrong)
+    except (journal.JournalError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        known = KINDS.get(Kind(it.kind)) if it.kind in set(Kind) else None
+        return Event(it.at, Source.JOURNAL, known or it.kind, entry=it, changed=True)
+
+
+def _said(value: object) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _fits(raw: Mapping[str, Mapping[str, str]], name: str, salt: bytes, value: str) -> bool:
+    return raw["private"].get(name) == journal.commit(salt, name, value)
+
+
+def _of_note(it: Note) -> Event:
+    return Event(it.written_at or it.created_at, Source.TICKET, "A note", note=it)
+
+
+def _of_activation(it: Activation) -> Iterable[Event]:
+    """What the tenant told us, at its own times where it names them."""
+    about = {"request": it.request_id or "", "schedule": it.schedule_id or "", "justification": it.justification}
+    here = Event(it.created_at, Source.TENANT, "The role was asked for", {k: v for k, v in about.items() if v})
+    if it.by_hand:
+        yield replace(here, title="The role was asked for outside Ticket Elevate, and is used from here on")
+    else:
+        yield here
+    if it.pending_at:
+        yield Event(it.pending_at, Source.TENANT, "An approver is asked")
+    if it.started_at:
+        yield Event(it.started_at, Source.TENANT, "The role is active")
+    if it.usable_at:
+        yield Event(it.usable_at, Source.TENANT, "The role can be used")
+    if it.ended_at and it.state in ENDS:
+        yield Event(it.ended_at, Source.TENANT, ENDS[it.state])

@@ -1,0 +1,100 @@
+"""A month at a glance: charts, and the same numbers in tables, each a link to its rows."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from flask import render_template, request
+from flask_babel import format_date
+from flask_babel import gettext as _
+from markupsafe import Markup
+
+from integration.month import Group, Month, begins, last_month, month, next_month
+from integration.records import review
+from webhooks import charts, current
+from webhooks.people import Viewer, reviewer
+from webhooks.review_filter import Asked
+
+
+@dataclass(frozen=True)
+class Line:
+    name: str
+    group: Group
+    rows: str  # the address of its rows
+
+
+@dataclass(frozen=True)
+class Section:
+    """The elevations of the month, parted by one thing."""
+
+    by: str
+    title: str
+    lines: tuple[Line, ...]
+
+    @property
+    def chart(self) -> Markup:
+        return charts.bars([(it.name, it.group.count, it.rows) for it in self.lines])
+
+
+@reviewer
+def show(viewer: Viewer) -> str:
+    zone = current.deployment().settings.zone
+    this = datetime.now(UTC).astimezone(zone).date().replace(day=1)
+    text = request.args.get("month", "")[:20]
+    first = _first(text) or this
+    after = next_month(first)
+    with current.deployment().records.read() as connection:
+        found = month(first, review.held(connection, begins(first, zone), begins(after, zone)), zone)
+    days = [(day, count, _rows(day, day)) for day, count in found.days]
+    sections = _sections(found)
+    return render_template(
+        "review_month.html",
+        found=found,
+        wrong=bool(text) and _first(text) is None,
+        neighbours=[(it, format_date(it, "MMMM y")) for it in (last_month(first), after) if it <= this],
+        name=format_date(first, "MMMM y"),
+        rows=_of_month(found),
+        unusual=_of_month(found, active="", unusual="any"),
+        nothing=_of_month(found, active="no"),
+        days=[(format_date(day, "EEE d MMM"), count, rows) for day, count, rows in days],
+        days_chart=charts.days([(day.day, count, rows) for day, count, rows in days]),
+        sections=sections,
+        minutes_chart=_minutes(sections[0]),
+    )
+
+
+def _rows(since: date, until: date, **more: str) -> str:
+    asked = Asked.of({"since": since.isoformat(), "until": until.isoformat(), "active": "yes", **more})
+    return asked.address("review.overview")
+
+
+def _of_month(found: Month, **more: str) -> str:
+    return _rows(found.first, next_month(found.first) - timedelta(days=1), **more)
+
+
+def _sections(found: Month) -> list[Section]:
+    def lines(by: str, groups: tuple[Group, ...], nobody: str) -> tuple[Line, ...]:
+        asked = {it: review.NONE if it.name is None else f'"{it.name}"' for it in groups}
+        return tuple(Line(it.name or nobody, it, _of_month(found, **{by: asked[it]})) for it in groups)
+
+    return [
+        Section("role", _("Role"), lines("role", found.roles, _("none"))),
+        Section("rule", _("Rule"), lines("rule", found.rules, _("none"))),
+        Section("technician", _("Technician"), lines("technician", found.technicians, _("not linked, or erased"))),
+    ]
+
+
+def _minutes(by_role: Section) -> Markup:
+    known = [
+        (it.name, it.group.used, it.group.held, it.rows)
+        for it in by_role.lines
+        if it.group.used is not None and it.group.held is not None
+    ]
+    return charts.pairs((_("Used"), _("Held")), known) if known else Markup()
+
+
+def _first(text: str) -> date | None:
+    try:
+        found = datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC).date()
+    except ValueError:
+        return None
+    return found if 1900 < found.year < 9998 else None

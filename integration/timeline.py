@@ -112,6 +112,10 @@ class Note:
     outcome: str | None
 
     @property
+    def at(self) -> datetime:
+        return self.written_at or self.created_at
+
+    @property
     def standing(self) -> Standing:
         return Standing.WRITTEN if self.written_at else Standing.DUE if self.due_at else Standing.GIVEN_UP
 
@@ -130,17 +134,27 @@ class Event:
 
 
 def timeline(entries: Iterable[Entry], notes: Iterable[Note], activation: Activation | None) -> list[Event]:
-    """Everything by time; an entry whose time cannot be told stands behind the one before it."""
-    told = [_of_entry(it) for it in entries]
-    last = datetime.min.replace(tzinfo=UTC)
-    placed: list[tuple[datetime, Event]] = []
-    for it in told:  # in the order of the journal, whose times never fall
-        last = last if it.at is None or it.changed else max(last, it.at)
-        placed.append((last, it))
-    others = [*(_of_activation(activation) if activation else ()), *map(_of_note, notes)]
-    placed += [(it.at, it) for it in others if it.at is not None]
+    """Everything by time. Two things are placed by what must have been before them, whatever their clock says: an
+    entry behind the entry before it, and what the tenant did behind our request, whose time the journal knows better.
+    """
+    journal_events = [_of_entry(it) for it in entries]
+    tenant_events = list(_of_activation(activation, _asked_at(journal_events))) if activation else []
+    placed = [*_in_order(journal_events), *_in_order(tenant_events)]
+    placed += [(it.at, Event(it.at, Source.TICKET, "A note", note=it)) for it in notes]
     order = list(Source)
     return [it for _, it in sorted(placed, key=lambda each: (each[0], order.index(each[1].source)))]
+
+
+def _in_order(events: Iterable[Event]) -> Iterable[tuple[datetime, Event]]:
+    last = datetime.min.replace(tzinfo=UTC)
+    for it in events:
+        last = last if it.at is None or it.changed else max(last, it.at)
+        yield last, it
+
+
+def _asked_at(events: Iterable[Event]) -> datetime | None:
+    taken = (it.at for it in events if it.title == KINDS[Kind.ACTIVATION_ASKED] and not it.changed)
+    return next(taken, None)
 
 
 def _of_entry(it: Entry) -> Event:
@@ -165,14 +179,12 @@ def _fits(raw: Mapping[str, Mapping[str, str]], name: str, salt: bytes, value: s
     return raw["private"].get(name) == journal.commit(salt, name, value)
 
 
-def _of_note(it: Note) -> Event:
-    return Event(it.written_at or it.created_at, Source.TICKET, "A note", note=it)
-
-
-def _of_activation(it: Activation) -> Iterable[Event]:
+def _of_activation(it: Activation, asked_at: datetime | None) -> Iterable[Event]:
     """What the tenant told us, at its own times where it names them."""
     about = {"request": it.request_id or "", "schedule": it.schedule_id or "", "justification": it.justification}
-    here = Event(it.created_at, Source.TENANT, "The role was asked for", {k: v for k, v in about.items() if v})
+    here = Event(
+        asked_at or it.created_at, Source.TENANT, "The role was asked for", {k: v for k, v in about.items() if v}
+    )
     if it.by_hand:
         yield replace(here, title="The role was asked for outside Ticket Elevate, and is used from here on")
     else:

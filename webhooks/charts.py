@@ -13,7 +13,7 @@ from markupsafe import Markup
 from pygal.etree import etree
 from pygal.style import Style
 
-# pygal looks for plugins by an import hook of Python 2's kind, which warns at every import that anybody makes afterwards.
+# pygal leaves an import hook of Python 2's kind behind, at which Python warns with every import that follows.
 sys.meta_path[:] = [it for it in sys.meta_path if type(it) is not getattr(pygal, "PluginImportFixer", None)]
 NARROW, WIDE = 440, 880
 ROW = 26  # height of one bar
@@ -31,8 +31,8 @@ Bar = tuple[str, float, str]  # name, value, address
 def days(counts: Sequence[tuple[int, int, str]]) -> Markup:
     chart = pygal.Bar(**_options(WIDE, 170), show_y_labels=False, show_y_guides=False)
     chart.x_labels = [str(day) for day, _, _ in counts]
-    chart.add("", [_value(count, address) for _, count, address in counts])
-    return _svg(chart)
+    chart.add("", [_value(count, address) if count else None for _, count, address in counts])
+    return _svg(chart, "wide")
 
 
 def bars(counts: Sequence[Bar]) -> Markup:
@@ -85,9 +85,10 @@ def _short(name: str) -> str:
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
-def _svg(chart: pygal.graph.graph.Graph) -> Markup:
+def _svg(chart: pygal.graph.graph.Graph, shape: str = "") -> Markup:
     root = chart.render_tree()
     _strip(root)
+    root.set("class", f"pygal-chart {shape}".strip())
     root.set("aria-hidden", "true")
     root.set("focusable", "false")
     return Markup(etree.tostring(root, encoding="unicode"))  # noqa: S704  # a tree of ours: its texts are escaped

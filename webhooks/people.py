@@ -1,5 +1,6 @@
 """Who is looking at a page, and what they may see."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -82,11 +83,20 @@ class Why(StrEnum):
     FRESH = "fresh"  # they are, for too long for what they want to do
 
 
+# What a reviewer filters by: it comes back with them from a sign-in. Nothing in it leads anywhere.
+FILTER = r"[A-Za-z0-9_.~%+=&*-]{1,350}"
+
+
+def _here() -> str:
+    query = request.query_string.decode("ascii", "replace")
+    return f"{request.path}?{query}" if request.blueprint == "review" and re.fullmatch(FILTER, query) else request.path
+
+
 def to_sign_in(why: Why = Why.STRANGER) -> Response:
     """The sign-in page in place of the one that was asked for; its form carries where to go afterwards."""
     if why is Why.TOKEN and _was_cut_off():
         session.clear()  # or the form would carry the token of a session that is gone, and be taken for forged
-    body = render_template("sign_in.html", back_to=request.path, why=why)
+    body = render_template("sign_in.html", back_to=_here(), why=why)
     return Response(body, 401, mimetype="text/html")
 
 

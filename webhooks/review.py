@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -64,11 +65,20 @@ def overview(viewer: Viewer) -> str:
         saved = views.of(connection, viewer.tid, viewer.oid)
         columns = {"technician": table.c.technician, "role": table.c.target_name, "rule": table.c.rule}
         known = {name: review.names(connection, column, limit=SUGGESTED) for name, column in columns.items()}
+    here, shown = url_for("review.overview"), asked.shown
+
+    def only(name: str, text: str) -> str:
+        """The list as it is, and of these alone. `url_for` would take longer than all rows together."""
+        whole = text if name == "ticket" else f'"{text}"'
+        return f"{here}?{urlencode({**shown, name: whole})}"
+
     return render_template(
         "review.html",
         found=found,
+        here=here,
+        only=only,
         asked=asked,
-        shown=asked.shown,
+        shown=shown,
         saved=saved,
         known=known,
         labels=LABELS,

@@ -1,7 +1,7 @@
 """What a reviewer's address asks for. It can be kept, sent to somebody else, and saved under a name."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -45,11 +45,16 @@ class Asked:
     @property
     def shown(self) -> dict[str, str]:
         """What it asks for, as parameters of an address."""
-        return {name: text for name, text in asdict(self).items() if text}
+        return {name: text for name, text in vars(self).items() if text}
 
     def address(self, endpoint: str) -> str:
         shown: dict[str, Any] = self.shown
         return url_for(endpoint, **shown)
+
+    def date(self, name: str) -> str:
+        """What a field for a date takes: nothing else than a date."""
+        text: str = getattr(self, name)
+        return text if _day(text) else ""
 
     @property
     def problems(self) -> list[str]:

@@ -21,7 +21,7 @@ from integration.targets import Target, TargetKind
 from integration.tickets import HelpdeskError
 from webhooks import current, linking
 from webhooks.claims import is_address_of, not_theirs
-from webhooks.people import Viewer, viewer
+from webhooks.people import FILTER, Viewer, viewer
 from webhooks.problems import page as problem_page
 from webhooks.sessions import RowSession
 from workers.run import Run
@@ -33,7 +33,7 @@ FLOW_COOKIE = "te-flow"
 # Where a sign-in may lead back to: nothing but pages of ours, so that no address can be smuggled in.
 OUR_PAGES = re.compile(
     r"/|/approvals|/break-glass|/elevations/[0-9A-Z]{26}|/(?:elevate|link)/[a-z0-9_-]+/[A-Za-z0-9_-]+"
-    r"|/review(?:/[0-9A-Z]{26}|/watched|/break-glass)?",
+    rf"|/review(?:/[0-9A-Z]{{26}}|(?:/watched|/break-glass|/month)?(?:\?{FILTER})?)",
     re.ASCII,
 )
 

@@ -20,6 +20,8 @@ NONE = "-"  # instead of words: those that have no such name
 MOST_NAMES = 5_000
 CHUNK = 500  # rows at a time of a list without end
 _TABLES = {Of.ELEVATION: elevations, Of.ACTIVATION: activations, Of.NOTE: comments}
+# Without what no list shows, and what makes a row long.
+_COLUMNS = [column for column in elevations.c if column.name not in ("analysis", "challenge")]
 _ORDER = (elevations.c.created_at, elevations.c.id)
 
 
@@ -100,7 +102,7 @@ def one(connection: sa.Connection, elevation: str) -> Marked | None:
 
 
 def _rows(connection: sa.Connection, ids: Sequence[str]) -> tuple[Marked, ...]:
-    rows = {row.id: row for row in connection.execute(sa.select(elevations).where(elevations.c.id.in_(ids)))}
+    rows = {row.id: row for row in connection.execute(sa.select(*_COLUMNS).where(elevations.c.id.in_(ids)))}
     held = {row.activation for row in rows.values() if row.activation}
     found = {row.id: row for row in connection.execute(sa.select(activations).where(activations.c.id.in_(held)))}
     notes = _missing_notes(connection, ids)

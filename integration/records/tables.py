@@ -144,6 +144,7 @@ sa.Index("ix_elevations_role", elevations.c.target_name, *_NEWEST)
 sa.Index("ix_elevations_rule", elevations.c.rule, *_NEWEST)
 sa.Index("ix_elevations_state", elevations.c.state, *_NEWEST)
 sa.Index("ix_elevations_ticket", elevations.c.ticket, *_NEWEST)
+index_only("ix_elevations_never_active", elevations.c.state, *_NEWEST, where=elevations.c.active_at.is_(None))
 
 activations = sa.Table(
     "activations",

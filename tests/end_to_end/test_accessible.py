@@ -17,8 +17,6 @@ Arrive = Callable[..., Someone]
         ("now-empty", "technician2", "/"),
         ("approvals-empty", "technician2", "/approvals"),
         ("nothing-here", "technician2", "/no-such-page"),
-        ("review", "auditor", "/review"),
-        ("review-no-match", "auditor", "/review?ticket=none-such"),
     ],
 )
 def test_a_page(someone: Arrive, name: str, who: str | None, path: str) -> None:

@@ -149,36 +149,6 @@ def test_a_solved_ticket_says_so_and_leads_back_to_it(someone: Arrive, live_prac
     expect(me.page).to_have_url(re.compile(f"/tickets/{ticket}$"))
 
 
-def test_an_auditor_filters_reads_an_elevation_with_its_journal_and_downloads_the_list(
-    someone: Arrive, live_practice: Practice
-) -> None:
-    ticket = offered(live_practice, "Login error", "technician")
-    me, auditor = someone("technician"), someone("auditor")
-    elevate(me, ticket)
-    auditor.comes_to("/review")
-    auditor.page.get_by_label("Ticket").fill(ticket)
-    auditor.page.get_by_label("Outcome").select_option("active")
-    auditor.page.get_by_role("button", name="Filter").click()
-    expect(auditor.page.locator("tbody tr")).to_have_count(1)
-
-    auditor.page.set_viewport_size({"width": 360, "height": 700})
-    assert auditor.page.evaluate("document.documentElement.scrollWidth") == 360, "the list fits a phone"
-    with auditor.page.expect_download() as download:
-        auditor.page.get_by_role("link", name="Download CSV").click()
-    rows = download.value.path().read_text().splitlines()
-    assert len(rows) == 2
-    assert f'"{ticket}"' in rows[1]
-
-    auditor.page.locator("tbody tr a").first.click()
-    auditor.sees(auditor.page.get_by_role("heading", name="Journal"))
-    auditor.reads("Technician One")
-    assert auditor.page.locator("tbody tr").count() >= 3
-    auditor.page.locator("tbody summary").first.click()
-    auditor.page.goto(auditor.stage.public_url + "/review?technician=nobody-has-this-name")
-    auditor.reads("No elevation matches")
-    end_now(me, ticket)
-
-
 def fits_a_phone(person: Someone) -> None:
     person.page.set_viewport_size({"width": 360, "height": 700})
     assert person.page.evaluate("document.documentElement.scrollWidth") == 360, person.page.url

@@ -11,7 +11,8 @@ branch_labels = None
 depends_on = None
 
 _BY = {"technician": "technician", "role": "target_name", "rule": "rule", "state": "state", "ticket": "ticket"}
-_MARKED = {
+_ONLY = {
+    ("ix_elevations_never_active", "elevations", "state, created_at, id"): "active_at IS NULL",
     ("ix_elevations_break_glass", "elevations", "created_at, id"): "emergency IS {true}",
     ("ix_elevations_outside", "elevations", "id"): "end_reason = 'outside'",
     ("ix_elevations_not_given_back", "elevations", "id"): (
@@ -33,7 +34,7 @@ def upgrade() -> None:
         op.create_index(f"ix_elevations_{name}", "elevations", [column, "created_at", "id"])
     op.create_index("ix_journal_kind", "journal", ["kind", "place"])
     sqlite = op.get_bind().dialect.name == "sqlite"
-    for (name, table, columns), where in _MARKED.items():
+    for (name, table, columns), where in _ONLY.items():
         only = sa.text(where.format(true=1 if sqlite else "true", false=0 if sqlite else "false"))
         op.create_index(name, table, columns.split(", "), sqlite_where=only, postgresql_where=only)
     op.create_table(

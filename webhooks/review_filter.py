@@ -114,4 +114,4 @@ def _day(text: str) -> datetime | None:
         day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=current.deployment().settings.zone)
     except ValueError:
         return None
-    return day if 1900 < day.year < 9999 else None
+    return day if text.isascii() and 1900 < day.year < 9999 else None

@@ -97,4 +97,4 @@ def _first(text: str) -> date | None:
         found = datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC).date()
     except ValueError:
         return None
-    return found if 1900 < found.year < 9998 else None
+    return found if text.isascii() and 1900 < found.year < 9998 else None

@@ -93,7 +93,7 @@ def auditor(browser: Browser, stage: Stage, desk: Desk) -> None:
     sign_in(page, desk.person("auditor")["upn"])
     take(page, "review")
     page.get_by_role("cell", name="Password Administrator").first.locator("xpath=..").get_by_role("link").first.click()
-    expect(page.get_by_role("heading", name="Journal")).to_be_visible()
+    expect(page.get_by_role("heading", name="What happened")).to_be_visible()
     take(page, "review-detail")
 
 

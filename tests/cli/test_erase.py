@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from cli.main import commands
 from integration import verify
 from integration.elevation import State
-from integration.records import journal
+from integration.records import journal, views
 from integration.records.tables import metadata
 from tests.conftest import Desk, Practice
 from tests.end_to_end.product import settings_file
@@ -84,6 +84,24 @@ def test_an_elevation_no_longer_names_its_technician_and_the_journal_verifies(  
     assert (report.private_open, report.private_closed) == (0, before.private_open)
     assert report.entries == before.entries + 1
     assert f"Erased {before.private_open} values" in done.output
+
+
+def test_reviewers_views_that_name_the_technician_are_erased_and_others_are_not(  # type: ignore[no-untyped-def]
+    desk: Desk, practice: Practice, erase
+) -> None:
+    worked(desk, practice)
+    person = practice.people["technician"]
+    with desk.deployment.records.write() as tx:
+        views.save(tx, "t", "auditor", "Mondays", {"technician": f'"{person["name"]}"'}, now=desk.now())
+        views.save(tx, "t", "auditor", f"What {person['name']} does", {"state": "ended"}, now=desk.now())
+        views.save(tx, "t", "auditor", "Unusual", {"unusual": "any"}, now=desk.now())
+        views.save(tx, "t", person["oid"], "Mine", {"unusual": "any"}, now=desk.now())
+
+    assert erase("--technician", person["oid"]).exit_code == 0
+
+    with desk.deployment.records.read() as connection:
+        assert [it.name for it in views.of(connection, "t", "auditor")] == ["Unusual"]
+        assert views.of(connection, "t", person["oid"]) == []
 
 
 def test_the_entry_says_how_many_and_never_whom(desk: Desk, practice: Practice, erase) -> None:  # type: ignore[no-untyped-def]

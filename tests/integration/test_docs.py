@@ -12,6 +12,7 @@ from integration.elevation import END_WORDS, ActivationState, State
 from integration.entra import errors, scopes
 from integration.entra.probes import SCOPE
 from integration.journal import Kind, witness
+from integration.marks import WORDS, Mark
 from integration.rules import RefusalCode
 from webhooks.people import AppRole
 
@@ -108,6 +109,11 @@ def test_the_permissions_that_administrators_grant_are_those_that_are_asked_for(
 
 def test_the_app_roles_that_administrators_make_are_those_that_open_pages():
     assert all(f"| `{role}` |" in page("administrators.md") for role in AppRole)
+
+
+@pytest.mark.parametrize("mark", Mark)
+def test_every_mark_of_the_unusual_is_explained(mark):
+    assert f"| {WORDS[mark]} |" in page("auditors.md")
 
 
 @pytest.mark.parametrize("name", [*error_classes()])

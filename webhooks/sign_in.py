@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
+from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from integration.deployment import Deployment
@@ -88,9 +89,9 @@ def callback() -> AnyResponse:
     if taken is None:
         return problem_page(
             400,
-            "This sign-in cannot be used",
-            "It was started in another browser, was used already, or is older than ten minutes.",
-            next_step="Open the page you wanted again and sign in from there.",
+            _("This sign-in cannot be used"),
+            _("It was started in another browser, was used already, or is older than ten minutes."),
+            next_step=_("Open the page you wanted again and sign in from there."),
         )
     kept, back_to = taken
     # A step-up is for one person: a browser may be signed in to Microsoft as somebody else by now.
@@ -99,7 +100,7 @@ def callback() -> AnyResponse:
         who = deployment.tenant.finish_sign_in(kept["flow"], args, now=datetime.now(UTC), expected=expected)
     except EntraError as error:
         return problem_page(
-            400, "Sign-in did not succeed", str(error), next_step="Open the page again to try once more."
+            400, _("Sign-in did not succeed"), str(error), next_step=_("Open the page again to try once more.")
         )
     _remember(who)
     here = viewer()

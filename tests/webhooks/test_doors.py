@@ -19,6 +19,9 @@ TO_SIGN_IN, NOTHING, REFUSED = 401, 404, 403
 # Answers to: nobody, the technician whose elevation it is, another technician, requester, auditor, administrator.
 MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/"): (401, 200, 200, 200, 200, 200),
+    ("GET", "/now/status"): (401, 200, 200, 200, 200, 200),
+    ("GET", "/earlier"): (401, 200, 200, 200, 200, 200),
+    ("GET", "/account"): (401, 200, 200, 200, 200, 200),
     ("GET", "/elevate/<connection>/<ticket>"): (401, 303, 403, 403, 403, 403),
     ("POST", "/elevate/<connection>/<ticket>"): (401, 303, 403, 403, 403, 403),
     ("GET", "/elevations/<elevation_id>"): (401, 200, 404, 404, 404, 404),
@@ -41,6 +44,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/link/<connection>/<ticket>"): (401, 303, 403, 403, 403, 403),
     ("POST", "/link/<connection>/<ticket>"): (401, 303, 403, 403, 403, 403),
     ("POST", "/links/end"): (401, 404, 404, 404, 404, 404),
+    ("POST", "/now/end-all"): (401, 303, 303, 303, 303, 303),
     ("POST", "/forget-sign-in"): (401, 200, 200, 200, 200, 200),
     ("POST", "/sign-out"): (200, 200, 200, 200, 200, 200),
     ("GET", "/healthz"): (200, 200, 200, 200, 200, 200),
@@ -355,7 +359,7 @@ def test_hostile_text_in_a_link_adds_no_element_to_any_page(
     def pages(text: str) -> list[list[tuple[str, tuple[str, ...]]]]:
         with deployment.records.write() as tx:
             tx.execute(links.update().values(technician=text, address=text))
-        shown = (technician.get(f"/link/practice/{ticket}"), other.get("/"))
+        shown = (technician.get(f"/link/practice/{ticket}"), other.get("/account"))
         assert "This link ends" in shown[0].text
         assert "Unlink" in shown[1].text
         return [elements(page.text) for page in shown]

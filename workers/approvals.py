@@ -4,7 +4,6 @@ The tenant tells nobody when a request is decided, so it is asked: once for all 
 technicians wait the less often, so that the calls of a minute have a limit however many approvals wait.
 """
 
-import math
 import zlib
 from collections.abc import Iterable
 from dataclasses import replace
@@ -33,9 +32,11 @@ from workers.change import Change, change
 from workers.outcomes import drop, fail, is_it, later, record_asked, seen, shown, surely_over
 from workers.run import Due, Run
 
-# A decision is looked for this often, by the age of its request. Each is a multiple of the one before, so that all
-# requests of one technician come due in the same moment.
+# A decision is looked for this often, by the age of its request.
 SOON, THEN, LATE = timedelta(seconds=15), timedelta(minutes=1), timedelta(minutes=5)
+# And never more often than this, where many technicians wait: each step is a multiple of the one before, so that all
+# requests of one technician come due in the same moment.
+STEPS = (SOON, THEN, LATE, *(LATE * 2**power for power in range(1, 9)))
 CALLS_PER_MINUTE = 300  # of all technicians together; Graph allows a small tenant 21,000
 # The others come due a little behind the one that was looked for, which moves them on again before that.
 BEHIND = timedelta(seconds=10)
@@ -100,15 +101,15 @@ def _look_later(run: Run, it: Activation, waiting: frozenset[str]) -> list[Due]:
 
 
 def next_look(run: Run, it: Activation) -> datetime:
-    """When to ask for this technician's requests again: a moment that all of them share."""
+    """When to ask for this technician's requests again: a moment that all of them share, and few other technicians."""
     age = run.now - (it.pending_at or it.created_at)
     pause = SOON if age < timedelta(minutes=15) else THEN if age < timedelta(hours=2) else LATE
     with run.deployment.records.read() as connection:
-        people = elevations.people_pending(connection)
-    fair = math.ceil(people * 60 / CALLS_PER_MINUTE / SOON.total_seconds()) * SOON
-    step = max(pause, fair).total_seconds()
-    offset = zlib.crc32(f"{it.tid} {it.oid}".encode()) % int(SOON.total_seconds())
-    return datetime.fromtimestamp((run.now.timestamp() // step + 1) * step + offset, UTC)
+        lists = elevations.lists_pending(connection)
+    fair = timedelta(minutes=lists / (0.8 * CALLS_PER_MINUTE))  # the rest is for minutes in which chance sends more
+    step = next((step for step in STEPS if step >= max(pause, fair)), STEPS[-1]).total_seconds()
+    offset = zlib.crc32(f"{it.tid} {it.oid}".encode()) % step
+    return datetime.fromtimestamp(((run.now.timestamp() - offset) // step + 1) * step + offset, UTC)
 
 
 def _go_on(run: Run, it: Activation, target: Target, request: Request | None) -> Iterable[Due]:

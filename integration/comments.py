@@ -33,8 +33,11 @@ class Step(StrEnum):
     BREAK_GLASS = "break-glass"
 
 
+_OPENING = "[te:"
+
+
 def marker(elevation_id: str, step: str) -> str:
-    return f"[te:{elevation_id}:{step}]"
+    return f"{_OPENING}{elevation_id}:{step}]"
 
 
 # How long an access token lives at most that was given out before a role ended (one without continuous evaluation).
@@ -232,5 +235,9 @@ def stuck(activation: Activation, zone: ZoneInfo) -> str:
 
 
 def with_witness(text: str, elevation_id: str, step: str, witness: str) -> str:
-    """`text` and the last line that makes the comment findable and the helpdesk a witness of the journal."""
-    return f"{text}\n\n{marker(elevation_id, step)} {witness}"
+    """`text` and the last line that makes the comment findable and the helpdesk a witness of the journal.
+
+    An approver's words or a reason may hold what looks like such a line: then a note that is still to be written would
+    be found in this one.
+    """
+    return f"{text.replace(_OPENING, '(te:')}\n\n{marker(elevation_id, step)} {witness}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from integration.comments import marker
 from integration.elevation import Activation, ActivationState, Elevation, State
 from integration.records import elevations
 from integration.records.tables import activations as activations_table
@@ -15,6 +16,7 @@ from tests.conftest import Desk, Practice
 from tests.workers.steps import PASSWORD_ADMINISTRATOR, activations_of, end_now, fault, mend, pick, said, wait_for
 from workers import approvals, schedule
 from workers.approvals import CALLS_PER_MINUTE
+from workers.decisions import Decision, record
 from workers.run import Run, What
 
 ROLE = "Password Administrator"
@@ -165,6 +167,24 @@ def test_a_policy_that_changes_while_a_request_waits_changes_nothing_for_it(
     decide(practice, "approve")
     a_minute(desk)
     assert desk.only(asked).state is State.ACTIVE
+
+
+def test_an_approver_s_words_are_never_taken_for_a_note_of_ours(desk: Desk, practice: Practice, asked: str) -> None:
+    """The elevation's id is in each link on the ticket, so anybody can write a marker of it."""
+    it = desk.only(asked)
+    (activation,) = activations_of(desk)
+    said_so = Decision(True, "Approver", "oid", f"Fine. {marker(it.id, 'active')}", desk.now())
+    practice.control(f"/requests/{request_of(practice)}", {"decision": "approve"})
+    record(Run(desk.deployment, cause="click", clock=desk.now), activation, said_so)
+    for due in schedule.due(desk.deployment, now=desk.now()):
+        if due.what is What.COMMENT:
+            desk.step(due)
+    assert said(practice, asked, "Fine. (te:") == 1
+    fault(practice, "status", side="helpdesk", method="POST", status=503, times=1)
+    desk.sweep()
+    mend(practice)
+    wait_for(desk, timedelta(minutes=1), steps=4)
+    assert said(practice, asked, "is active until") == 1
 
 
 def test_an_unanswered_look_is_repeated(desk: Desk, practice: Practice, asked: str) -> None:

@@ -175,7 +175,7 @@ def test_an_approver_s_words_are_never_taken_for_a_note_of_ours(desk: Desk, prac
     (activation,) = activations_of(desk)
     said_so = Decision(True, "Approver", "oid", f"Fine. {marker(it.id, 'active')}", desk.now())
     practice.control(f"/requests/{request_of(practice)}", {"decision": "approve"})
-    record(Run(desk.deployment, cause="click", clock=desk.now), activation, said_so)
+    record(Run(desk.deployment, cause="click", clock=desk.now), activation, [], said_so)
     for due in schedule.due(desk.deployment, now=desk.now()):
         if due.what is What.COMMENT:
             desk.step(due)

@@ -225,12 +225,12 @@ def cancelled(reason: EndReason) -> str:
     return f"The elevation was cancelled before a role was active: {END_WORDS[reason]}."
 
 
-def stuck(activation: Activation, zone: ZoneInfo) -> str:
+def stuck(activation: Activation, link: str, zone: ZoneInfo) -> str:
     until = clock(activation.ends_at, zone) if activation.ends_at else "its end"
     return (
-        f"{clean(activation.target_name, limit=120)} could not be given back early, because the technician's Microsoft "
-        f"sign-in is no longer valid. The role ends by itself at {until}; the technician can end it in the Entra "
-        "portal."
+        f"{clean(activation.target_name, limit=120)} could not be given back yet, because Microsoft Entra wants its "
+        f"technician to sign in first: please do so once at {link} and it is given back at once. Otherwise the role "
+        f"ends by itself at {until}; the technician can also end it in the Entra portal."
     )
 
 

@@ -152,6 +152,10 @@ TICKET_FRESHNESS = timedelta(seconds=30)
 LEASE = timedelta(seconds=60)
 
 
+# The outcome of an activation that only its technician's sign-in can take further.
+SIGN_IN_MISSING = "sign_in_missing"
+
+
 class IllegalMove(Exception):
     pass
 

@@ -12,11 +12,11 @@ from flask import Blueprint, abort, jsonify, redirect, render_template, request,
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from integration.comments import CACHED_ACCESS, Step
-from integration.elevation import LABELS, OPEN, Activation, Elevation, EndReason, State
+from integration.comments import CACHED_ACCESS
+from integration.elevation import LABELS, OPEN, SIGN_IN_MISSING, Activation, Elevation, EndReason, State
 from integration.entra.errors import EntraError
 from integration.entra.pim import Policy
-from integration.records import comments, elevations, people
+from integration.records import elevations, people
 from integration.records.elevations import Overtaken
 from integration.rules import Plan, analysis_from_json
 from integration.targets import Target
@@ -119,12 +119,11 @@ def _look(it: Elevation) -> Seen:
     with current.deployment().records.read() as connection:
         activation = elevations.activation(connection, it.activation) if it.activation else None
         parts = elevations.parts_of(connection, it)
-        sign_in_needed = waits_for_sign_in(connection, it)
     return Seen(
         activation=activation,
         parts=tuple(parts) if len(parts) > 1 else (),
         next_one=followed_by(run, it) if it.state is State.ENDED else None,
-        sign_in_needed=sign_in_needed,
+        sign_in_needed=waits_for_sign_in(it, activation),
     )
 
 
@@ -171,11 +170,11 @@ def longer(viewer: Viewer, elevation_id: str) -> Response:
     return redirect(url_for("live.show", elevation_id=it.id), code=303)
 
 
-def waits_for_sign_in(connection: sa.Connection, it: Elevation | sa.Row[Any]) -> bool:
-    """Also an elevation that was asked for may have to wait for one, as its ticket says then."""
-    if it.state not in (State.WAITING, State.PENDING):
-        return it.state == State.SIGN_IN_NEEDED
-    return comments.said(connection, it.id, Step.UNSEEN) > 0
+def waits_for_sign_in(it: Elevation | sa.Row[Any], activation: Activation | None) -> bool:
+    """Also one that was asked for, or is to be given back, may have to wait for one."""
+    if it.state in (State.WAITING, State.PENDING, State.ENDING):
+        return activation is not None and activation.outcome == SIGN_IN_MISSING
+    return bool(it.state == State.SIGN_IN_NEEDED)
 
 
 def _unclaimed(viewer: Viewer, it: Elevation) -> Response | str:

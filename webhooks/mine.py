@@ -11,7 +11,7 @@ from flask import Blueprint, jsonify, redirect, render_template, request, url_fo
 from werkzeug.wrappers import Response
 
 from integration.elevation import END_WORDS, HOLDING, LABELS, State
-from integration.records import overview, people, signins
+from integration.records import elevations, overview, people, signins
 from webhooks import current, live
 from webhooks.people import Viewer, signed_in, viewer
 from webhooks.sessions import BY_ITSELF
@@ -71,7 +71,13 @@ def show(viewer: Viewer) -> str:
 def _tasks(viewer: Viewer) -> list[Task]:
     with current.deployment().records.read() as connection:
         rows = overview.open_of(connection, viewer.tid, viewer.oid)
-        waiting = {row.id for row in rows if row.state == State.OFFERED or live.waits_for_sign_in(connection, row)}
+        held = {row.activation for row in rows if row.activation}
+        activations = {name: elevations.activation(connection, name) for name in held}
+    waiting = {
+        row.id
+        for row in rows
+        if row.state == State.OFFERED or live.waits_for_sign_in(row, activations.get(row.activation))
+    }
     by_act: dict[tuple[str, ...], list[Row]] = {}
     on: dict[str | None, set[str]] = {}  # the tickets by the activation that they hold
     for row in rows:

@@ -18,7 +18,7 @@ from integration.entra.sign_in import SignedIn
 from integration.journal import Kind
 from integration.records import elevations, journal, people, sessions
 from integration.records.sessions import alive
-from integration.targets import Target, TargetKind
+from integration.targets import Target
 from integration.tickets import HelpdeskError
 from webhooks import current, linking
 from webhooks.claims import is_address_of, not_theirs
@@ -30,6 +30,7 @@ from workers.run import Run
 blueprint = Blueprint("sign_in", __name__)
 FLOW_LIFE = timedelta(minutes=10)
 ELEVATIONS = "/elevations/"
+ASKED_STATES = frozenset({State.SIGN_IN_NEEDED, State.WAITING, State.PENDING, State.ENDING})
 FLOW_COOKIE = "te-flow"
 # Where a sign-in may lead back to: nothing but pages of ours, so that no address can be smuggled in.
 OUR_PAGES = re.compile(
@@ -48,8 +49,9 @@ def start() -> AnyResponse:
     max_age = int(linking.FRESH.total_seconds()) if "fresh" in request.form else None
     wanted = request.form.get("back_to", "")
     back_to = wanted if OUR_PAGES.fullmatch(wanted) else "/"
-    challenge, kind = _challenge_of(back_to)
-    here = viewer()
+    here, asked = viewer(), _asked_of(back_to)
+    challenge = asked.challenge if asked else None
+    kind = Target.from_key(asked.target).kind if asked and asked.target else None
     url, flow = deployment.tenant.start_sign_in(
         deployment.settings.redirect_uri,
         max_age=max_age,
@@ -61,7 +63,7 @@ def start() -> AnyResponse:
     # Microsoft asks anew all the same; only what is sent counts as proof of it (_remember).
     flow.pop("max_age", None)
     state, browser, now = str(flow["state"]), secrets.token_urlsafe(32), datetime.now(UTC)
-    kept = {"flow": flow, "who": [here.tid, here.oid] if here and challenge else None}
+    kept = {"flow": flow, "who": [asked.tid, asked.oid] if asked and challenge else None}
     sealed = deployment.sealer.seal(json.dumps(kept).encode(), tid="flow", oid=sessions.digest(state), version=1)
     with deployment.records.write() as tx:
         sessions.purge(tx, alive(deployment.settings, now), now=now)
@@ -132,15 +134,13 @@ def _record(kind: Kind, who: Viewer) -> None:
         journal.append(tx, kind, now=datetime.now(UTC), cause="click", private={"actor": who.oid})
 
 
-def _challenge_of(back_to: str) -> tuple[str | None, TargetKind | None]:
-    """What the tenant asks of the sign-in that the elevation of this page waits for, and for which kind of target."""
+def _asked_of(back_to: str) -> Elevation | None:
+    """The elevation of this page, where the tenant asks something of the sign-in that it waits for."""
     if not back_to.startswith(ELEVATIONS):
-        return None, None
+        return None
     with current.deployment().records.read() as connection:
         it = elevations.elevation(connection, back_to.removeprefix(ELEVATIONS))
-    if it is None or it.state not in (State.SIGN_IN_NEEDED, State.WAITING):
-        return None, None
-    return it.challenge, Target.from_key(it.target).kind if it.target else None
+    return it if it is not None and it.challenge and it.oid and it.state in ASKED_STATES else None
 
 
 def _take_flow(deployment: Deployment, state: str) -> tuple[Mapping[str, Any], str] | None:

@@ -95,7 +95,7 @@ def _look_later(run: Run, it: Activation, waiting: frozenset[str]) -> list[Due]:
     """It waits, and so do the others of this technician that the same answer names: no need to ask for each."""
     at = next_look(run, it)
     with run.deployment.records.write() as tx:
-        elevations.save_activation(tx, replace(it, due_at=at, attempts=0))
+        elevations.save_activation(tx, replace(it, due_at=at, attempts=0, outcome=None))
         elevations.wait_longer(tx, it, waiting, before=run.now + BEHIND, until=at + BEHIND)
     return []
 

@@ -205,7 +205,8 @@ def wake_waiting(tx: sa.Connection, tid: str, oid: str, *, now: datetime) -> lis
         activations.c.state.in_([ActivationState.ASKED, ActivationState.PENDING, ActivationState.GIVING_BACK]),
         activations.c.due_at > now + LEASE,
     )
-    return list(tx.execute(activations.update().where(waits).values(due_at=now).returning(activations.c.id)).scalars())
+    now_due = activations.update().where(waits).values(due_at=now, outcome=None)
+    return list(tx.execute(now_due.returning(activations.c.id)).scalars())
 
 
 def lists_pending(connection: sa.Connection) -> int:

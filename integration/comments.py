@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from integration.elevation import END_WORDS, Activation, Elevation, EndReason
+from integration.elevation import END_WORDS, Activation, Elevation, EndReason, State
 from integration.rule import in_words
 from integration.tickets import clean
 
@@ -151,6 +151,16 @@ def watched_refusal(reason: str) -> str:
 
 def watched_offer(why: Offer) -> str:
     return f"It would have shown the link. {why}"
+
+
+def watched_otherwise(to: State, why: str | None) -> str:
+    """Of an elevation that came to something else before its plan was known."""
+    ending = {
+        State.OFFERED: "It would have shown the link.",
+        State.CANCELLED: "It would have been cancelled before anything was active.",
+        State.FAILED: "It would have failed.",
+    }
+    return " ".join(filter(None, (ending[to], why)))[:600]
 
 
 def watched_unknown() -> str:

@@ -69,7 +69,7 @@ MOVES: Mapping[State, frozenset[State]] = {
             State.CANCELLED,
         }
     ),
-    State.PENDING: frozenset({State.ACTIVE, State.ENDING, State.FAILED, State.CANCELLED}),
+    State.PENDING: frozenset({State.ACTIVE, State.REQUESTED, State.ENDING, State.FAILED, State.CANCELLED}),
     State.ACTIVE: frozenset({State.ENDING, State.ENDED}),
     State.ENDING: frozenset({State.ENDED}),
     State.ENDED: frozenset(),
@@ -154,6 +154,8 @@ LEASE = timedelta(seconds=60)
 
 # The outcome of an activation that only its technician's sign-in can take further.
 SIGN_IN_MISSING = "sign_in_missing"
+# And of one that nobody needs any more before an approver decided: that its request is gone is our own doing.
+WITHDRAWING = "withdrawing"
 
 
 class IllegalMove(Exception):

@@ -84,6 +84,10 @@ class Rules:
         """Whether some rule must know whom a ticket is about."""
         return any(rule.by_unit for rule in self.rules)
 
+    def watches(self, rule: str | None) -> bool:
+        """Whether what rests on the rule of this name is only to be watched."""
+        return self.mode is Mode.WATCH or any(it.name == rule and it.mode is Mode.WATCH for it in self.rules)
+
     def match(self, ticket: Ticket) -> Rule | Refusal:
         """The rule that concerns `ticket`, or whatever refusal stands before anybody's eligibilities are known."""
         found = self.look(ticket)

@@ -13,12 +13,14 @@ from integration import comments as words
 from integration.comments import Step
 from integration.elevation import (
     APPROVAL_PATIENCE,
+    WITHDRAWING,
     Activation,
     ActivationState,
     Elevation,
     EndReason,
     State,
     backoff,
+    move,
     move_activation,
 )
 from integration.entra.errors import EntraRefused
@@ -30,7 +32,7 @@ from integration.targets import Target
 from integration.tickets import clean
 from workers.change import Change, change
 from workers.outcomes import drop, fail, is_it, later, record_asked, seen, shown, surely_over
-from workers.run import Due, Run
+from workers.run import Due, Run, What
 
 # A decision is looked for this often, by the age of its request.
 SOON, THEN, LATE = timedelta(seconds=15), timedelta(minutes=1), timedelta(minutes=5)
@@ -50,6 +52,7 @@ def wait(run: Run, it: Activation, request: Request, *, asked: bool) -> list[Due
     with change(run) as changed:
         elevations.lock_activation(changed.tx, it.id)
         held = elevations.holders(changed.tx, it.id)
+        waiting = waiting if held else replace(waiting, outcome=WITHDRAWING)
         due_at = next_look(run, waiting) if held else run.now
         waiting = elevations.save_activation(
             changed.tx, move_activation(waiting, ActivationState.PENDING, due_at=due_at)
@@ -159,7 +162,9 @@ def _expired(run: Run, it: Activation) -> list[Due]:
 
 
 def _cancelled(run: Run, it: Activation) -> list[Due]:
-    """The technician took the request back at Microsoft."""
+    """The technician took the request back at Microsoft, or we did so and did not get to writing it down."""
+    if it.outcome == WITHDRAWING:
+        return _withdrawn(run, it)
 
     def end(changed: Change, elevation: Elevation) -> None:
         why = EndReason.WITHDRAWN
@@ -186,12 +191,26 @@ def _withdraw(run: Run, it: Activation) -> Iterable[Due]:
 
 
 def _withdrawn(run: Run, it: Activation) -> list[Due]:
+    """The request is gone. A ticket that joined in the meantime asks for one of its own."""
     with change(run) as changed:
+        elevations.lock_activation(changed.tx, it.id)
         gone = replace(move_activation(it, ActivationState.WITHDRAWN, due_at=None), ended_at=run.now)
         elevations.save_activation(changed.tx, gone)
         facts: dict[str, Fact] = {"target": it.target, "by_hand": it.by_hand}
         changed.record(Kind.ACTIVATION_WITHDRAWN, activation=it.id, facts=facts)
         for elevation in elevations.on_activation(changed.tx, it.id):
-            why = EndReason(elevation.end_reason or EndReason.END_NOW)
-            changed.settle(elevation, State.ENDED, text=words.withdrawn(why))
+            if elevation.state is State.ENDING:
+                why = EndReason(elevation.end_reason or EndReason.END_NOW)
+                changed.settle(elevation, State.ENDED, text=words.withdrawn(why))
+            else:
+                _ask_anew(changed, elevation)
     return changed.due
+
+
+def _ask_anew(changed: Change, it: Elevation) -> None:
+    run = changed.run
+    anew = move(replace(it, activation=None, until=None), State.REQUESTED, due_at=run.now)
+    saved = elevations.save_elevation(changed.tx, run.at_once(anew))
+    facts = {"from": it.state, "to": saved.state, "after": it.activation}
+    changed.record(Kind.PICK_PLANNED, elevation=saved, facts=facts)
+    changed.due.append(run.due(What.ELEVATION, saved))

@@ -44,9 +44,8 @@ def look_again(run: Run, it: Activation) -> list[Due]:
 
 
 def later(run: Run, it: Activation, by: timedelta) -> list[Due]:
-    """Look again; it is not for want of a sign-in."""
     with run.deployment.records.write() as tx:
-        elevations.save_activation(tx, replace(it, due_at=run.now + by, outcome=None))
+        elevations.save_activation(tx, replace(it, due_at=run.now + by))
     return []
 
 

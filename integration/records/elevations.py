@@ -6,7 +6,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from integration.elevation import HOLDING, LEASE, OPEN, OPEN_ACTIVATION, Activation, ActivationState, Elevation, State
+from integration.elevation import (
+    HOLDING,
+    LEASE,
+    OPEN,
+    OPEN_ACTIVATION,
+    SIGN_IN_MISSING,
+    Activation,
+    ActivationState,
+    Elevation,
+    State,
+)
 from integration.records import due
 from integration.records.tables import activations, elevations
 
@@ -205,7 +215,8 @@ def wake_waiting(tx: sa.Connection, tid: str, oid: str, *, now: datetime) -> lis
         activations.c.state.in_([ActivationState.ASKED, ActivationState.PENDING, ActivationState.GIVING_BACK]),
         activations.c.due_at > now + LEASE,
     )
-    now_due = activations.update().where(waits).values(due_at=now, outcome=None)
+    missed = sa.case((activations.c.outcome == SIGN_IN_MISSING, None), else_=activations.c.outcome)
+    now_due = activations.update().where(waits).values(due_at=now, outcome=missed)
     return list(tx.execute(now_due.returning(activations.c.id)).scalars())
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from integration.comments import marker
 from integration.elevation import Activation, ActivationState, Elevation, State
+from integration.entra.errors import EntraUnavailable
+from integration.entra.tenant import Tenant
 from integration.records import elevations
 from integration.records.tables import activations as activations_table
 from tests.conftest import Desk, Practice
@@ -185,6 +187,50 @@ def test_an_approver_s_words_are_never_taken_for_a_note_of_ours(desk: Desk, prac
     mend(practice)
     wait_for(desk, timedelta(minutes=1), steps=4)
     assert said(practice, asked, "is active until") == 1
+
+
+def test_a_ticket_that_joins_while_the_request_is_taken_back_asks_for_one_of_its_own(
+    desk: Desk, practice: Practice, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = type(desk.deployment.tenant)
+    withdraw, second = tenant.withdraw, practice.new_ticket()
+    practice.assign(second)
+
+    def meanwhile(self: Tenant, *args: Any) -> None:
+        if not desk.elevations(second):
+            desk.deliver(second)  # another worker, in this very moment
+        withdraw(self, *args)
+
+    monkeypatch.setattr(tenant, "withdraw", meanwhile)
+    practice.solve(asked)
+    desk.deliver(asked)
+    desk.sweep()
+    a_minute(desk)
+    assert (desk.only(asked).state, desk.only(second).state) == (State.ENDED, State.PENDING)
+    assert sorted(r["status"] for r in practice.activation_requests()) == ["Canceled", "PendingApproval"]
+    assert said(practice, second, "withdrawn") == 0
+
+
+def test_a_withdrawal_of_which_the_answer_got_lost_is_not_blamed_on_the_ticket_that_joined(
+    desk: Desk, practice: Practice, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = type(desk.deployment.tenant)
+    withdraw, second = tenant.withdraw, practice.new_ticket()
+    practice.assign(second)
+
+    def lost(self: Tenant, *args: Any) -> None:
+        withdraw(self, *args)
+        desk.deliver(second)
+        raise EntraUnavailable("Microsoft Entra did not answer.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tenant, "withdraw", lost)
+        practice.solve(asked)
+        desk.deliver(asked)
+    a_minute(desk)
+    desk.sweep()
+    assert desk.only(second).state is State.PENDING
+    assert said(practice, second, "withdrawn") == 0
 
 
 def test_an_unanswered_look_is_repeated(desk: Desk, practice: Practice, asked: str) -> None:

@@ -17,6 +17,7 @@ from integration.deployment import Deployment
 from integration.records import overview
 from integration.rule import in_words
 from webhooks import (
+    administration,
     approvals,
     break_glass,
     current,
@@ -88,7 +89,7 @@ def _pages(deployment: Deployment) -> Flask:
     language.install(app, deployment)
     guards.install(app, deployment)
     CSRFProtect(app)
-    for blueprint in (approvals, break_glass, elevate, linking, live, mine, review, sign_in):
+    for blueprint in (administration, approvals, break_glass, elevate, linking, live, mine, review, sign_in):
         app.register_blueprint(blueprint.blueprint)
     guards.limit_sign_in(app, deployment)
     problems.install(app)

@@ -1,5 +1,6 @@
-"""Looks at every part, and says how to mend what is not right: for `ticket-elevate doctor` and the administrators' page."""
+"""Looks at every part, and says how to mend what is not right: for `ticket-elevate doctor` and for pages."""
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,10 +20,12 @@ from integration.rules import RulesInvalid
 from integration.tickets import Finding, HelpdeskError
 from workers import policies
 
+QUEUE = "celery"  # Celery's own name for the one that nobody named
 CLOCKS_APART = 60.0  # seconds, from which on it is worth a warning
 
 
-def examine(deployment: Deployment) -> Iterator[Finding]:
+def examine(deployment: Deployment, *, deadline: float = math.inf) -> Iterator[Finding]:
+    """`deadline` is on the monotonic clock: after it no further technician's policies are asked for."""
     yield _keys(deployment)
     yield _database(deployment)
     yield _journal(deployment)
@@ -30,7 +33,7 @@ def examine(deployment: Deployment) -> Iterator[Finding]:
     yield _queue(deployment)
     yield _rules(deployment)
     yield from _tenant(deployment)
-    yield from policies.examine(deployment)
+    yield from policies.examine(deployment, deadline=deadline)
     yield from _helpdesks(deployment)
 
 
@@ -96,14 +99,19 @@ def _checkpoints(deployment: Deployment) -> Iterator[Finding]:
 
 
 def _queue(deployment: Deployment) -> Finding:
-    url = deployment.settings.redis_url
-    if not url:
-        url = f"unix://{deployment.settings.data_dir.resolve()}/redis.sock"
+    fix = "Redis does not answer. Is `ticket-elevate run` running? Check redis_url."
+    return Finding("queue", queued(deployment, patience=3) is not None, fix)
+
+
+def queued(deployment: Deployment, *, patience: float) -> int | None:
+    """How many messages the queue holds; None where Redis does not answer for `patience` seconds."""
+    url = deployment.settings.redis_url or f"unix://{deployment.settings.data_dir.resolve()}/redis.sock"
+    url = url.replace("redis+socket://", "unix://")
     try:
-        redis.Redis.from_url(url.replace("redis+socket://", "unix://"), socket_timeout=3).ping()
+        with redis.Redis.from_url(url, socket_timeout=patience, socket_connect_timeout=patience) as there:
+            return int(there.llen(QUEUE))
     except (redis.RedisError, ValueError):
-        return Finding("queue", False, "Redis does not answer. Is `ticket-elevate run` running? Check redis_url.")
-    return Finding("queue", True)
+        return None
 
 
 def _rules(deployment: Deployment) -> Finding:

@@ -17,7 +17,6 @@ from integration.deployment import Deployment
 from integration.records import overview
 from integration.rule import in_words
 from webhooks import (
-    administration,
     approvals,
     break_glass,
     current,
@@ -32,6 +31,7 @@ from webhooks import (
     problems,
     review,
     sign_in,
+    trying,
 )
 from webhooks.people import viewer
 from webhooks.sessions import RowSessions
@@ -89,7 +89,7 @@ def _pages(deployment: Deployment) -> Flask:
     language.install(app, deployment)
     guards.install(app, deployment)
     CSRFProtect(app)
-    for blueprint in (administration, approvals, break_glass, elevate, linking, live, mine, review, sign_in):
+    for blueprint in (approvals, break_glass, elevate, linking, live, mine, review, sign_in, trying):
         app.register_blueprint(blueprint.blueprint)
     guards.limit_sign_in(app, deployment)
     problems.install(app)

@@ -1,14 +1,16 @@
 """What administrators' pages list and count. Nothing here changes a row."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from integration.elevation import State
+from integration.records.erasure import ERASED
 from integration.records.tables import (
+    UtcDateTime,
     activations,
     brakes,
     comments,
@@ -69,6 +71,49 @@ class Did:
     watched: int
     would: int  # of those that were watched: would have activated something
     minutes: float | None
+
+
+@dataclass(frozen=True)
+class Past:
+    """A ticket that was delivered or picked, and what matters of its newest elevation, where it has one."""
+
+    connection: str
+    ticket: str
+    at: datetime
+    account: str | None = None
+    address: str | None = None
+    tid: str | None = None
+    oid: str | None = None
+    target_name: str | None = None
+    state: State | None = None
+
+
+def pasts(connection: sa.Connection, *, since: datetime, limit: int) -> tuple[list[Past], int]:
+    """The tickets that were delivered or picked since then, the newest first, and how many there are in all."""
+    came = sa.select(deliveries.c.connection, deliveries.c.ticket, deliveries.c.received_at.label("at"))
+    picked = sa.select(elevations.c.connection, elevations.c.ticket, elevations.c.created_at.label("at"))
+    both = sa.union_all(
+        came.where(deliveries.c.received_at >= since),
+        picked.where(elevations.c.created_at >= since, elevations.c.emergency.is_(False)),
+    ).subquery()
+    at = sa.func.max(both.c.at, type_=UtcDateTime()).label("at")
+    tickets = sa.select(both.c.connection, both.c.ticket, at).group_by(both.c.connection, both.c.ticket)
+    total = connection.execute(sa.select(sa.func.count()).select_from(tickets.subquery())).scalar_one()
+    newest = tickets.order_by(at.desc(), both.c.ticket.desc()).limit(limit)
+    return [_past(connection, row) for row in connection.execute(newest).all()], total
+
+
+def _past(connection: sa.Connection, row: Any) -> Past:
+    it = elevations.c
+    wanted = sa.select(it.account, it.address, it.tid, it.oid, it.target_name, it.state)
+    on = sa.and_(it.connection == row.connection, it.ticket == row.ticket, it.emergency.is_(False))
+    held = connection.execute(wanted.where(on).order_by(it.created_at.desc(), it.part).limit(1)).first()
+    past = Past(row.connection, row.ticket, row.at)
+    if held is None:
+        return past
+    erased = held.account.startswith(f"{ERASED}:")  # who it was is nobody's business any more
+    who = {} if erased else {"account": held.account, "address": held.address, "tid": held.tid, "oid": held.oid}
+    return replace(past, **who, target_name=held.target_name, state=State(held.state))
 
 
 def traffic(connection: sa.Connection, desk: str) -> Traffic:

@@ -42,6 +42,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/administration"): (401, 404, 404, 404, 404, 200),
     ("POST", "/administration/examine"): (401, 404, 404, 404, 404, 303),
     ("GET", "/administration/rules"): (401, 404, 404, 404, 404, 200),
+    ("GET", "/administration/try"): (401, 404, 404, 404, 404, 200),
+    ("POST", "/administration/try"): (401, 404, 404, 404, 404, 400),
     ("GET", "/administration/sign-ins"): (401, 404, 404, 404, 404, 200),
     ("GET", "/administration/sign-ins/<tid>/<oid>"): (401, 404, 404, 404, 404, 404),
     ("POST", "/administration/sign-ins/<tid>/<oid>"): (401, 404, 404, 404, 404, 404),

@@ -59,6 +59,10 @@ class Work:
     oldest: datetime | None
     waiting: int
 
+    @property
+    def any(self) -> bool:
+        return bool(self.due or self.waiting)
+
 
 @dataclass(frozen=True)
 class Did:

@@ -182,7 +182,7 @@ def test_a_ticket_of_nobody_is_decided_for_somebody_who_is_eligible(browser: Ope
 def test_a_technician_who_never_signed_in_counts_as_eligible(browser: Open, practice: Practice) -> None:
     ticket = practice.new_ticket()
     practice.assign(ticket)
-    assert "has not signed in yet" in words(attempt(browser("administrator"), ticket=ticket))
+    assert "is not linked to a sign-in" in words(attempt(browser("administrator"), ticket=ticket))
 
 
 def test_a_tenant_that_does_not_answer_is_said_and_both_files_are_tried(

@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from cli.stage import Stage
+from integration.records.store import Records
+from integration.records.tables import deliveries, token_caches
 from integration.rules import SHIPPED
 from tests.conftest import Practice, until
 from tests.end_to_end.conftest import Someone
@@ -43,6 +47,33 @@ def test_findings_are_asked_for_with_one_button_and_come_by_themselves(someone: 
     me.page.get_by_text("in order").first.click()
     me.reads("practice: ")
     me.is_accessible("administration-findings")
+
+
+def test_what_waits_for_a_helpdesk_and_whose_sign_in_ended_is_said_in_words(someone: Arrive, stage: Stage) -> None:
+    me, technician = someone("administrator"), someone("technician2")
+    technician.comes_to("/")
+    me.comes_to("/administration")
+    now, desk = datetime.now(UTC), "practice"
+    row = {"id": "0", "connection": desk, "delivery_id": "0", "ticket": "7", "kind": "ticket.assigned.by.automation"}
+    later = {"received_at": now - timedelta(hours=3), "due_at": now + timedelta(hours=1), "version": 1, "attempts": 9}
+    why = f"The helpdesk {desk} refused our call (HTTP 403). An administrator must check our service account's rights."
+    theirs = token_caches.c.oid == technician.person["oid"]
+    records = Records(f"sqlite:///{stage.directory}/elevate.sqlite")
+    with records.write() as tx:
+        tx.execute(deliveries.insert().values(**row, **later, secret="first", outcome=why))
+        tx.execute(token_caches.update().where(theirs).values(lost_at=now, lost_why="Your sessions were revoked."))
+    try:
+        me.at("/administration")
+        me.reads(re.compile("1 delivery waits for it. The oldest came 3 hours ago"))
+        me.reads("1 has ended.")
+        me.is_accessible("administration-errors")
+        me.at("/administration/sign-ins")
+        me.reads("Your sessions were revoked.")
+        me.is_accessible("administration-sign-ins-ended")
+    finally:
+        with records.write() as tx:
+            tx.execute(deliveries.delete().where(deliveries.c.id == "0"))
+        records.dispose()
 
 
 def test_a_sign_in_is_deleted_after_a_page_that_names_its_person(someone: Arrive, worked: tuple[Someone, str]) -> None:

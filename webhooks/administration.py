@@ -207,23 +207,24 @@ def sign_ins(viewer: Viewer) -> str:
 @blueprint.get("/sign-ins/<tid>/<oid>")
 @administrator
 def ask(viewer: Viewer, tid: str, oid: str) -> str:
-    it = _sign_in(tid, oid)
+    it = _sign_in(tid, oid) or abort(404)
     with current.deployment().records.read() as connection:
         left = signins.roles_left_alone(connection, tid, oid)
     return render_template("administration_purge.html", it=it, left=left, mine=(tid, oid) == (viewer.tid, viewer.oid))
 
 
-def _sign_in(tid: str, oid: str) -> SignIn:
-    """Or it is not there: it was deleted meanwhile, or never was."""
-    found = next((it for it in _sign_ins() if (it.kept.tid, it.kept.oid) == (tid, oid)), None)
-    return found if found is not None else abort(404)
+def _sign_in(tid: str, oid: str) -> SignIn | None:
+    """None where it was deleted meanwhile, or never was."""
+    return next((it for it in _sign_ins() if (it.kept.tid, it.kept.oid) == (tid, oid)), None)
 
 
 @blueprint.post("/sign-ins/<tid>/<oid>")
 @administrator
 def purge(viewer: Viewer, tid: str, oid: str) -> Response:
     """Delete the sign-in that the page before named, and end its person's page sessions."""
-    _sign_in(tid, oid)
+    if _sign_in(tid, oid) is None:
+        sentence = _("No sign-in of this person is kept: it was deleted already, or never was. Nothing was changed.")
+        return page(409, _("There is nothing to delete"), sentence, link=_back())
     now = datetime.now(UTC)
     if viewer.signed_in_at is None:
         return _no_proof()
@@ -243,5 +244,8 @@ def _no_proof() -> Response:
         "Add the optional claim auth_time to the ID tokens of the app registration (then sign out, and sign in again), "
         "or use `ticket-elevate signins purge`."
     )
-    back = (_("Back to the sign-ins"), url_for("administration.sign_ins"))
-    return page(403, _("This cannot be done here yet"), sentence, next_step=step, link=back)
+    return page(403, _("This cannot be done here yet"), sentence, next_step=step, link=_back())
+
+
+def _back() -> tuple[str, str]:
+    return _("Back to the sign-ins"), url_for("administration.sign_ins")

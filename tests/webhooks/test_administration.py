@@ -104,20 +104,6 @@ def test_findings_are_asked_for_once_and_brought_by_a_worker(browser: Open, desk
     assert done.due_at == done.done_at + examinations.AGAIN
 
 
-def test_a_look_that_is_cut_off_each_time_is_given_up_and_said(desk: Desk) -> None:
-    with desk.deployment.records.write() as tx:
-        row = examinations.ask(tx, now=desk.now())
-    for _ in range(3):
-        with desk.deployment.records.write() as tx:
-            assert examinations.claim(tx, row, now=desk.now()) is not None
-        desk.ahead += timedelta(minutes=2)
-    desk.step(Due(What.EXAMINATION, row))
-    with desk.deployment.records.read() as connection:
-        it = examinations.last(connection)
-    assert it is not None
-    assert [(each.what, each.ok) for each in it.found] == [("this examination", False)]
-
-
 def test_a_sign_in_is_deleted_on_a_page_that_names_its_person_and_the_journal_names_who_did_it(
     both: Deployment, practice: Practice
 ) -> None:
@@ -138,7 +124,9 @@ def test_a_sign_in_is_deleted_on_a_page_that_names_its_person_and_the_journal_na
     assert path not in me.get("/administration/sign-ins").text
     assert technician.get("/").status_code == 401
     assert me.get(path).status_code == 404
-    assert me.press(path).status_code == 404
+    twice = me.press(path)
+    assert twice.status_code == 409
+    assert "it was deleted already" in words(twice)
     with both.records.read() as connection:
         lines = [json.loads(line) for line in journal.export(connection)]
     (purged,) = [it for it in lines if it["entry"]["kind"] == "signin.purged"]

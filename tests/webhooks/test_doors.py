@@ -46,7 +46,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "/administration/try"): (401, 404, 404, 404, 404, 400),
     ("GET", "/administration/sign-ins"): (401, 404, 404, 404, 404, 200),
     ("GET", "/administration/sign-ins/<tid>/<oid>"): (401, 404, 404, 404, 404, 404),
-    ("POST", "/administration/sign-ins/<tid>/<oid>"): (401, 404, 404, 404, 404, 404),
+    ("POST", "/administration/sign-ins/<tid>/<oid>"): (401, 404, 404, 404, 404, 409),
     ("POST", "/sign-in"): (200, 200, 200, 200, 200, 200),
     ("GET", "/sign-in/callback"): (400, 400, 400, 400, 400, 400),
     ("GET", "/link/<connection>/<ticket>"): (401, 303, 403, 403, 403, 403),

@@ -11,7 +11,8 @@ from integration.elevation import Activation, Elevation
 from integration.entra.pim import Policy
 from integration.records import people
 from integration.rules import Plan, Refusal, RefusalCode, Rules
-from integration.targets import Affected, Eligibility, Target
+from integration.rules_diff import Known
+from integration.targets import Affected, Eligibility, Target, TargetKind
 from integration.tickets import Person, Ticket
 from workers.run import Run
 
@@ -62,9 +63,11 @@ def decide_all(
     return [decide(run, replace(it, part=part), ticket, rules=rules, supposed=supposed) for part in range(parts)]
 
 
-def last_told(answers: Mapping[str, str]) -> list[Eligibility] | None:
-    """The eligibilities among what the tenant told of a technician; None where it was not asked for them."""
-    return _eligibilities(answers["eligibilities"]) if "eligibilities" in answers else None
+def last_told(answers: Mapping[str, str], kinds: frozenset[TargetKind]) -> Known:
+    """The eligibilities among what the tenant told of a technician, who is asked for these `kinds`."""
+    if "eligibilities" not in answers:
+        return Known()
+    return Known(tuple(_eligibilities(answers["eligibilities"])), kinds)
 
 
 def _eligibilities(kept: str) -> list[Eligibility]:

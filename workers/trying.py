@@ -207,5 +207,4 @@ def _known(
     tid, oid = who
     if tid is None or oid is None:
         return Known()
-    told = last_told(people.answers(connection, tid, oid, newer_than=now - LATELY))
-    return Known() if told is None else Known(tuple(told), deployment.rules.kinds)
+    return last_told(people.answers(connection, tid, oid, newer_than=now - LATELY), deployment.rules.kinds)

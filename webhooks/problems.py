@@ -76,6 +76,7 @@ def install(app: Flask) -> None:
         words = {
             404: _("There is nothing here for you. The link may be wrong, or it belongs to another technician."),
             405: _("This address does not take that kind of call."),
+            413: _("That is larger than this page takes. Nothing was changed. A rules file may have 256 KiB."),
         }
         sentence = words.get(code, HTTPStatus(code).phrase + ".")
         next_step = _("If the ticket is yours, open it in the helpdesk and press Elevate there.") if code == 404 else ""

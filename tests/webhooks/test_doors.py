@@ -39,6 +39,14 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/review"): (401, 404, 404, 404, 200, 200),
     ("GET", "/review/<elevation_id>"): (401, 404, 404, 404, 200, 200),
     ("GET", "/review/export.csv"): (401, 404, 404, 404, 200, 200),
+    ("GET", "/administration"): (401, 404, 404, 404, 404, 200),
+    ("POST", "/administration/examine"): (401, 404, 404, 404, 404, 303),
+    ("GET", "/administration/rules"): (401, 404, 404, 404, 404, 200),
+    ("GET", "/administration/try"): (401, 404, 404, 404, 404, 200),
+    ("POST", "/administration/try"): (401, 404, 404, 404, 404, 400),
+    ("GET", "/administration/sign-ins"): (401, 404, 404, 404, 404, 200),
+    ("GET", "/administration/sign-ins/<tid>/<oid>"): (401, 404, 404, 404, 404, 404),
+    ("POST", "/administration/sign-ins/<tid>/<oid>"): (401, 404, 404, 404, 404, 409),
     ("POST", "/sign-in"): (200, 200, 200, 200, 200, 200),
     ("GET", "/sign-in/callback"): (400, 400, 400, 400, 400, 400),
     ("GET", "/link/<connection>/<ticket>"): (401, 303, 403, 403, 403, 403),
@@ -68,6 +76,8 @@ def address(rule: str, *, elevation: str = "01M86JXAYCC19MB5T8HMDN68SC", ticket:
         "connection": "practice",
         "ticket": ticket,
         "request_id": "none",
+        "tid": "nobody",
+        "oid": "nobody",
         "path:filename": file,
     }
     for name, value in given.items():
@@ -81,13 +91,14 @@ def test_each_route_and_role_has_its_answer_in_the_matrix(
     """Threats 20, 21 and 37. A route that is not in the matrix fails; who may do nothing is told nothing."""
     assert routes(app) == set(MATRIX)
     ticket = _ticket(deployment, elevated)
-    before = rows(deployment, but=SIGNED_IN)
+    theirs = SIGNED_IN | {"examinations"}  # an administrator may ask for one
+    before = rows(deployment, but=theirs)
     browsers = {who: browser(who) for who in PEOPLE}
     # The technician goes last: what they may do changes what the others would see.
     order = [PEOPLE.index(who) for who in (None, "technician2", "requester", "auditor", "administrator", "technician")]
     for column in order:
         if PEOPLE[column] == "technician":
-            assert rows(deployment, but=SIGNED_IN) == before
+            assert rows(deployment, but=theirs) == before
         for (method, rule), answers in MATRIX.items():
             if rule in ("/sign-out", "/sign-in") and column:
                 continue  # they would end the session that the other rows need

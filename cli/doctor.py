@@ -1,27 +1,13 @@
 """`ticket-elevate doctor`: look at every part, and say how to mend what is not right."""
 
 import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import click
-import redis
-import requests
-import sqlalchemy as sa
 
-from cli import policies
-from integration import checkpoints, settings, verify
+from integration import settings
 from integration.deployment import Deployment
-from integration.entra.errors import EntraError
-from integration.journal import JournalError
-from integration.records import checkpoints as records
-from integration.records import journal
-from integration.records.tables import metadata
-from integration.rules import RulesInvalid
-from integration.tickets import Finding, HelpdeskError
-
-CLOCKS_APART = 60.0  # seconds, from which on it is worth a warning
+from integration.tickets import Finding
+from workers.doctor import examine
 
 
 @click.command()
@@ -32,138 +18,3 @@ def doctor() -> None:
     for found in findings:
         click.echo(f"{'ok  ' if found.ok else 'FAIL'} {found.what}" + ("" if found.ok else f"\n     {found.fix}"))
     sys.exit(0 if all(found.ok for found in findings) else 1)
-
-
-def examine(deployment: Deployment) -> Iterator[Finding]:
-    yield _keys(deployment)
-    yield _database(deployment)
-    yield _journal(deployment)
-    yield from _checkpoints(deployment)
-    yield _queue(deployment)
-    yield _rules(deployment)
-    yield from _tenant(deployment)
-    yield from policies.examine(deployment)
-    yield from _helpdesks(deployment)
-
-
-def _keys(deployment: Deployment) -> Finding:
-    try:
-        assert deployment.sealer
-    except EntraError as error:
-        return Finding("key ring", False, f"{error} `ticket-elevate init` makes one.")
-    return Finding("key ring", True)
-
-
-def _database(deployment: Deployment) -> Finding:
-    try:
-        with deployment.records.read() as connection:
-            missing = set(metadata.tables) - set(sa.inspect(connection).get_table_names())
-    except sa.exc.SQLAlchemyError as error:
-        return Finding("database", False, f"It does not answer ({type(error).__name__}). Check database_url.")
-    fix = "Tables are missing. Run `ticket-elevate init`."
-    return Finding("database", not missing, fix)
-
-
-def _journal(deployment: Deployment) -> Finding:
-    try:
-        with deployment.records.read() as connection:
-            whole = journal.standing(connection) is journal.Standing.WHOLE
-    except sa.exc.SQLAlchemyError:
-        return Finding("journal", False, "It cannot be read. Mend the database first.")
-    fix = (
-        "Its last entry was changed. No role is activated; active ones are still given back. Keep a copy of the "
-        "database, run `ticket-elevate export` and have it verified, then `ticket-elevate journal accept-break`."
-    )
-    return Finding("journal", whole, fix)
-
-
-def _checkpoints(deployment: Deployment) -> Iterator[Finding]:
-    found = deployment.settings
-    try:
-        checkpoints.read_key(found.checkpoint_key_file)
-    except JournalError as error:
-        yield Finding("checkpoint key", False, f"{error} Without one nobody signs where the journal stands.")
-    else:
-        yield Finding("checkpoint key", True)
-    try:
-        note = checkpoints.newest_copy(found.checkpoint_dir)
-        with deployment.records.read() as connection:
-            missing = records.unstored(connection)
-            covered = note is None or records.covers(connection, *verify.read_checkpoint(note.encode()))
-    except (OSError, UnicodeDecodeError, verify.Unreadable):
-        yield Finding("checkpoints", False, f"{found.checkpoint_dir} cannot be read. Check checkpoint_dir.")
-        return
-    except sa.exc.SQLAlchemyError:
-        yield Finding("checkpoints", False, "The journal cannot be read. Mend the database first.")
-        return
-    if not covered:
-        fix = (
-            "The newest one names an entry that the journal does not have: the journal was cut, rewritten or restored "
-            "from a backup. Export it, and tell your auditors before they find out."
-        )
-        yield Finding("checkpoints", False, fix)
-    else:
-        fix = f"{missing} are not in {found.checkpoint_dir} yet. They are copied there when it can be written again."
-        yield Finding("checkpoints", not missing, fix)
-
-
-def _queue(deployment: Deployment) -> Finding:
-    url = deployment.settings.redis_url
-    if not url:
-        url = f"unix://{deployment.settings.data_dir.resolve()}/redis.sock"
-    try:
-        redis.Redis.from_url(url.replace("redis+socket://", "unix://"), socket_timeout=3).ping()
-    except (redis.RedisError, ValueError):
-        return Finding("queue", False, "Redis does not answer. Is `ticket-elevate run` running? Check redis_url.")
-    return Finding("queue", True)
-
-
-def _rules(deployment: Deployment) -> Finding:
-    try:
-        count = len(deployment.rules.rules)
-    except RulesInvalid as error:
-        return Finding("rules", False, str(error))
-    return Finding(f"rules ({count})", True)
-
-
-def _tenant(deployment: Deployment) -> Iterator[Finding]:
-    entra = deployment.settings.entra
-    url = f"{entra.authority}/v2.0/.well-known/openid-configuration"
-    try:
-        answer = requests.get(url, timeout=(3.05, 10), verify=str(entra.ca_bundle) if entra.ca_bundle else True)
-        named = answer.json().get("issuer") if answer.ok else None
-    except (requests.RequestException, ValueError):
-        fix = f"{entra.authority} does not answer. Check entra.authority and the network."
-        yield Finding("tenant", False, fix)
-        return
-    fix = "The authority knows no such tenant. Check entra.authority and tenant_id."
-    yield Finding("tenant", bool(named), fix)
-    yield from _clock(answer.headers.get("Date", ""), datetime.now(UTC))
-
-
-def _clock(told: str, now: datetime) -> Iterator[Finding]:
-    """Our clock against the `Date` of the tenant's answer (RFC 9110, 6.6.1: whole seconds, GMT)."""
-    try:
-        at = parsedate_to_datetime(told)
-        off = (now - (at if at.tzinfo else at.replace(tzinfo=UTC))).total_seconds()
-    except (ValueError, OverflowError):
-        return  # nothing to compare with
-    fix = (
-        f"This machine's clock is {abs(off):.0f} seconds {'ahead of' if off > 0 else 'behind'} the tenant's. Roles are "
-        "given back early or late, and the journal's times are wrong. Let NTP set it (`timedatectl set-ntp true`)."
-    )
-    yield Finding("clock", abs(off) <= CLOCKS_APART, fix)
-
-
-def _helpdesks(deployment: Deployment) -> Iterator[Finding]:
-    try:
-        connected = deployment.helpdesks
-    except ValueError as error:
-        yield Finding("helpdesks", False, str(error))
-        return
-    for name, helpdesk in connected.items():
-        try:
-            for found in helpdesk.check():
-                yield Finding(f"{name}: {found.what}", found.ok, found.fix)
-        except HelpdeskError as error:
-            yield Finding(name, False, str(error))

@@ -1,11 +1,12 @@
 """`ticket-elevate rules`: check a rules file, and explain what it says about a ticket, without touching anything."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
+from cli.deployment import opened
 from integration import roles, settings
 from integration.deployment import Deployment
 from integration.entra.errors import EntraError
@@ -15,6 +16,7 @@ from integration.rules import SHIPPED, Condition, Mode, Plan, Refusal, Rules, Ru
 from integration.rules_file import shadowed
 from integration.targets import Affected, Eligibility, Target, TargetKind
 from integration.tickets import HelpdeskError, Person, Status, Ticket, clean
+from workers import trying
 
 FILE = click.argument("file", type=click.Path(path_type=Path))
 
@@ -96,6 +98,58 @@ def explain(
         fields=dict(_field(field) for field in fields),
     )
     _show(_load(file or SHIPPED), ticket, given, about)
+
+
+@rules.command()
+@FILE
+@click.option("--most", type=click.IntRange(1), default=1000, show_default=True, help="How many tickets are read.")
+@click.option("--seconds", type=click.IntRange(1), default=120, show_default=True, help="How long it may take.")
+def diff(file: Path, most: int, seconds: int) -> None:
+    """Say which tickets of the last 30 days FILE would have answered in another way than the rules in force.
+
+    Each ticket is read from its helpdesk again, and decided as if it were open and picked by the technician who held it
+    then. Nothing is changed.
+    """
+    edited = _load(file)
+    with opened() as deployment:
+        in_force = _load(deployment.settings.rules_file or SHIPPED)
+        patience, now = timedelta(seconds=seconds), datetime.now(UTC)
+        found = trying.month(deployment, edited, now=now, most=most, patience=patience)
+    for it in found.changed:
+        then = f"{it.past.target_name or 'no role'}, {it.past.state}" if it.past.state else "nothing"
+        click.echo(f"{it.past.connection} {it.ticket.number} ({it.ticket.category or 'no category'}), then: {then}")
+        for whose, each in (("in force", it.before), (clean(file.name), it.after)):
+            click.echo(f"  {whose + ':':<16} {'; '.join(map(_in_short, each))}")
+    click.echo(f"{len(found.changed)} of {found.compared} tickets that were compared would have got another answer.")
+    for line in _not_compared(found, by_unit=edited.by_unit or in_force.by_unit):
+        click.echo(line)
+
+
+def _in_short(answer: Plan | Refusal) -> str:
+    watched = " (only watches)" if answer.mode is Mode.WATCH else ""
+    if isinstance(answer, Refusal):
+        return f"refused ({answer.code}){watched}"
+    what = f"{answer.target_name} {place(answer.target.scope)} for {in_words(answer.duration)}"
+    return f"{what}, {answer.start}, rule {answer.rule}{watched}"
+
+
+def _not_compared(found: trying.Month, *, by_unit: bool) -> Iterator[str]:
+    counts = (
+        (
+            found.strangers,
+            "compared as if the technician were eligible for all that is named: nothing is known of theirs",
+        ),
+        (found.nobodys, "not compared: never anybody's"),
+        (found.gone, "not compared: no longer in the helpdesk"),
+        (found.unread, "not compared: could not be read"),
+        (found.late, "not compared: the time was up (--seconds)"),
+        (found.beyond, "not compared: older than those that are read (--most)"),
+    )
+    for number, words in counts:
+        if number:
+            yield f"{number} {words}."
+    if by_unit:
+        yield "Whom a ticket is about was not asked: for a requester's unit only the whole directory counts."
 
 
 def _rules(file: Path | None, deployment: Deployment) -> Rules:

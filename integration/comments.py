@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from integration.elevation import END_WORDS, Activation, Elevation, EndReason
+from integration.elevation import END_WORDS, Activation, Elevation, EndReason, State
 from integration.rule import in_words
 from integration.tickets import clean
 
@@ -33,8 +33,11 @@ class Step(StrEnum):
     BREAK_GLASS = "break-glass"
 
 
+_OPENING = "[te:"
+
+
 def marker(elevation_id: str, step: str) -> str:
-    return f"[te:{elevation_id}:{step}]"
+    return f"{_OPENING}{elevation_id}:{step}]"
 
 
 # How long an access token lives at most that was given out before a role ended (one without continuous evaluation).
@@ -150,6 +153,16 @@ def watched_offer(why: Offer) -> str:
     return f"It would have shown the link. {why}"
 
 
+def watched_otherwise(to: State, why: str | None) -> str:
+    """Of an elevation that came to something else before its plan was known."""
+    ending = {
+        State.OFFERED: "It would have shown the link.",
+        State.CANCELLED: "It would have been cancelled before anything was active.",
+        State.FAILED: "It would have failed.",
+    }
+    return " ".join(filter(None, (ending[to], why)))[:600]
+
+
 def watched_unknown() -> str:
     return "It would have asked the technician to sign in, so what they are eligible for is not known."
 
@@ -222,15 +235,19 @@ def cancelled(reason: EndReason) -> str:
     return f"The elevation was cancelled before a role was active: {END_WORDS[reason]}."
 
 
-def stuck(activation: Activation, zone: ZoneInfo) -> str:
+def stuck(activation: Activation, link: str, zone: ZoneInfo) -> str:
     until = clock(activation.ends_at, zone) if activation.ends_at else "its end"
     return (
-        f"{clean(activation.target_name, limit=120)} could not be given back early, because the technician's Microsoft "
-        f"sign-in is no longer valid. The role ends by itself at {until}; the technician can end it in the Entra "
-        "portal."
+        f"{clean(activation.target_name, limit=120)} could not be given back yet, because Microsoft Entra wants its "
+        f"technician to sign in first: please do so once at {link} and it is given back at once. Otherwise the role "
+        f"ends by itself at {until}; the technician can also end it in the Entra portal."
     )
 
 
 def with_witness(text: str, elevation_id: str, step: str, witness: str) -> str:
-    """`text` and the last line that makes the comment findable and the helpdesk a witness of the journal."""
-    return f"{text}\n\n{marker(elevation_id, step)} {witness}"
+    """`text` and the last line that makes the comment findable and the helpdesk a witness of the journal.
+
+    An approver's words or a reason may hold what looks like such a line: then a note that is still to be written would
+    be found in this one.
+    """
+    return f"{text.replace(_OPENING, '(te:')}\n\n{marker(elevation_id, step)} {witness}"

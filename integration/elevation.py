@@ -69,7 +69,7 @@ MOVES: Mapping[State, frozenset[State]] = {
             State.CANCELLED,
         }
     ),
-    State.PENDING: frozenset({State.ACTIVE, State.ENDING, State.FAILED, State.CANCELLED}),
+    State.PENDING: frozenset({State.ACTIVE, State.REQUESTED, State.ENDING, State.FAILED, State.CANCELLED}),
     State.ACTIVE: frozenset({State.ENDING, State.ENDED}),
     State.ENDING: frozenset({State.ENDED}),
     State.ENDED: frozenset(),
@@ -150,6 +150,12 @@ LEAST_LEFT = timedelta(minutes=5)
 TICKET_FRESHNESS = timedelta(seconds=30)
 # A claimed row is looked at again after this long, so that a killed worker is a retry by itself.
 LEASE = timedelta(seconds=60)
+
+
+# The outcome of an activation that only its technician's sign-in can take further.
+SIGN_IN_MISSING = "sign_in_missing"
+# And of one that nobody needs any more before an approver decided: that its request is gone is our own doing.
+WITHDRAWING = "withdrawing"
 
 
 class IllegalMove(Exception):

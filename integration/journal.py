@@ -51,6 +51,7 @@ class Kind(StrEnum):
     BREAKGLASS_TICKET = "breakglass.ticket"
     BREAKGLASS_REVIEWED = "breakglass.reviewed"
     APPROVAL_ASKED = "approval.asked"
+    APPROVAL_INTENDED = "approval.intended"
     APPROVAL_DECIDED = "approval.decided"
     ACTIVATION_USABLE = "activation.usable"
     ACTIVATION_WITHDRAWN = "activation.withdrawn"

@@ -47,6 +47,7 @@ __all__ = [
     "analysis_from_json",
     "analysis_to_json",
     "load",
+    "loads",
 ]
 
 # The rules that come with the product: in force where the settings name no other file.
@@ -83,6 +84,10 @@ class Rules:
     def by_unit(self) -> bool:
         """Whether some rule must know whom a ticket is about."""
         return any(rule.by_unit for rule in self.rules)
+
+    def watches(self, rule: str | None) -> bool:
+        """Whether what rests on the rule of this name is only to be watched."""
+        return self.mode is Mode.WATCH or any(it.name == rule and it.mode is Mode.WATCH for it in self.rules)
 
     def match(self, ticket: Ticket) -> Rule | Refusal:
         """The rule that concerns `ticket`, or whatever refusal stands before anybody's eligibilities are known."""
@@ -186,7 +191,15 @@ def load(path: Path) -> Rules:
 
     Raises RulesInvalid, whose str() lists every problem as "FILE:LINE: what is wrong, what was probably meant".
     """
-    digest, contents = rules_file.read(path)
+    return _rules(*rules_file.read(path))
+
+
+def loads(raw: bytes, path: Path) -> Rules:
+    """As `load`, of a file's bytes; `path` is what it is called. Raises RulesInvalid."""
+    return _rules(*rules_file.check(raw, path))
+
+
+def _rules(digest: str, contents: rules_file.Contents) -> Rules:
     return Rules(digest, contents.rules, contents.mode, contents.break_glass)
 
 

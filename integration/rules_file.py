@@ -55,6 +55,11 @@ def read(path: FilePath) -> tuple[str, Contents]:
             raw = file.read(_BIGGEST + 1)
     except OSError as e:
         raise RulesInvalid(path, [Problem(1, f"The file cannot be read: {e.strerror}.")]) from e
+    return check(raw, path)
+
+
+def check(raw: bytes, path: FilePath) -> tuple[str, Contents]:
+    """As `read`, of bytes that are there already; `path` is what they are called. Raises RulesInvalid."""
     contents, problems = parse(raw)
     if problems:
         raise RulesInvalid(path, problems)

@@ -217,8 +217,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        path = Path(os.environ.get(SETTINGS_VARIABLE, "settings.toml"))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=path)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file())
 
     @field_validator("time_zone")
     @classmethod
@@ -282,6 +281,11 @@ class Settings(BaseSettings):
     @property
     def redirect_uri(self) -> str:
         return f"{self.public_url}/sign-in/callback"
+
+
+def file() -> Path:
+    """The settings' file, for this process."""
+    return Path(os.environ.get(SETTINGS_VARIABLE, "settings.toml"))
 
 
 def load() -> Settings:

@@ -33,6 +33,7 @@ KINDS = frozenset(
         "breakglass.ticket",
         "breakglass.reviewed",
         "approval.asked",
+        "approval.intended",
         "approval.decided",
         "activation.usable",
         "activation.withdrawn",

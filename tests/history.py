@@ -32,7 +32,7 @@ ELEVATION = {
     },
     "sign_in_needed": {"offered", "requested", "refused", "cancelled"},
     "waiting": {"pending_approval", "active", "offered", "sign_in_needed", "ending", "failed", "cancelled"},
-    "pending_approval": {"active", "ending", "failed", "cancelled"},
+    "pending_approval": {"active", "requested", "ending", "failed", "cancelled"},
     "active": {"ending", "ended"},
     "ending": {"ended"},
 }
@@ -95,7 +95,7 @@ class Folded:
         to = it.facts.get("to") or BY_KIND.get(it.kind)
         if it.elevation and to:
             self._move(self.elevations, ELEVATION, it.elevation, str(to), it)
-            if to in ("sign_in_needed", "offered"):
+            if to in ("sign_in_needed", "offered", "requested"):
                 self.on.pop(it.elevation, None)
             elif it.activation:
                 self.on[it.elevation] = it.activation

@@ -31,6 +31,7 @@ from webhooks import (
     problems,
     review,
     sign_in,
+    trying,
 )
 from webhooks.people import viewer
 from webhooks.sessions import RowSessions
@@ -88,7 +89,7 @@ def _pages(deployment: Deployment) -> Flask:
     language.install(app, deployment)
     guards.install(app, deployment)
     CSRFProtect(app)
-    for blueprint in (approvals, break_glass, elevate, linking, live, mine, review, sign_in):
+    for blueprint in (approvals, break_glass, elevate, linking, live, mine, review, sign_in, trying):
         app.register_blueprint(blueprint.blueprint)
     guards.limit_sign_in(app, deployment)
     problems.install(app)

@@ -210,6 +210,10 @@ def decide(viewer: Viewer, request_id: str) -> Response | str:
         sentence = _("The request changed since the page was drawn, so nothing was decided. Look at it again.")
         return page(409, _("The request changed"), sentence, link=_all_that_waits())
     approve, now = decision == "approve", datetime.now(UTC)
+    run = Run(current.deployment(), cause="click")
+    activation = _activation_of(it)  # none for one that was made outside Ticket Elevate: Entra's own log has it
+    said = Decision(approve, clean(viewer.name, limit=100), viewer.oid, reason, now)
+    waiting = decisions.intend(run, activation, said) if activation else ()
     try:
         current.deployment().tenant.decide(viewer.tid, viewer.oid, now, it, approve, reason)
     except EntraRefused as refused:
@@ -217,7 +221,8 @@ def decide(viewer: Viewer, request_id: str) -> Response | str:
     except EntraUnavailable:
         if not _was_taken(viewer, it, approve, reason):
             raise
-    _record(viewer, it, approve, reason, now)
+    for due in decisions.record(run, activation, waiting, said) if activation else ():
+        wake(due)
     return redirect(url_for("approvals.show", done=decision), code=303)
 
 
@@ -242,13 +247,3 @@ def _refused(refused: EntraRefused) -> Response:
 
 def _all_that_waits() -> tuple[str, str]:
     return _("All that waits"), url_for("approvals.show")
-
-
-def _record(viewer: Viewer, it: Approval, approve: bool, reason: str, now: datetime) -> None:
-    activation = _activation_of(it)
-    if activation is None:
-        return  # made outside Ticket Elevate: Entra's own log has it
-    run = Run(current.deployment(), cause="click")
-    decision = Decision(approve, clean(viewer.name, limit=100), viewer.oid, reason, now)
-    for due in decisions.record(run, activation, decision):
-        wake(due)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask_babel import gettext as _
 from ulid import ULID
 from werkzeug.wrappers import Response
 
@@ -117,8 +118,8 @@ def start(viewer: Viewer) -> Response:
             changed.record(Kind.BREAKGLASS_STARTED, elevation=planned, facts=facts, private=private)
             changed.notify(NoticeKind.BREAK_GLASS, planned)
     except sa.exc.IntegrityError:
-        sentence = "You have an elevation without a ticket already. End that one first."
-        return page(409, "One at a time", sentence, link=("My elevations", url_for("mine.show")))
+        sentence = _("You have an elevation without a ticket already. End that one first.")
+        return page(409, _("One at a time"), sentence, link=(_("Now"), url_for("mine.show")))
     wake(Due(What.ELEVATION, planned.id))
     return redirect(url_for("live.show", elevation_id=planned.id), code=303)
 
@@ -133,16 +134,15 @@ def name_ticket(viewer: Viewer, elevation_id: str) -> Response:
         it = elevations.elevation(connection, elevation_id)
     if it is None or not it.emergency or (it.tid, it.oid) != (viewer.tid, viewer.oid):
         abort(404)
-    back = ("Back to the elevation", url_for("live.show", elevation_id=it.id))
+    back = (_("Back to the elevation"), url_for("live.show", elevation_id=it.id))
     if it.has_ticket or desk not in deployment.helpdesks:
-        return page(
-            409, "It has a ticket already" if it.has_ticket else "No such helpdesk", "Nothing was changed.", link=back
-        )
+        title = _("It has a ticket already") if it.has_ticket else _("No such helpdesk")
+        return page(409, title, _("Nothing was changed."), link=back)
     run = Run(deployment, cause="click")
     try:
         ticket = run.ticket(desk, number)
     except HelpdeskError as error:
-        return page(502, "The ticket could not be read", f"{error} Nothing was changed.", link=back)
+        return page(502, _("The ticket could not be read"), f"{error} " + _("Nothing was changed."), link=back)
     try:
         with change(run) as changed:
             named = elevations.save_elevation(changed.tx, replace(it, connection=desk, ticket=ticket.number))
@@ -150,7 +150,7 @@ def name_ticket(viewer: Viewer, elevation_id: str) -> Response:
             facts = {"ticket": f"{desk}/{ticket.number}"}
             changed.record(Kind.BREAKGLASS_TICKET, elevation=named, facts=facts, step=Step.BREAK_GLASS, text=text)
     except (Overtaken, sa.exc.IntegrityError):
-        return page(409, "It changed at this moment", "Nothing was changed. Try again.", link=back)
+        return page(409, _("It changed at this moment"), _("Nothing was changed. Try again."), link=back)
     for due in changed.due:
         wake(due)
     return redirect(url_for("live.show", elevation_id=it.id), code=303)
@@ -180,5 +180,5 @@ def reviewed(viewer: Viewer, elevation_id: str) -> Response:
             private = {"actor": viewer.oid, "note": note}
             changed.record(Kind.BREAKGLASS_REVIEWED, elevation=seen, private=private)
     except Overtaken:
-        return page(409, "It changed at this moment", "Nothing was changed. Try again.", link=back)
+        return page(409, _("It changed at this moment"), _("Nothing was changed. Try again."), link=back)
     return redirect(url_for("review.emergencies"), code=303)

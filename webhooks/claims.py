@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flask import abort
+from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from integration.records import people
@@ -39,8 +40,8 @@ def claim(viewer: Viewer, connection: str, number: str) -> Claim | Response:
         ticket = run.ticket(connection, number)
     except HelpdeskError as error:
         if error.try_again:
-            return page(502, "The ticket could not be read", str(error))
-        return page(404, "The ticket could not be read", str(error)) if colleague else not_theirs()
+            return page(502, _("The ticket could not be read"), str(error))
+        return page(404, _("The ticket could not be read"), str(error)) if colleague else not_theirs()
     technician = ticket.assignee
     if technician is None:
         return _nobodys(ticket) if colleague else not_theirs()
@@ -62,10 +63,12 @@ def not_theirs() -> Response:
     """One page for each ticket that a stranger asks for, assigned, solved or not there at all."""
     return page(
         403,
-        "This is not a ticket of yours",
-        "Ticket Elevate knows of no ticket with this number that is assigned to you.",
-        next_step="If you work on it, assign it to yourself in the helpdesk. If it is assigned to you already, your "
-        "address in the helpdesk must become one that your Microsoft account has.",
+        _("This is not a ticket of yours"),
+        _("Ticket Elevate knows of no ticket with this number that is assigned to you."),
+        next_step=_(
+            "If you work on it, assign it to yourself in the helpdesk. If it is assigned to you already, your "
+            "address in the helpdesk must become one that your Microsoft account has."
+        ),
     )
 
 
@@ -83,25 +86,24 @@ def _is_linked(viewer: Viewer, ticket: Ticket, technician: Person) -> bool:
 
 
 def _back(ticket: Ticket) -> tuple[str, str]:
-    return f"Back to ticket {ticket.number}", current.deployment().helpdesks[ticket.connection].ticket_url(
-        ticket.number
-    )
+    helpdesk = current.deployment().helpdesks[ticket.connection]
+    return _("Back to ticket %(number)s", number=ticket.number), helpdesk.ticket_url(ticket.number)
 
 
 def _solved(ticket: Ticket) -> Response:
-    sentence = "This ticket is solved. A role is only activated for a ticket that somebody is working on."
-    return page(409, "The ticket is solved", sentence, next_step="Reopen the ticket first.", link=_back(ticket))
+    sentence = _("This ticket is solved. A role is only activated for a ticket that somebody is working on.")
+    return page(409, _("The ticket is solved"), sentence, next_step=_("Reopen the ticket first."), link=_back(ticket))
 
 
 def _nobodys(ticket: Ticket) -> Response:
     if ticket.status is Status.SOLVED:
         return _solved(ticket)
-    sentence = "Nobody is assigned to this ticket yet. A role is only activated for the technician who works on it."
-    step = "Assign it to yourself first."
-    return page(409, "The ticket is nobody's", sentence, next_step=step, link=_back(ticket))
+    sentence = _("Nobody is assigned to this ticket yet. A role is only activated for the technician who works on it.")
+    step = _("Assign it to yourself first.")
+    return page(409, _("The ticket is nobody's"), sentence, next_step=step, link=_back(ticket))
 
 
 def _another_technicians(ticket: Ticket) -> Response:
-    sentence = "This ticket is assigned to another technician. Only they can elevate for it."
-    step = "If it is yours, your address in the helpdesk must become one that your Microsoft account has."
-    return page(403, "This is another technician's ticket", sentence, next_step=step, link=_back(ticket))
+    sentence = _("This ticket is assigned to another technician. Only they can elevate for it.")
+    step = _("If it is yours, your address in the helpdesk must become one that your Microsoft account has.")
+    return page(403, _("This is another technician's ticket"), sentence, next_step=step, link=_back(ticket))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from integration import comments as words
@@ -158,11 +159,15 @@ def _unproved(viewer: Viewer, now: datetime) -> Response | None:
     if viewer.signed_in_at is None:
         return page(
             403,
-            "This link cannot be replaced here yet",
-            "Your Microsoft tenant does not say when you last proved who you are, and a link that is in use is only "
-            "replaced on a fresh sign-in. Nothing was changed.",
-            next_step="An administrator must add the optional claim auth_time to the ID tokens of the app registration "
-            "(then sign out, and sign in again), or end the old link with `ticket-elevate links remove`.",
+            _("This link cannot be replaced here yet"),
+            _(
+                "Your Microsoft tenant does not say when you last proved who you are, and a link that is in use is "
+                "only replaced on a fresh sign-in. Nothing was changed."
+            ),
+            next_step=_(
+                "An administrator must add the optional claim auth_time to the ID tokens of the app registration "
+                "(then sign out, and sign in again), or end the old link with `ticket-elevate links remove`."
+            ),
         )
     return to_sign_in(Why.FRESH) if viewer.signed_in_at < now - FRESH else None
 
@@ -204,4 +209,4 @@ def end(viewer: Viewer) -> Response:
         if link is None or (link.tid, link.oid) != (viewer.tid, viewer.oid):
             abort(404)
         people.end_link(tx, link, now=now, cause="click", why="unlinked", actor=viewer.oid)
-    return redirect(url_for("mine.show"), code=303)
+    return redirect(url_for("mine.account"), code=303)

@@ -5,16 +5,18 @@ import json
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import sqlalchemy as sa
 from flask import Blueprint, abort, jsonify, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
-from integration.comments import CACHED_ACCESS, Step
-from integration.elevation import LABELS, OPEN, Activation, Elevation, EndReason, State
+from integration.comments import CACHED_ACCESS
+from integration.elevation import LABELS, OPEN, SIGN_IN_MISSING, Activation, Elevation, EndReason, State
 from integration.entra.errors import EntraError
 from integration.entra.pim import Policy
-from integration.records import comments, elevations, people
+from integration.records import elevations, people
 from integration.records.elevations import Overtaken
 from integration.rules import Plan, analysis_from_json
 from integration.targets import Target
@@ -121,7 +123,7 @@ def _look(it: Elevation) -> Seen:
         activation=activation,
         parts=tuple(parts) if len(parts) > 1 else (),
         next_one=followed_by(run, it) if it.state is State.ENDED else None,
-        sign_in_needed=_waits_for_sign_in(it),
+        sign_in_needed=waits_for_sign_in(it, activation),
     )
 
 
@@ -168,12 +170,11 @@ def longer(viewer: Viewer, elevation_id: str) -> Response:
     return redirect(url_for("live.show", elevation_id=it.id), code=303)
 
 
-def _waits_for_sign_in(it: Elevation) -> bool:
-    """Also an elevation that was asked for may have to wait for one, as its ticket says then."""
-    if it.state not in (State.WAITING, State.PENDING):
-        return it.state is State.SIGN_IN_NEEDED
-    with current.deployment().records.read() as connection:
-        return comments.said(connection, it.id, Step.UNSEEN) > 0
+def waits_for_sign_in(it: Elevation | sa.Row[Any], activation: Activation | None) -> bool:
+    """Also one that was asked for, or is to be given back, may have to wait for one."""
+    if it.state in (State.WAITING, State.PENDING, State.ENDING):
+        return activation is not None and activation.outcome == SIGN_IN_MISSING
+    return bool(it.state == State.SIGN_IN_NEEDED)
 
 
 def _unclaimed(viewer: Viewer, it: Elevation) -> Response | str:
@@ -236,10 +237,17 @@ def end(viewer: Viewer, elevation_id: str) -> Response:
     with current.deployment().records.read() as connection:
         parts = elevations.parts_of(connection, it)
     for part in parts:
-        try:
-            for due in let_go(Run(current.deployment(), cause="click"), part.id, EndReason.END_NOW):
-                wake(due)
-        except Overtaken:
-            # A worker was at it in this very moment, again and again: the page shows what became of it.
-            log.info("end_now_overtaken", extra={"elevation": part.id})
+        end_now(part.id)
+    if "back_to_now" in request.form:
+        return redirect(url_for("mine.show"), code=303)
     return redirect(url_for("live.show", elevation_id=it.id), code=303)
+
+
+def end_now(elevation_id: str) -> None:
+    """End an elevation of the viewer's; one that is over stays as it is."""
+    try:
+        for due in let_go(Run(current.deployment(), cause="click"), elevation_id, EndReason.END_NOW):
+            wake(due)
+    except Overtaken:
+        # A worker was at it in this very moment, again and again: the page shows what became of it.
+        log.info("end_now_overtaken", extra={"elevation": elevation_id})

@@ -36,6 +36,10 @@ class Viewer:
     def reviews(self) -> bool:
         return bool(self.roles & {AppRole.AUDITOR, AppRole.ADMINISTRATOR})
 
+    @property
+    def administers(self) -> bool:
+        return AppRole.ADMINISTRATOR in self.roles
+
 
 def viewer() -> Viewer | None:
     if "oid" not in session:
@@ -68,6 +72,19 @@ def reviewer(view: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(view)
     def guarded(*args: Any, viewer: Viewer, **kwargs: Any) -> Any:
         if not viewer.reviews:
+            abort(404)
+        return view(*args, viewer=viewer, **kwargs)
+
+    return guarded
+
+
+def administrator(view: Callable[..., Any]) -> Callable[..., Any]:
+    """As `reviewer`, for those who administer."""
+
+    @signed_in
+    @wraps(view)
+    def guarded(*args: Any, viewer: Viewer, **kwargs: Any) -> Any:
+        if not viewer.administers:
             abort(404)
         return view(*args, viewer=viewer, **kwargs)
 

@@ -4,6 +4,7 @@ import logging
 from http import HTTPStatus
 
 from flask import Flask, Response, g, jsonify, render_template
+from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from ulid import ULID
 from werkzeug.exceptions import HTTPException
@@ -57,25 +58,29 @@ def install(app: Flask) -> None:
     def forged(error: CSRFError) -> Response:
         return page(
             400,
-            "This page is too old",
-            "The page you pressed a button on was opened before you signed in, or too long ago. Nothing was changed.",
-            next_step="Go back, reload the page and press the button again.",
+            _("This page is too old"),
+            _(
+                "The page you pressed a button on was opened before you signed in, or too long ago. "
+                "Nothing was changed."
+            ),
+            next_step=_("Go back, reload the page and press the button again."),
         )
 
     @app.errorhandler(StartsStopped)
     def nothing_starts(error: StartsStopped) -> Response:
-        return page(503, "No role can be started now", str(error))
+        return page(503, _("No role can be started now"), str(error))
 
     @app.errorhandler(HTTPException)
     def known(error: HTTPException) -> Response:
         code = error.code or 500
         words = {
-            404: "There is nothing here for you. The link may be wrong, or it belongs to another technician.",
-            405: "This address does not take that kind of call.",
+            404: _("There is nothing here for you. The link may be wrong, or it belongs to another technician."),
+            405: _("This address does not take that kind of call."),
+            413: _("That is larger than this page takes. Nothing was changed. A rules file may have 256 KiB."),
         }
         sentence = words.get(code, HTTPStatus(code).phrase + ".")
-        next_step = "If the ticket is yours, open it in the helpdesk and press Elevate there." if code == 404 else ""
-        title = "Nothing here" if code == 404 else HTTPStatus(code).phrase
+        next_step = _("If the ticket is yours, open it in the helpdesk and press Elevate there.") if code == 404 else ""
+        title = _("Nothing here") if code == 404 else HTTPStatus(code).phrase
         return page(code, title, sentence, next_step=next_step)
 
     @app.errorhandler(SignInNeeded)
@@ -84,17 +89,19 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(EntraError)
     def tenant(error: EntraError) -> Response:
-        return page(502, "Entra did not answer", str(error), next_step="Reload this page in a minute.")
+        return page(502, _("Entra did not answer"), str(error), next_step=_("Reload this page in a minute."))
 
     @app.errorhandler(429)
     def too_many(error: HTTPException) -> Response:
-        sentence = "That was too many tries in a short time. Nothing was changed."
-        answer = page(429, "Too many tries", sentence, next_step="Wait a minute and try again.")
+        sentence = _("That was too many tries in a short time. Nothing was changed.")
+        answer = page(429, _("Too many tries"), sentence, next_step=_("Wait a minute and try again."))
         answer.headers["Retry-After"] = "60"
         return answer
 
     @app.errorhandler(Exception)
     def unknown(error: Exception) -> Response:  # the one place where a request's surprises end
         log.exception("request_failed", extra={"correlation_id": correlation_id()})
-        sentence = "Something went wrong on our side. Nothing you did is lost; it will be tried again where it can be."
-        return page(500, "Something went wrong", sentence)
+        sentence = _(
+            "Something went wrong on our side. Nothing you did is lost; it will be tried again where it can be."
+        )
+        return page(500, _("Something went wrong"), sentence)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, make_response, redirect, render_template, request, session, url_for
+from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from integration.deployment import Deployment
@@ -17,7 +18,7 @@ from integration.entra.sign_in import SignedIn
 from integration.journal import Kind
 from integration.records import elevations, journal, people, sessions
 from integration.records.sessions import alive
-from integration.targets import Target, TargetKind
+from integration.targets import Target
 from integration.tickets import HelpdeskError
 from webhooks import current, linking
 from webhooks.claims import is_address_of, not_theirs
@@ -29,11 +30,13 @@ from workers.run import Run
 blueprint = Blueprint("sign_in", __name__)
 FLOW_LIFE = timedelta(minutes=10)
 ELEVATIONS = "/elevations/"
+ASKED_STATES = frozenset({State.SIGN_IN_NEEDED, State.WAITING, State.PENDING, State.ENDING})
 FLOW_COOKIE = "te-flow"
 # Where a sign-in may lead back to: nothing but pages of ours, so that no address can be smuggled in.
 OUR_PAGES = re.compile(
     r"/|/approvals|/break-glass|/elevations/[0-9A-Z]{26}|/(?:elevate|link)/[a-z0-9_-]+/[A-Za-z0-9_-]+"
-    rf"|/review(?:/[0-9A-Z]{{26}}|(?:/watched|/break-glass|/month)?(?:\?{FILTER})?)",
+    rf"|/review(?:/[0-9A-Z]{{26}}|(?:/watched|/break-glass|/month)?(?:\?{FILTER})?)"
+    r"|/administration(?:/rules|/try|/sign-ins(?:/[0-9A-Za-z-]{1,64}/[0-9A-Za-z-]{1,64})?)?",
     re.ASCII,
 )
 
@@ -47,8 +50,9 @@ def start() -> AnyResponse:
     max_age = int(linking.FRESH.total_seconds()) if "fresh" in request.form else None
     wanted = request.form.get("back_to", "")
     back_to = wanted if OUR_PAGES.fullmatch(wanted) else "/"
-    challenge, kind = _challenge_of(back_to)
-    here = viewer()
+    here, asked = viewer(), _asked_of(back_to)
+    challenge = asked.challenge if asked else None
+    kind = Target.from_key(asked.target).kind if asked and asked.target else None
     url, flow = deployment.tenant.start_sign_in(
         deployment.settings.redirect_uri,
         max_age=max_age,
@@ -60,7 +64,7 @@ def start() -> AnyResponse:
     # Microsoft asks anew all the same; only what is sent counts as proof of it (_remember).
     flow.pop("max_age", None)
     state, browser, now = str(flow["state"]), secrets.token_urlsafe(32), datetime.now(UTC)
-    kept = {"flow": flow, "who": [here.tid, here.oid] if here and challenge else None}
+    kept = {"flow": flow, "who": [asked.tid, asked.oid] if asked and challenge else None}
     sealed = deployment.sealer.seal(json.dumps(kept).encode(), tid="flow", oid=sessions.digest(state), version=1)
     with deployment.records.write() as tx:
         sessions.purge(tx, alive(deployment.settings, now), now=now)
@@ -88,9 +92,9 @@ def callback() -> AnyResponse:
     if taken is None:
         return problem_page(
             400,
-            "This sign-in cannot be used",
-            "It was started in another browser, was used already, or is older than ten minutes.",
-            next_step="Open the page you wanted again and sign in from there.",
+            _("This sign-in cannot be used"),
+            _("It was started in another browser, was used already, or is older than ten minutes."),
+            next_step=_("Open the page you wanted again and sign in from there."),
         )
     kept, back_to = taken
     # A step-up is for one person: a browser may be signed in to Microsoft as somebody else by now.
@@ -99,7 +103,7 @@ def callback() -> AnyResponse:
         who = deployment.tenant.finish_sign_in(kept["flow"], args, now=datetime.now(UTC), expected=expected)
     except EntraError as error:
         return problem_page(
-            400, "Sign-in did not succeed", str(error), next_step="Open the page again to try once more."
+            400, _("Sign-in did not succeed"), str(error), next_step=_("Open the page again to try once more.")
         )
     _remember(who)
     here = viewer()
@@ -131,15 +135,13 @@ def _record(kind: Kind, who: Viewer) -> None:
         journal.append(tx, kind, now=datetime.now(UTC), cause="click", private={"actor": who.oid})
 
 
-def _challenge_of(back_to: str) -> tuple[str | None, TargetKind | None]:
-    """What the tenant asks of the sign-in that the elevation of this page waits for, and for which kind of target."""
+def _asked_of(back_to: str) -> Elevation | None:
+    """The elevation of this page, where the tenant asks something of the sign-in that it waits for."""
     if not back_to.startswith(ELEVATIONS):
-        return None, None
+        return None
     with current.deployment().records.read() as connection:
         it = elevations.elevation(connection, back_to.removeprefix(ELEVATIONS))
-    if it is None or it.state not in (State.SIGN_IN_NEEDED, State.WAITING):
-        return None, None
-    return it.challenge, Target.from_key(it.target).kind if it.target else None
+    return it if it is not None and it.challenge and it.oid and it.state in ASKED_STATES else None
 
 
 def _take_flow(deployment: Deployment, state: str) -> tuple[Mapping[str, Any], str] | None:

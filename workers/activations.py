@@ -10,7 +10,16 @@ from datetime import timedelta
 
 from integration import comments as words
 from integration.comments import Step
-from integration.elevation import PATIENCE, Activation, ActivationState, Elevation, EndReason, State, backoff
+from integration.elevation import (
+    PATIENCE,
+    SIGN_IN_MISSING,
+    Activation,
+    ActivationState,
+    Elevation,
+    EndReason,
+    State,
+    backoff,
+)
 from integration.entra.errors import (
     EntraError,
     EntraRefused,
@@ -45,7 +54,7 @@ from workers.parking import park, woken_meanwhile
 from workers.run import Due, Run, claimed_at
 
 log = logging.getLogger(__name__)
-UNSEEN_PAUSE = timedelta(minutes=5)
+SIGN_IN_PAUSE = timedelta(minutes=5)  # the tenant may stop asking for it, too
 
 
 def step(run: Run, due: Due) -> Iterable[Due]:
@@ -84,7 +93,7 @@ def _step(run: Run, it: Activation) -> Iterable[Due]:
 def _sign_in_needed(run: Run, it: Activation, error: SignInNeeded) -> list[Due]:
     """Surely not asked yet: the elevations wait for their technician. Else it goes on when they have signed in."""
     if it.state in (ActivationState.ACTIVE, ActivationState.GIVING_BACK):
-        return _stuck(run, it)
+        return _stuck(run, it, error)
     if isinstance(error, StepUpNeeded) and error.final and it.request_id is None:
         # What was asked for was given a moment ago: to send the technician there again would be a circle.
         surely = it.attempts == 1 or it.attempts >= SURELY_ASKED
@@ -108,15 +117,22 @@ def _unseen(run: Run, it: Activation, error: SignInNeeded) -> list[Due]:
         sentence = "It may have been active for a while: without the technician's sign-in nobody could see it."
         return fail(run, it, sentence, code="over")
     with change(run) as changed:
-        elevations.save_activation(changed.tx, replace(it, due_at=run.now + UNSEEN_PAUSE))
+        elevations.save_activation(changed.tx, replace(it, due_at=run.now + SIGN_IN_PAUSE, outcome=SIGN_IN_MISSING))
         for elevation in elevations.holders(changed.tx, it.id):
             link = run.deployment.link(elevation.id)
             text = words.step_up(link) if error.claims else words.sign_in_to_see(link)
-            if elevation.challenge != error.claims:
-                elevation = elevations.save_elevation(changed.tx, replace(elevation, challenge=error.claims))
-            if not comments.said(changed.tx, elevation.id, Step.UNSEEN):
-                changed.record(Kind.SIGNIN_NEEDED, elevation=elevation, activation=it.id, step=Step.UNSEEN, text=text)
+            _ask_for_sign_in(changed, elevation, it, error, Step.UNSEEN, text)
     return changed.due
+
+
+def _ask_for_sign_in(
+    changed: Change, elevation: Elevation, it: Activation, error: SignInNeeded, step: Step, text: str
+) -> None:
+    """On the ticket, once; the page has the button, and its sign-in answers what the tenant asks for now."""
+    if elevation.challenge != error.claims:
+        elevation = elevations.save_elevation(changed.tx, replace(elevation, challenge=error.claims))
+    if not comments.said(changed.tx, elevation.id, step):
+        changed.record(Kind.SIGNIN_NEEDED, elevation=elevation, activation=it.id, step=step, text=text)
 
 
 def _watch(run: Run, it: Activation) -> Iterable[Due]:
@@ -219,14 +235,18 @@ def _give_back(run: Run, it: Activation) -> Iterable[Due]:
     return close(run, it, ActivationState.GIVEN_BACK, EndReason.OUTSIDE)
 
 
-def _stuck(run: Run, it: Activation) -> list[Due]:
-    """We cannot give it back without the technician; it ends by itself. Look again when it does."""
+def _stuck(run: Run, it: Activation, error: SignInNeeded) -> list[Due]:
+    """We cannot give it back without the technician, who is asked to sign in; it may also end by itself."""
     if it.ends_at is not None and run.now >= it.ends_at:
         return close(run, it, ActivationState.EXPIRED, EndReason.TIME_UP)
     with change(run) as changed:
-        elevations.save_activation(changed.tx, replace(it, due_at=it.ends_at or run.now + timedelta(minutes=5)))
+        soon = run.now + SIGN_IN_PAUSE
+        kept = replace(it, due_at=min(it.ends_at or soon, soon))
+        if it.state is ActivationState.GIVING_BACK:
+            kept = replace(kept, outcome=SIGN_IN_MISSING)
+        elevations.save_activation(changed.tx, kept)
         for elevation in elevations.on_activation(changed.tx, it.id):
-            if elevation.state is State.ENDING and not comments.said(changed.tx, elevation.id, Step.STUCK):
-                text = words.stuck(it, run.deployment.settings.zone)
-                changed.record(Kind.SIGNIN_NEEDED, elevation=elevation, activation=it.id, step=Step.STUCK, text=text)
+            if elevation.state is State.ENDING:
+                text = words.stuck(it, run.deployment.link(elevation.id), run.deployment.settings.zone)
+                _ask_for_sign_in(changed, elevation, it, error, Step.STUCK, text)
     return changed.due

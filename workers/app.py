@@ -13,7 +13,7 @@ from integration import checkpoints, settings
 from integration.deployment import Deployment
 from integration.records import heartbeats
 from integration.records.deliveries import claim_next
-from workers import activations, comments, deliveries, elevations, health, notices, schedule, signins
+from workers import activations, comments, deliveries, elevations, examinations, health, notices, schedule, signins
 from workers.run import Due, Run, Step, What, go
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,7 @@ STEPS: dict[What, Step] = {
     What.ACTIVATION: activations.step,
     What.COMMENT: comments.step,
     What.NOTICE: notices.step,
+    What.EXAMINATION: examinations.step,
 }
 BETWEEN, MOST_OTHERS = timedelta(seconds=1), 20  # what else is due has its turn this often under a flood
 SHARE = timedelta(seconds=60)  # of one message, well within a task's time limit

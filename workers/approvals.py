@@ -4,7 +4,6 @@ The tenant tells nobody when a request is decided, so it is asked: once for all 
 technicians wait the less often, so that the calls of a minute have a limit however many approvals wait.
 """
 
-import math
 import zlib
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,12 +13,14 @@ from integration import comments as words
 from integration.comments import Step
 from integration.elevation import (
     APPROVAL_PATIENCE,
+    WITHDRAWING,
     Activation,
     ActivationState,
     Elevation,
     EndReason,
     State,
     backoff,
+    move,
     move_activation,
 )
 from integration.entra.errors import EntraRefused
@@ -31,11 +32,13 @@ from integration.targets import Target
 from integration.tickets import clean
 from workers.change import Change, change
 from workers.outcomes import drop, fail, is_it, later, record_asked, seen, shown, surely_over
-from workers.run import Due, Run
+from workers.run import Due, Run, What
 
-# A decision is looked for this often, by the age of its request. Each is a multiple of the one before, so that all
-# requests of one technician come due in the same moment.
+# A decision is looked for this often, by the age of its request.
 SOON, THEN, LATE = timedelta(seconds=15), timedelta(minutes=1), timedelta(minutes=5)
+# And never more often than this, where many technicians wait: each step is a multiple of the one before, so that all
+# requests of one technician come due in the same moment.
+STEPS = (SOON, THEN, LATE, *(LATE * 2**power for power in range(1, 9)))
 CALLS_PER_MINUTE = 300  # of all technicians together; Graph allows a small tenant 21,000
 # The others come due a little behind the one that was looked for, which moves them on again before that.
 BEHIND = timedelta(seconds=10)
@@ -49,6 +52,7 @@ def wait(run: Run, it: Activation, request: Request, *, asked: bool) -> list[Due
     with change(run) as changed:
         elevations.lock_activation(changed.tx, it.id)
         held = elevations.holders(changed.tx, it.id)
+        waiting = waiting if held else replace(waiting, outcome=WITHDRAWING)
         due_at = next_look(run, waiting) if held else run.now
         waiting = elevations.save_activation(
             changed.tx, move_activation(waiting, ActivationState.PENDING, due_at=due_at)
@@ -94,21 +98,21 @@ def _look_later(run: Run, it: Activation, waiting: frozenset[str]) -> list[Due]:
     """It waits, and so do the others of this technician that the same answer names: no need to ask for each."""
     at = next_look(run, it)
     with run.deployment.records.write() as tx:
-        elevations.save_activation(tx, replace(it, due_at=at, attempts=0))
+        elevations.save_activation(tx, replace(it, due_at=at, attempts=0, outcome=None))
         elevations.wait_longer(tx, it, waiting, before=run.now + BEHIND, until=at + BEHIND)
     return []
 
 
 def next_look(run: Run, it: Activation) -> datetime:
-    """When to ask for this technician's requests again: a moment that all of them share."""
+    """When to ask for this technician's requests again: a moment that all of them share, and few other technicians."""
     age = run.now - (it.pending_at or it.created_at)
     pause = SOON if age < timedelta(minutes=15) else THEN if age < timedelta(hours=2) else LATE
     with run.deployment.records.read() as connection:
-        people = elevations.people_pending(connection)
-    fair = math.ceil(people * 60 / CALLS_PER_MINUTE / SOON.total_seconds()) * SOON
-    step = max(pause, fair).total_seconds()
-    offset = zlib.crc32(f"{it.tid} {it.oid}".encode()) % int(SOON.total_seconds())
-    return datetime.fromtimestamp((run.now.timestamp() // step + 1) * step + offset, UTC)
+        lists = elevations.lists_pending(connection)
+    fair = timedelta(minutes=lists / (0.8 * CALLS_PER_MINUTE))  # the rest is for minutes in which chance sends more
+    step = next((step for step in STEPS if step >= max(pause, fair)), STEPS[-1]).total_seconds()
+    offset = zlib.crc32(f"{it.tid} {it.oid}".encode()) % step
+    return datetime.fromtimestamp(((run.now.timestamp() - offset) // step + 1) * step + offset, UTC)
 
 
 def _go_on(run: Run, it: Activation, target: Target, request: Request | None) -> Iterable[Due]:
@@ -158,7 +162,9 @@ def _expired(run: Run, it: Activation) -> list[Due]:
 
 
 def _cancelled(run: Run, it: Activation) -> list[Due]:
-    """The technician took the request back at Microsoft."""
+    """The technician took the request back at Microsoft, or we did so and did not get to writing it down."""
+    if it.outcome == WITHDRAWING:
+        return _withdrawn(run, it)
 
     def end(changed: Change, elevation: Elevation) -> None:
         why = EndReason.WITHDRAWN
@@ -185,12 +191,26 @@ def _withdraw(run: Run, it: Activation) -> Iterable[Due]:
 
 
 def _withdrawn(run: Run, it: Activation) -> list[Due]:
+    """The request is gone. A ticket that joined in the meantime asks for one of its own."""
     with change(run) as changed:
+        elevations.lock_activation(changed.tx, it.id)
         gone = replace(move_activation(it, ActivationState.WITHDRAWN, due_at=None), ended_at=run.now)
         elevations.save_activation(changed.tx, gone)
         facts: dict[str, Fact] = {"target": it.target, "by_hand": it.by_hand}
         changed.record(Kind.ACTIVATION_WITHDRAWN, activation=it.id, facts=facts)
         for elevation in elevations.on_activation(changed.tx, it.id):
-            why = EndReason(elevation.end_reason or EndReason.END_NOW)
-            changed.settle(elevation, State.ENDED, text=words.withdrawn(why))
+            if elevation.state is State.ENDING:
+                why = EndReason(elevation.end_reason or EndReason.END_NOW)
+                changed.settle(elevation, State.ENDED, text=words.withdrawn(why))
+            else:
+                _ask_anew(changed, elevation)
     return changed.due
+
+
+def _ask_anew(changed: Change, it: Elevation) -> None:
+    run = changed.run
+    anew = move(replace(it, activation=None, until=None), State.REQUESTED, due_at=run.now)
+    saved = elevations.save_elevation(changed.tx, run.at_once(anew))
+    facts = {"from": it.state, "to": saved.state, "after": it.activation}
+    changed.record(Kind.PICK_PLANNED, elevation=saved, facts=facts)
+    changed.due.append(run.due(What.ELEVATION, saved))

@@ -66,14 +66,21 @@ class Change:
         facts: Mapping[str, Fact] | None = None,
         kind: Kind | None = None,
     ) -> None:
-        """Move `it`, write it down, and say `text` on its ticket. Raises Overtaken and IllegalMove."""
+        """Move `it`, write it down, and say `text` on its ticket. Raises Overtaken and IllegalMove.
+
+        Under a rule that only watches, whatever would become of one that is not asked for yet is written down alone.
+        """
+        if self._is_watched(it) and it.state is State.REQUESTED and to is not State.WATCHED:
+            unknown = to is State.SIGN_IN_NEEDED
+            outcome = words.watched_unknown() if unknown else words.watched_otherwise(to, it.outcome)
+            it, to, due_at, text, kind = replace(it, outcome=outcome), State.WATCHED, None, None, None
         changed = move(it, to, due_at=due_at)
         if to in (State.ENDING, State.ENDED):
             changed = replace(changed, let_go_at=changed.let_go_at or self.run.now)
         if due_at is None:
             changed = replace(changed, ended_at=changed.ended_at or self.run.now)
         changed = elevations.save_elevation(self.tx, changed)
-        if to in bundles.LOST:
+        if bundles.concerns_others(changed):
             self.due += bundles.wake_others(self.tx, self.run, changed)
         usual, step = TOLD[to]
         moved = {"from": it.state, "to": to, **(facts or {})}
@@ -114,7 +121,7 @@ class Change:
         """Tell whoever is told of `kind` beyond the ticket. The sweep sends it: no run waits for a chat server."""
         deployment = self.run.deployment
         addresses = deployment.settings.notify.of(kind)
-        if not addresses:
+        if not addresses or self._is_watched(elevation):
             return
         helpdesk = deployment.helpdesks.get(elevation.connection)
         title = sentences.title(kind, elevation)
@@ -127,6 +134,10 @@ class Change:
         )
         for place in range(1, len(addresses) + 1):
             notices.add(self.tx, elevation, kind, place, title=title, text=text, now=self.run.now)
+
+    def _is_watched(self, it: Elevation) -> bool:
+        """What a rule began before it was told to watch only, and holds a role, is still told of."""
+        return it.activation is None and not it.emergency and self.run.deployment.rules.watches(it.rule)
 
     def write(self) -> None:
         written: journal.Written | None = None
@@ -146,7 +157,7 @@ class Change:
                 self._say(it.elevation, it.step, it.text, written.witness)
 
     def _say(self, elevation: Elevation, step: Step, text: str, witness: str) -> None:
-        if not elevation.has_ticket:
+        if not elevation.has_ticket or self._is_watched(elevation):
             return
         name = comments.name_of(self.tx, elevation.id, step)
         whole = words.with_witness(text, elevation.id, name, witness)

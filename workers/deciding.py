@@ -1,7 +1,7 @@
 """The rules' answer for a technician: what the tenant knows of them, kept for a while, and the ticket go in."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,14 +10,20 @@ import sqlalchemy as sa
 from integration.elevation import Activation, Elevation
 from integration.entra.pim import Policy
 from integration.records import people
-from integration.rules import Plan, Refusal, RefusalCode
-from integration.targets import Affected, Eligibility, Target
+from integration.rules import Plan, Refusal, RefusalCode, Rules
+from integration.rules_diff import Known
+from integration.targets import Affected, Eligibility, Target, TargetKind
 from integration.tickets import Person, Ticket
 from workers.run import Run
 
 
-def decide(run: Run, it: Elevation, ticket: Ticket) -> Plan | Refusal:
-    """What to activate for `it`, or why not. Raises EntraError where the tenant must be asked and does not answer."""
+def decide(
+    run: Run, it: Elevation, ticket: Ticket, *, rules: Rules | None = None, supposed: Sequence[Eligibility] = ()
+) -> Plan | Refusal:
+    """What to activate for `it`, or why not. Raises EntraError where the tenant must be asked and does not answer.
+
+    For a try with `rules` that are not in force; the technician counts as eligible for what is `supposed`, too.
+    """
     assert it.tid is not None
     assert it.oid is not None
     others = [requester for requester in ticket.requesters if requester.account != it.account]
@@ -25,7 +31,8 @@ def decide(run: Run, it: Elevation, ticket: Ticket) -> Plan | Refusal:
     with run.deployment.records.read() as connection:
         technician.look_up(connection)
         links = [people.link_of(connection, it.connection, requester.account) for requester in others]
-    rules, asked = run.deployment.rules, timedelta(seconds=it.duration_seconds) if it.duration_seconds else None
+    rules = rules or run.deployment.rules
+    asked = timedelta(seconds=it.duration_seconds) if it.duration_seconds else None
     found = rules.match(ticket)
     filed_by_another = any(link is not None and (link.tid, link.oid) == (it.tid, it.oid) for link in links)
     if filed_by_another or (others and technician.has_address_of(others)):
@@ -36,7 +43,7 @@ def decide(run: Run, it: Elevation, ticket: Ticket) -> Plan | Refusal:
     def plan(again: bool) -> Plan | Refusal:
         return rules.plan(
             ticket,
-            eligibilities=technician.eligibilities(again=again),
+            eligibilities=[*technician.eligibilities(again=again), *supposed],
             maximum=technician.maximum,
             too_long=technician.too_long,
             duration=asked,
@@ -47,11 +54,24 @@ def decide(run: Run, it: Elevation, ticket: Ticket) -> Plan | Refusal:
     return _twice(technician, plan)
 
 
-def decide_all(run: Run, it: Elevation, ticket: Ticket) -> list[Plan | Refusal]:
+def decide_all(
+    run: Run, it: Elevation, ticket: Ticket, *, rules: Rules | None = None, supposed: Sequence[Eligibility] = ()
+) -> list[Plan | Refusal]:
     """What becomes of each target of the rule: one answer, but for a rule with a bundle. Raises EntraError."""
-    found = run.deployment.rules.match(ticket)
+    found = (rules or run.deployment.rules).match(ticket)
     parts = 1 if isinstance(found, Refusal) else found.parts
-    return [decide(run, replace(it, part=part), ticket) for part in range(parts)]
+    return [decide(run, replace(it, part=part), ticket, rules=rules, supposed=supposed) for part in range(parts)]
+
+
+def last_told(answers: Mapping[str, str], kinds: frozenset[TargetKind]) -> Known:
+    """The eligibilities among what the tenant told of a technician, who is asked for these `kinds`."""
+    if "eligibilities" not in answers:
+        return Known()
+    return Known(tuple(_eligibilities(answers["eligibilities"])), kinds)
+
+
+def _eligibilities(kept: str) -> list[Eligibility]:
+    return [Eligibility(Target.from_key(it["target"]), it["name"]) for it in json.loads(kept)]
 
 
 def decide_emergency(run: Run, it: Elevation, wanted: str) -> Plan | Refusal:
@@ -120,8 +140,7 @@ class _Technician:
             found = self._run.deployment.tenant.eligibilities(self._tid, self._oid, self._run.now, kinds)
             return json.dumps([{"target": it.target.key, "name": it.name} for it in found])
 
-        kept = self._answer("eligibilities", read, again=again)
-        return [Eligibility(Target.from_key(it["target"]), it["name"]) for it in json.loads(kept)]
+        return _eligibilities(self._answer("eligibilities", read, again=again))
 
     def has_address_of(self, persons: Sequence[Person]) -> bool:
         """Whether one of them goes by an address that the directory has for this technician."""

@@ -1,11 +1,12 @@
 """What an approver decided on our page: written down, said on every ticket that waits, and followed at once."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from integration import comments as words
 from integration.comments import Step
-from integration.elevation import Activation, ActivationState
+from integration.elevation import Activation, ActivationState, Elevation
 from integration.journal import Fact, Kind
 from integration.records import elevations
 from workers.change import change
@@ -23,26 +24,47 @@ class Decision:
     at: datetime
 
 
-def record(run: Run, activation: Activation, it: Decision) -> list[Due]:
-    """Write it down, say it on each ticket that waits, and look at once what became of the request."""
+def intend(run: Run, activation: Activation, it: Decision) -> Sequence[Elevation]:
+    """Write down what the approver is about to tell the tenant. What waits for it: no worker that sees the decision
+    first, and ends them, may keep it off their tickets.
+    """
+    with change(run) as changed:
+        waiting = elevations.on_activation(changed.tx, activation.id)
+        for each in waiting or (None,):
+            changed.record(
+                Kind.APPROVAL_INTENDED,
+                elevation=each,
+                activation=activation.id,
+                facts=_facts(activation, it),
+                private=_private(it),
+            )
+    return waiting
+
+
+def record(run: Run, activation: Activation, waited: Sequence[Elevation], it: Decision) -> list[Due]:
+    """The tenant took it: say so on each ticket that waits or has `waited`, and look what became of the request."""
     text = words.decided(it.who, it.words, it.at, run.deployment.settings.zone, approved=it.approved)
-    facts: dict[str, Fact] = {"decision": "approved" if it.approved else "denied", "request": activation.request_id}
-    private = {"actor": it.oid, "words": it.words}
     with change(run) as changed:
         locked = elevations.lock_activation(changed.tx, activation.id)
-        waiting = elevations.on_activation(changed.tx, activation.id)
-        for each in waiting:
+        told = {each.id: each for each in (*waited, *elevations.on_activation(changed.tx, activation.id))}
+        for each in told.values() or (None,):
             changed.record(
                 Kind.APPROVAL_DECIDED,
                 elevation=each,
                 activation=activation.id,
-                facts=facts,
-                private=private,
+                facts=_facts(activation, it),
+                private=_private(it),
                 step=Step.DECIDED,
                 text=text,
             )
-        if not waiting:
-            changed.record(Kind.APPROVAL_DECIDED, activation=activation.id, facts=facts, private=private)
         if locked is not None and locked.state is ActivationState.PENDING:
             elevations.save_activation(changed.tx, replace(locked, due_at=run.now))
     return [*changed.due, Due(What.ACTIVATION, activation.id)]
+
+
+def _facts(activation: Activation, it: Decision) -> Mapping[str, Fact]:
+    return {"decision": "approved" if it.approved else "denied", "request": activation.request_id}
+
+
+def _private(it: Decision) -> Mapping[str, str | None]:
+    return {"actor": it.oid, "words": it.words}

@@ -6,6 +6,7 @@ from dataclasses import replace
 from integration import comments as words
 from integration.elevation import (
     END_WORDS,
+    WITHDRAWING,
     Activation,
     ActivationState,
     Elevation,
@@ -80,7 +81,9 @@ def _release(changed: Change, it: Elevation, activation: Activation, reason: End
     # While the tenant is being asked, its step must not be disturbed: a second one would look before the first is
     # through, see nothing, and take the role for never asked. The step itself sees that nobody holds it any more.
     if activation.state is ActivationState.PENDING and not others:
-        withdrawing = elevations.save_activation(changed.tx, replace(activation, due_at=changed.run.now))
+        withdrawing = elevations.save_activation(
+            changed.tx, replace(activation, due_at=changed.run.now, outcome=WITHDRAWING)
+        )
         changed.due.append(Due(What.ACTIVATION, withdrawing.id))
         return withdrawing
     if others or activation.state is not ActivationState.ACTIVE:

@@ -72,7 +72,9 @@ def record_asked(changed: Change, it: Activation, request: Request) -> None:
 
 def seen(run: Run, it: Activation, active: Active, *, asked: Request | None = None) -> list[Due]:
     """It is there. `asked`: our request, where it is not written down yet."""
-    seen = replace(it, schedule_id=active.schedule_id, started_at=active.start or run.now, ends_at=active.end)
+    seen = replace(
+        it, schedule_id=active.schedule_id, started_at=active.start or run.now, ends_at=active.end, outcome=None
+    )
     end = active.end or run.now + PATIENCE
     if usable.wanted(seen):
         end = min(end, run.now + usable.FIRST_LOOK)

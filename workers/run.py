@@ -26,6 +26,7 @@ class What(StrEnum):
     ACTIVATION = "activation"
     COMMENT = "comment"
     NOTICE = "notice"
+    EXAMINATION = "examination"
 
 
 Row = Delivery | Elevation | Activation | Comment

@@ -19,14 +19,17 @@ _IN_HEADER = re.compile(r'\bclaims\s*=\s*"([A-Za-z0-9+/_=\- ]+)"', re.IGNORECASE
 
 
 def checked(text: str) -> str | None:
-    """`text` if it is a JSON object of reasonable size, else None."""
+    """`text`, if it is a JSON object of reasonable size, in the one way in which we write it; else None.
+
+    A header and a message may ask for the same in other letters: one answer serves all that wait for it.
+    """
     if len(text) > _LIMIT:
         return None
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return text if isinstance(value, dict) and value else None
+    return json.dumps(value, sort_keys=True, separators=(",", ":")) if isinstance(value, dict) and value else None
 
 
 def asks_only_for_newer(challenge: str) -> bool:

@@ -6,7 +6,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from integration.elevation import HOLDING, LEASE, OPEN, OPEN_ACTIVATION, Activation, ActivationState, Elevation, State
+from integration.elevation import (
+    HOLDING,
+    LEASE,
+    OPEN,
+    OPEN_ACTIVATION,
+    SIGN_IN_MISSING,
+    Activation,
+    ActivationState,
+    Elevation,
+    State,
+)
 from integration.records import due
 from integration.records.tables import activations, elevations
 
@@ -205,13 +215,17 @@ def wake_waiting(tx: sa.Connection, tid: str, oid: str, *, now: datetime) -> lis
         activations.c.state.in_([ActivationState.ASKED, ActivationState.PENDING, ActivationState.GIVING_BACK]),
         activations.c.due_at > now + LEASE,
     )
-    return list(tx.execute(activations.update().where(waits).values(due_at=now).returning(activations.c.id)).scalars())
+    missed = sa.case((activations.c.outcome == SIGN_IN_MISSING, None), else_=activations.c.outcome)
+    now_due = activations.update().where(waits).values(due_at=now, outcome=missed)
+    return list(tx.execute(now_due.returning(activations.c.id)).scalars())
 
 
-def people_pending(connection: sa.Connection) -> int:
-    """How many technicians wait for approvers."""
-    who = sa.select(activations.c.tid, activations.c.oid).where(activations.c.state == ActivationState.PENDING)
-    return int(connection.execute(sa.select(sa.func.count()).select_from(who.distinct().subquery())).scalar_one())
+def lists_pending(connection: sa.Connection) -> int:
+    """How many lists tell of all requests that wait for approvers: one of each technician and kind of target."""
+    kind = sa.func.substr(activations.c.target, 1, 7)  # of the key: enough to tell the kinds apart
+    each = sa.select(activations.c.tid, activations.c.oid, kind)
+    each = each.where(activations.c.state == ActivationState.PENDING)
+    return int(connection.execute(sa.select(sa.func.count()).select_from(each.distinct().subquery())).scalar_one())
 
 
 def wait_longer(

@@ -6,16 +6,40 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from integration.elevation import State
+from integration.elevation import OPEN, State
 from integration.records.tables import activations, comments, deliveries, elevations
 
 DUE = {"deliveries": deliveries, "elevations": elevations, "activations": activations, "comments": comments}
 
 
-def of_technician(connection: sa.Connection, tid: str, oid: str, *, limit: int) -> list[sa.Row[Any]]:
-    """The newest first."""
-    query = sa.select(elevations).where(elevations.c.tid == tid, elevations.c.oid == oid)
-    return list(connection.execute(query.order_by(elevations.c.created_at.desc()).limit(limit)))
+def open_of(connection: sa.Connection, tid: str, oid: str) -> list[sa.Row[Any]]:
+    """What is not over of a technician, the newest first; the roles of one task in the order of its rule."""
+    query = _of(tid, oid).where(elevations.c.state.in_(sorted(OPEN)))
+    return list(connection.execute(query.order_by(elevations.c.created_at.desc(), elevations.c.part)))
+
+
+def done_of(
+    connection: sa.Connection,
+    tid: str,
+    oid: str,
+    *,
+    since: datetime | None = None,
+    before: str = "",
+    limit: int,
+) -> list[sa.Row[Any]]:
+    """What is over of a technician, the newest first: what was begun or ended `since`, or is older than the elevation
+    with the id `before`.
+    """
+    query = _of(tid, oid).where(elevations.c.state.not_in(sorted(OPEN)))
+    if since:
+        query = query.where(sa.or_(elevations.c.created_at >= since, elevations.c.ended_at >= since))
+    if before:
+        query = query.where(elevations.c.id < before)
+    return list(connection.execute(query.order_by(elevations.c.id.desc()).limit(limit)))
+
+
+def _of(tid: str, oid: str) -> sa.Select[Any]:
+    return sa.select(elevations).where(elevations.c.tid == tid, elevations.c.oid == oid)
 
 
 def states(connection: sa.Connection) -> Mapping[State, int]:

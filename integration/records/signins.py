@@ -142,14 +142,20 @@ def lose(tx: sa.Connection, tid: str, oid: str, *, holder: str, loss: Loss, why:
         journal.append(tx, Kind.SIGNIN_PURGED, now=now, cause="tenant", facts=facts, private=private, after=written)
 
 
-def purge(tx: sa.Connection, tid: str, oid: str, *, now: datetime) -> bool:
-    """Delete it and end the person's page sessions, on an administrator's word. False where no sign-in was kept."""
+def purge(
+    tx: sa.Connection, tid: str, oid: str, *, now: datetime, cause: str = "cli", actor: str | None = None
+) -> bool:
+    """Delete it and end the person's page sessions, on an administrator's word. False where no sign-in was kept.
+
+    `actor` is the administrator's oid; at the command line nobody is signed in.
+    """
     deleted = _empty(tx, tid, oid)
     tx.execute(token_caches.update().where(_of(tid, oid)).values(lost_at=None, lost_why=None))
     ended = sessions.end_all(tx, tid, oid)
     if deleted or ended:
         facts: dict[str, Fact] = {"why": "purged", "sessions": ended}
-        journal.append(tx, Kind.SIGNIN_PURGED, now=now, cause="cli", facts=facts, private={"whose": oid})
+        private = {"whose": oid, "actor": actor}
+        journal.append(tx, Kind.SIGNIN_PURGED, now=now, cause=cause, facts=facts, private=private)
     return deleted
 
 

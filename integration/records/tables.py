@@ -310,6 +310,20 @@ notices = sa.Table(
 )
 _index_due(notices)
 
+# What doctor found when it last looked by itself: one row, made when an administrator first asks for it.
+examinations = sa.Table(
+    "examinations",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("due_at", UtcDateTime),
+    sa.Column("version", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("asked_at", UtcDateTime, nullable=False),
+    sa.Column("done_at", UtcDateTime),
+    sa.Column("findings", sa.Text),
+)
+_index_due(examinations)
+
 tenant_answers = sa.Table(
     "tenant_answers",
     metadata,

@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner, Result
 from freezegun import freeze_time
 
-from cli.doctor import _clock, examine
 from cli.main import commands
 from integration import checkpoints
 from integration.deployment import Deployment
@@ -18,6 +17,7 @@ from integration.records import journal
 from integration.tickets import Finding
 from tests.conftest import Practice, settings_for
 from tests.end_to_end.product import settings_file
+from workers.doctor import _clock, examine
 
 Findings = Callable[..., dict[str, Finding]]
 

@@ -130,7 +130,7 @@ def test_it_says_which_roles_will_have_to_end_by_themselves_and_asks_first(desk:
     desk.deliver(ticket)
     desk.advance(timedelta(minutes=6))
     desk.sweep()
-    assert any("could not be given back early" in note for note in practice.notes(ticket))
+    assert any("could not be given back yet" in note for note in practice.notes(ticket))
 
 
 def test_all_are_purged_each_with_an_entry_and_whoever_has_only_a_page_as_well(desk: Desk, practice: Practice) -> None:

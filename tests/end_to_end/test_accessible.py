@@ -1,10 +1,14 @@
 """Each page, and each state that one can be in, judged by axe (WCAG 2.2 AA) in both themes and on narrow screens."""
 
+import re
 from collections.abc import Callable
 
 import pytest
+from playwright.sync_api import expect
 
+from tests.conftest import Practice
 from tests.end_to_end.conftest import Someone
+from tests.end_to_end.test_pages import offered
 
 pytestmark = pytest.mark.browser
 Arrive = Callable[..., Someone]
@@ -15,6 +19,8 @@ Arrive = Callable[..., Someone]
     [
         ("sign-in", None, "/"),
         ("now-empty", "technician2", "/"),
+        ("account", "technician2", "/account"),
+        ("earlier-empty", "auditor", "/earlier"),
         ("approvals-empty", "technician2", "/approvals"),
         ("nothing-here", "technician2", "/no-such-page"),
     ],
@@ -25,3 +31,50 @@ def test_a_page(someone: Arrive, name: str, who: str | None, path: str) -> None:
         me.comes_to("/")
     me.at(path)
     me.is_accessible(name)
+
+
+def test_the_states_of_an_elevation_and_of_the_page_now(someone: Arrive, live_practice: Practice) -> None:
+    me = someone("technician")
+    me.comes_to("/")
+    first, second = (offered(live_practice, "Password reset", "technician", "Ä" * 150) for _ in range(2))
+    for ticket in (first, second):
+        me.note(ticket, "was assigned by somebody else")
+    me.at("/")
+    me.sees(me.page.get_by_role("heading", name="Waits for you"))
+    me.is_accessible("now-waits")
+    me.at(f"/elevate/practice/{first}")
+    me.page.get_by_text("Why this role").click()
+    me.is_accessible("elevate")
+    me.page.get_by_role("button", name="Elevate").click()
+    expect(me.page.locator(".badge")).to_have_text("Active")
+    me.is_accessible("live-active")
+    me.at(f"/elevate/practice/{second}")
+    me.page.get_by_role("button", name="Elevate").click()
+    expect(me.page.locator(".badge")).to_have_text("Active")
+    me.reads(re.compile("Usable since"))
+    me.is_accessible("live-usable")
+    me.at("/")
+    me.reads(f"The same role is also held for ticket {first}")
+    me.is_accessible("now-running")
+    me.page.get_by_role("button", name="End all 2").click()
+    me.sees(me.page.get_by_role("heading", name="Done today"))
+    me.is_accessible("now-ending")
+    me.at(f"/elevate/practice/{live_practice.new_ticket('Password reset')}")
+    me.is_accessible("nobodys-ticket")
+    for ticket in (first, second):
+        me.note(ticket, "was given back")
+
+
+def test_a_refusal_a_solved_ticket_and_a_sign_out(someone: Arrive, live_practice: Practice) -> None:
+    me = someone("ineligible")
+    ticket = live_practice.new_ticket("Password reset", by="ineligible")
+    live_practice.assign(ticket, "ineligible", by="approver")
+    me.comes_to(f"/elevate/practice/{ticket}")
+    me.sees(me.page.get_by_role("heading", name="No role for this ticket"))
+    me.is_accessible("refused")
+    live_practice.solve(ticket, by="ineligible")
+    me.page.reload()
+    me.reads("This ticket is solved")
+    me.is_accessible("solved")
+    me.page.get_by_role("button", name="Sign out").click()
+    me.is_accessible("signed-out")

@@ -160,7 +160,7 @@ def test_a_technician_sees_what_the_button_links_unlinks_it_and_forgets_the_sign
 ) -> None:
     """Threat 11. Each page of it fits a phone."""
     me = someone("technician2")
-    me.comes_to("/")
+    me.comes_to("/account")
     if me.page.get_by_role("button", name="Unlink").is_visible():
         me.page.get_by_role("button", name="Unlink").click()
     me.reads("No helpdesk account is linked to you")
@@ -173,17 +173,19 @@ def test_a_technician_sees_what_the_button_links_unlinks_it_and_forgets_the_sign
     expect(me.page.locator(".badge")).to_have_text("Active")
     fits_a_phone(me)
 
-    me.at("/")
+    me.at("/account")
     me.reads("technician2@practice.example")
     fits_a_phone(me)
     me.page.get_by_role("button", name="Unlink").click()
     me.reads("No helpdesk account is linked to you")
-    me.page.locator("tbody a", has_text=ticket).click()
-    end_now(me, ticket)
     me.at("/")
+    card = me.page.get_by_role("article", name=f"Ticket {ticket}")
+    card.get_by_role("link", name="Authentication Administrator").click()
+    end_now(me, ticket)
+    me.at("/account")
     me.page.get_by_role("button", name="Forget my sign-in").click()
     me.reads("Nothing was revoked at Entra")
-    me.at("/")
+    me.at("/account")
     expect(me.page.get_by_role("button", name="Forget my sign-in")).to_have_count(0)
 
 
@@ -205,7 +207,7 @@ def test_a_live_link_is_replaced_on_a_page_that_names_both_accounts(someone: Arr
         fits_a_phone(other)
         other.page.get_by_role("button", name="Replace the link").click()
         other.sees(other.page.get_by_role("heading", name="No role for this ticket"))
-        me.at("/")
+        me.at("/account")
         me.reads("No helpdesk account is linked to you")
     finally:
         live_practice.control("/people/ineligible", {"helpdesk_mail": ""})

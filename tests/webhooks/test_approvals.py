@@ -3,15 +3,17 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from integration.elevation import State
+from integration.entra.tenant import Tenant
 from integration.records import story
 from integration.tickets import clean
 from tests.conftest import Desk, Practice
 from tests.webhooks.conftest import Browser, rows, words
-from tests.workers.steps import by_hand, end_now, fault, mend, pick, said
+from tests.workers.steps import by_hand, end_now, fault, mend, pick, said, wait_for
 from webhooks import approvals
 
 ROLE = "Password Administrator"
@@ -69,6 +71,42 @@ def test_an_approval_is_said_on_the_ticket_written_down_and_followed_at_once(
     assert "approval.decided" in kinds
 
 
+@pytest.mark.parametrize("decision", ["approve", "deny"])
+def test_a_decision_that_a_worker_saw_first_is_said_and_written_down_all_the_same(
+    desk: Desk,
+    practice: Practice,
+    approver: Browser,
+    asked: str,
+    monkeypatch: pytest.MonkeyPatch,
+    decision: str,
+) -> None:
+    tenant = type(desk.deployment.tenant)
+    real = tenant.decide
+
+    def slow(self: Tenant, *args: Any) -> None:
+        real(self, *args)
+        wait_for(desk, timedelta(seconds=20), steps=2)
+
+    monkeypatch.setattr(tenant, "decide", slow)
+    decide(approver, decision, "It is noon.")
+    desk.sweep()
+    with desk.deployment.records.read() as connection:
+        kinds = [entry.kind for entry in story.entries(connection, desk.only(asked).id, None)]
+    assert "approval.decided" in kinds
+    assert said(practice, asked, "ied by Approver One at" if decision == "deny" else "Approved by Approver One at") >= 1
+
+
+def test_a_decision_is_written_down_before_the_tenant_hears_of_it(
+    desk: Desk, practice: Practice, approver: Browser, asked: str
+) -> None:
+    fault(practice, "status", method="PATCH", status=403, times=1)
+    assert decide(approver, "approve", "It is noon.").status_code == 403  # type: ignore[attr-defined]
+    with desk.deployment.records.read() as connection:
+        kinds = [entry.kind for entry in story.entries(connection, desk.only(asked).id, None)]
+    assert "approval.intended" in kinds
+    assert "approval.decided" not in kinds
+
+
 def test_a_denial_says_its_reason_once(desk: Desk, practice: Practice, approver: Browser, asked: str) -> None:
     decide(approver, "deny", "Not\n before   noon.")
     desk.sweep()
@@ -114,11 +152,12 @@ def test_a_decision_that_the_tenant_refuses_says_why_and_changes_nothing(
     desk: Desk, practice: Practice, approver: Browser, asked: str, status: int, sentence: str
 ) -> None:
     fault(practice, "status", method="PATCH", path="roleAssignmentApprovals", status=status, times=1)
-    before = rows(desk.deployment, but=frozenset({"tenant_answers"}))
+    written = frozenset({"tenant_answers", "journal", "journal_private"})
+    before = rows(desk.deployment, but=written)
     answer = decide(approver, "approve", "Yes.")
     assert answer.status_code == status  # type: ignore[attr-defined]
     assert sentence in answer.text  # type: ignore[attr-defined]
-    assert rows(desk.deployment, but=frozenset({"tenant_answers"})) == before
+    assert rows(desk.deployment, but=written) == before
 
 
 def test_what_was_withdrawn_meanwhile_cannot_be_decided(

@@ -19,6 +19,9 @@ TO_SIGN_IN, NOTHING, REFUSED = 401, 404, 403
 # Answers to: nobody, the technician whose elevation it is, another technician, requester, auditor, administrator.
 MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/"): (401, 200, 200, 200, 200, 200),
+    ("GET", "/now/status"): (401, 200, 200, 200, 200, 200),
+    ("GET", "/earlier"): (401, 200, 200, 200, 200, 200),
+    ("GET", "/account"): (401, 200, 200, 200, 200, 200),
     ("GET", "/elevate/<connection>/<ticket>"): (401, 303, 403, 403, 403, 403),
     ("POST", "/elevate/<connection>/<ticket>"): (401, 303, 403, 403, 403, 403),
     ("GET", "/elevations/<elevation_id>"): (401, 200, 404, 404, 404, 404),
@@ -39,11 +42,20 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/review"): (401, 404, 404, 404, 200, 200),
     ("GET", "/review/<elevation_id>"): (401, 404, 404, 404, 200, 200),
     ("GET", "/review/export.csv"): (401, 404, 404, 404, 200, 200),
+    ("GET", "/administration"): (401, 404, 404, 404, 404, 200),
+    ("POST", "/administration/examine"): (401, 404, 404, 404, 404, 303),
+    ("GET", "/administration/rules"): (401, 404, 404, 404, 404, 200),
+    ("GET", "/administration/try"): (401, 404, 404, 404, 404, 200),
+    ("POST", "/administration/try"): (401, 404, 404, 404, 404, 400),
+    ("GET", "/administration/sign-ins"): (401, 404, 404, 404, 404, 200),
+    ("GET", "/administration/sign-ins/<tid>/<oid>"): (401, 404, 404, 404, 404, 404),
+    ("POST", "/administration/sign-ins/<tid>/<oid>"): (401, 404, 404, 404, 404, 409),
     ("POST", "/sign-in"): (200, 200, 200, 200, 200, 200),
     ("GET", "/sign-in/callback"): (400, 400, 400, 400, 400, 400),
     ("GET", "/link/<connection>/<ticket>"): (401, 303, 403, 403, 403, 403),
     ("POST", "/link/<connection>/<ticket>"): (401, 303, 403, 403, 403, 403),
     ("POST", "/links/end"): (401, 404, 404, 404, 404, 404),
+    ("POST", "/now/end-all"): (401, 303, 303, 303, 303, 303),
     ("POST", "/forget-sign-in"): (401, 200, 200, 200, 200, 200),
     ("POST", "/sign-out"): (200, 200, 200, 200, 200, 200),
     ("GET", "/healthz"): (200, 200, 200, 200, 200, 200),
@@ -68,6 +80,8 @@ def address(rule: str, *, elevation: str = "01M86JXAYCC19MB5T8HMDN68SC", ticket:
         "ticket": ticket,
         "request_id": "none",
         "view_id": "none",
+        "tid": "nobody",
+        "oid": "nobody",
         "path:filename": file,
     }
     for name, value in given.items():
@@ -81,13 +95,14 @@ def test_each_route_and_role_has_its_answer_in_the_matrix(
     """Threats 20, 21 and 37. A route that is not in the matrix fails; who may do nothing is told nothing."""
     assert routes(app) == set(MATRIX)
     ticket = _ticket(deployment, elevated)
-    before = rows(deployment, but=SIGNED_IN)
+    theirs = SIGNED_IN | {"examinations"}  # an administrator may ask for one
+    before = rows(deployment, but=theirs)
     browsers = {who: browser(who) for who in PEOPLE}
     # The technician goes last: what they may do changes what the others would see.
     order = [PEOPLE.index(who) for who in (None, "technician2", "requester", "auditor", "administrator", "technician")]
     for column in order:
         if PEOPLE[column] == "technician":
-            assert rows(deployment, but=SIGNED_IN) == before
+            assert rows(deployment, but=theirs) == before
         for (method, rule), answers in MATRIX.items():
             if rule in ("/sign-out", "/sign-in") and column:
                 continue  # they would end the session that the other rows need
@@ -359,7 +374,7 @@ def test_hostile_text_in_a_link_adds_no_element_to_any_page(
     def pages(text: str) -> list[list[tuple[str, tuple[str, ...]]]]:
         with deployment.records.write() as tx:
             tx.execute(links.update().values(technician=text, address=text))
-        shown = (technician.get(f"/link/practice/{ticket}"), other.get("/"))
+        shown = (technician.get(f"/link/practice/{ticket}"), other.get("/account"))
         assert "This link ends" in shown[0].text
         assert "Unlink" in shown[1].text
         return [elements(page.text) for page in shown]

@@ -358,27 +358,27 @@ def test_a_technician_sees_their_accounts_and_unlinks_one(
     desk.link()
     desk.link("technician2")
     me = browser("technician")
-    page = me.get("/").text
+    page = me.get("/account").text
     assert "technician@practice.example" in page
     assert "in use" in page
     assert OTHER not in page
     assert me.press("/links/end", connection="practice", account="technician2").status_code == 404
     assert me.press("/links/end", connection="practice", account="nobody").status_code == 404
 
-    assert me.press("/links/end", connection="practice", account="technician").headers["Location"] == "/"
+    assert me.press("/links/end", connection="practice", account="technician").headers["Location"] == "/account"
 
     oid = practice.people["technician"]["oid"]
     assert linked(deployment) == {"technician2": practice.people["technician2"]["oid"]}
     said = {"cause": "click", "helpdesk": "practice", "why": "unlinked", "actor": oid, "linked_to": oid}
     assert entries(deployment, "link.ended") == [{**said, "account": "technician"}]
-    assert "No helpdesk account is linked to you" in me.get("/").text
+    assert "No helpdesk account is linked to you" in me.get("/account").text
 
 
 def test_a_suspended_link_is_shown_as_one(browser: Open, desk: Desk, practice: Practice) -> None:
     desk.link()
     practice.control("/people/technician", {"helpdesk_mail": "somebody.else@practice.example"})
     waiting(desk, practice)
-    assert "suspended" in browser("technician").get("/").text
+    assert "suspended" in browser("technician").get("/account").text
 
 
 def test_unlinking_leaves_what_runs_alone_and_parks_what_has_not_started(
@@ -416,7 +416,7 @@ def test_forgetting_the_sign_in_deletes_it_and_says_what_that_does_not_do(
     assert "Nothing was revoked at Entra" in page.text
     with deployment.records.read() as connection:
         assert list(connection.execute(sa.select(token_caches.c.sealed, token_caches.c.home_account_id))) == [(b"", "")]
-    assert "Forget my sign-in" not in me.get("/").text
+    assert "Forget my sign-in" not in me.get("/account").text
     ticket = practice.new_ticket()
     practice.assign(ticket)
     asked = me.get(f"/elevate/practice/{ticket}")

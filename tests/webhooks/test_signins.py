@@ -37,7 +37,7 @@ def test_a_sign_in_in_order_says_when_it_was_used_and_is_no_news_elsewhere(
 ) -> None:
     me = browser("technician")
     at = age(deployment, 79 * DAY)
-    page = me.get("/").text
+    page = words(me.get("/account"))
     assert f"It is in order: Microsoft last accepted it at {of_day(at, deployment)}" in page
     assert BANNER not in page
     assert "Sign in again" not in page
@@ -49,18 +49,18 @@ def test_a_sign_in_that_is_about_to_end_says_when_on_each_page_and_is_mended_by_
     me = browser("auditor")
     at = age(deployment, 80 * DAY)
     ends = of_day(at + 90 * DAY, deployment)
-    assert f"It ends at {ends}" in words(me.get("/"))
+    assert f"It ends at {ends}" in words(me.get("/account"))
     assert f"{BANNER} ends at {ends}" in words(me.get("/review"))
     me.sign_in("auditor", back_to="/review")
     assert BANNER not in me.get("/review").text
-    assert "It is in order" in me.get("/").text
+    assert "It is in order" in me.get("/account").text
 
 
 def test_a_sign_in_that_ended_says_since_when_and_why(browser: Open, deployment: Deployment) -> None:
     me = browser("auditor")
     lost = datetime.now(UTC) - timedelta(hours=2)
     age(deployment, DAY, lost_at=lost, lost_why="Your organisation asks <you> again.")
-    page = me.get("/")
+    page = me.get("/account")
     assert f"It ended at {of_day(lost, deployment)}" in words(page)
     assert "Your organisation asks &lt;you&gt; again." in page.text
     banner = me.get("/review")
@@ -73,13 +73,13 @@ def test_of_a_sign_in_that_nothing_was_heard_of_for_ninety_days_the_page_says_so
 ) -> None:
     me = browser("technician")
     age(deployment, 91 * DAY)
-    assert "Microsoft has not accepted it for 90 days." in me.get("/").text
+    assert "Microsoft has not accepted it for 90 days." in me.get("/account").text
 
 
 def test_who_has_none_is_told_so_and_nobody_else_hears_of_anybodys(browser: Open, deployment: Deployment) -> None:
     me = browser("technician")
     me.press("/forget-sign-in")
-    assert "Ticket Elevate keeps none of yours" in me.get("/").text
+    assert "Ticket Elevate keeps none of yours" in me.get("/account").text
     age(deployment, 95 * DAY)
     for who in (None, "technician2"):
         assert BANNER not in browser(who).get("/").text
@@ -135,7 +135,7 @@ def test_a_problem_page_is_shown_while_the_database_is_away(
     def away() -> None:
         raise sa.exc.OperationalError("", None, Exception())
 
-    monkeypatch.setattr("webhooks.mine.overview.of_technician", lambda *_a, **_k: away())
+    monkeypatch.setattr("webhooks.mine.overview.open_of", lambda *_a, **_k: away())
     monkeypatch.setattr("webhooks.mine.signins.of", lambda *_a, **_k: away())
     monkeypatch.setitem(me.client.application.config, "PROPAGATE_EXCEPTIONS", False)
     answer = me.get("/")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -13,7 +14,7 @@ from integration.elevation import State
 from integration.records import elevations
 from tests.conftest import Desk, Practice, settings_for
 from tests.webhooks.conftest import Browser
-from tests.workers.steps import fault, pick, said
+from tests.workers.steps import fault, mend, pick, said, wait_for
 from tests.workers.test_other_targets import policy, rules
 from webhooks.app import create_app
 
@@ -217,3 +218,94 @@ def test_a_confirmation_for_azure_serves_the_directory_too_and_is_not_taken_for_
     assert desk.only(azure).state is State.ACTIVE
     assert desk.only(group).state is State.ACTIVE
     assert said(practice, group, "asks again for what you have just confirmed") == 0
+
+
+def test_the_header_and_the_message_ask_for_the_same_in_other_letters(
+    desk: Desk, practice: Practice, technician: Browser
+) -> None:
+    asks_for(practice, "Authentication Administrator", authentication_context="c1")
+    compact = json.dumps(CONTEXT, separators=(",", ":"))
+    fault(practice, "challenge", method="POST", path="roleAssignmentScheduleRequests", times=1, claims=compact)
+    first = pick(desk, practice)
+    with desk.deployment.records.write() as tx:
+        long_ago = replace(desk.only(first), acted_at=desk.now() - timedelta(hours=1))
+        elevations.save_elevation(tx, long_ago)
+    second = pick(desk, practice, category="MFA reset")
+    confirm(technician, desk.only(second).id)
+    desk.sweep()
+    assert [desk.only(ticket).state for ticket in (first, second)] == [State.ACTIVE, State.ACTIVE]
+
+
+def test_a_confirmation_begun_without_a_session_is_still_for_the_elevation_s_technician_alone(
+    desk: Desk, practice: Practice, browser: Opened
+) -> None:
+    asks_for(practice, "Password Administrator", authentication_context="c1")
+    desk.link()
+    ticket = pick(desk, practice)
+    assert "Somebody else signed in" in confirm(browser(), desk.only(ticket).id, "technician2")
+    assert desk.only(ticket).state is State.SIGN_IN_NEEDED
+    assert confirm(browser(), desk.only(ticket).id).startswith("/elevations/")
+    desk.sweep()
+    assert desk.only(ticket).state is State.ACTIVE
+
+
+def test_a_challenge_while_an_approver_is_waited_for_is_answered_and_waiting_goes_on(
+    desk: Desk, practice: Practice, technician: Browser
+) -> None:
+    asks_for(practice, "Password Administrator", approval_required=True)
+    ticket = pick(desk, practice)
+    challenged(practice, "GET")
+    wait_for(desk, timedelta(seconds=35))
+    here = f"/elevations/{desk.only(ticket).id}"
+    assert "Confirm with Microsoft" in technician.get(here).text
+    assert '"acrs"' in unquote(technician.to_microsoft(here, page=here))
+    confirm(technician, desk.only(ticket).id)
+    mend(practice)
+    wait_for(desk, timedelta(minutes=1))
+    assert desk.only(ticket).state is State.PENDING
+    assert "Confirm with Microsoft" not in technician.get(here).text
+
+
+def test_a_challenge_at_giving_back_is_answered_by_the_button_of_the_page(
+    desk: Desk, practice: Practice, technician: Browser
+) -> None:
+    ticket = pick(desk, practice)
+    desk.advance(timedelta(minutes=6))
+    challenged(practice, "POST")
+    practice.solve(ticket)
+    desk.deliver(ticket)
+    it = desk.only(ticket)
+    assert it.state is State.ENDING
+    assert said(practice, ticket, f"please do so once at {desk.deployment.link(it.id)}") == 1
+    assert "before the role can be given back" in technician.get(f"/elevations/{it.id}").text
+    mend(practice)
+    confirm(technician, it.id)
+    desk.sweep()
+    assert desk.only(ticket).state is State.ENDED
+    assert practice.active_roles() == []
+
+
+def test_a_challenge_at_giving_back_that_is_over_needs_nobody(
+    desk: Desk, practice: Practice, technician: Browser
+) -> None:
+    practice.control("/people/technician", {"silent_step_up": "refuse"})
+    ticket = pick(desk, practice)
+    desk.advance(timedelta(minutes=6))
+    challenged(practice, "POST")
+    practice.solve(ticket)
+    desk.deliver(ticket)
+    assert practice.active_roles() != []
+    mend(practice)
+    wait_for(desk, timedelta(minutes=1), steps=6)
+    assert practice.active_roles() == []
+
+
+def challenged(practice: Practice, method: str) -> None:
+    fault(
+        practice,
+        "challenge",
+        method=method,
+        path="roleAssignmentScheduleRequests",
+        times=9,
+        claims=json.dumps(CONTEXT),
+    )

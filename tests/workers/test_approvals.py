@@ -1,17 +1,25 @@
 """A role that an approver has to give: waited for in words, decided, withdrawn, run out, and never forgotten."""
 
-from datetime import timedelta
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 
+from integration.comments import marker
 from integration.elevation import Activation, ActivationState, Elevation, State
+from integration.entra.errors import EntraUnavailable
+from integration.entra.tenant import Tenant
 from integration.records import elevations
 from integration.records.tables import activations as activations_table
 from tests.conftest import Desk, Practice
 from tests.workers.steps import PASSWORD_ADMINISTRATOR, activations_of, end_now, fault, mend, pick, said, wait_for
-from workers import schedule
+from workers import approvals, schedule
 from workers.approvals import CALLS_PER_MINUTE
-from workers.run import What
+from workers.decisions import Decision, record
+from workers.run import Run, What
 
 ROLE = "Password Administrator"
 
@@ -163,6 +171,68 @@ def test_a_policy_that_changes_while_a_request_waits_changes_nothing_for_it(
     assert desk.only(asked).state is State.ACTIVE
 
 
+def test_an_approver_s_words_are_never_taken_for_a_note_of_ours(desk: Desk, practice: Practice, asked: str) -> None:
+    """The elevation's id is in each link on the ticket, so anybody can write a marker of it."""
+    it = desk.only(asked)
+    (activation,) = activations_of(desk)
+    said_so = Decision(True, "Approver", "oid", f"Fine. {marker(it.id, 'active')}", desk.now())
+    practice.control(f"/requests/{request_of(practice)}", {"decision": "approve"})
+    record(Run(desk.deployment, cause="click", clock=desk.now), activation, [], said_so)
+    for due in schedule.due(desk.deployment, now=desk.now()):
+        if due.what is What.COMMENT:
+            desk.step(due)
+    assert said(practice, asked, "Fine. (te:") == 1
+    fault(practice, "status", side="helpdesk", method="POST", status=503, times=1)
+    desk.sweep()
+    mend(practice)
+    wait_for(desk, timedelta(minutes=1), steps=4)
+    assert said(practice, asked, "is active until") == 1
+
+
+def test_a_ticket_that_joins_while_the_request_is_taken_back_asks_for_one_of_its_own(
+    desk: Desk, practice: Practice, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = type(desk.deployment.tenant)
+    withdraw, second = tenant.withdraw, practice.new_ticket()
+    practice.assign(second)
+
+    def meanwhile(self: Tenant, *args: Any) -> None:
+        if not desk.elevations(second):
+            desk.deliver(second)  # another worker, in this very moment
+        withdraw(self, *args)
+
+    monkeypatch.setattr(tenant, "withdraw", meanwhile)
+    practice.solve(asked)
+    desk.deliver(asked)
+    desk.sweep()
+    a_minute(desk)
+    assert (desk.only(asked).state, desk.only(second).state) == (State.ENDED, State.PENDING)
+    assert sorted(r["status"] for r in practice.activation_requests()) == ["Canceled", "PendingApproval"]
+    assert said(practice, second, "withdrawn") == 0
+
+
+def test_a_withdrawal_of_which_the_answer_got_lost_is_not_blamed_on_the_ticket_that_joined(
+    desk: Desk, practice: Practice, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = type(desk.deployment.tenant)
+    withdraw, second = tenant.withdraw, practice.new_ticket()
+    practice.assign(second)
+
+    def lost(self: Tenant, *args: Any) -> None:
+        withdraw(self, *args)
+        desk.deliver(second)
+        raise EntraUnavailable("Microsoft Entra did not answer.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tenant, "withdraw", lost)
+        practice.solve(asked)
+        desk.deliver(asked)
+    a_minute(desk)
+    desk.sweep()
+    assert desk.only(second).state is State.PENDING
+    assert said(practice, second, "withdrawn") == 0
+
+
 def test_an_unanswered_look_is_repeated(desk: Desk, practice: Practice, asked: str) -> None:
     fault(practice, "status", method="GET", path="roleAssignmentScheduleRequests", status=503, times=3)
     decide(practice, "approve")
@@ -172,10 +242,10 @@ def test_an_unanswered_look_is_repeated(desk: Desk, practice: Practice, asked: s
     assert desk.only(asked).state is State.ACTIVE
 
 
-def waiting(desk: Desk, technicians: int, each: int) -> None:
+def waiting_rows(desk: Desk, technicians: int, each: int) -> list[dict[str, Any]]:
     """Rows of requests that wait: what they say is not to be asked for in this test."""
     since = desk.now() - timedelta(minutes=1)
-    rows = [
+    return [
         vars(
             Activation(
                 id=f"{who:05}-{number:05}",
@@ -197,14 +267,47 @@ def waiting(desk: Desk, technicians: int, each: int) -> None:
         for who in range(technicians)
         for number in range(each)
     ]
-    with desk.deployment.records.write() as tx:
-        tx.execute(activations_table.insert(), rows)
 
 
 def emptied(desk: Desk) -> None:
     """The journal knows nothing of these rows."""
     with desk.deployment.records.write() as tx:
         tx.execute(activations_table.delete())
+
+
+def test_ten_thousand_technicians_are_looked_after_one_by_one_and_not_in_one_burst(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One request each, asked for at any time of the last three hours, last looked at in the last half hour."""
+    monkeypatch.setattr(elevations, "lists_pending", lambda connection: 10_000)
+    (row,) = waiting_rows(desk, 1, 1)
+    it, start = Activation(**row), desk.now()
+
+    def later(n: int) -> datetime:
+        return start + timedelta(seconds=n * 7919 % 1800)
+
+    looks = [
+        approvals.next_look(
+            Run(desk.deployment, cause="sweep", clock=partial(later, n)),
+            replace(it, oid=f"technician-{n}", pending_at=start - timedelta(minutes=n % 180)),
+        )
+        for n in range(10_000)
+    ]
+    a_minute = Counter(int(at.timestamp() // 60) for at in looks)
+    assert max(a_minute.values()) <= CALLS_PER_MINUTE
+
+
+@pytest.mark.parametrize("lists", [1, 200, 3_000, 20_000])
+def test_all_requests_of_a_technician_come_due_in_one_moment_however_old_they_are(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, lists: int
+) -> None:
+    monkeypatch.setattr(elevations, "lists_pending", lambda connection: lists)
+    (row,) = waiting_rows(desk, 1, 1)
+    it, run = Activation(**row), Run(desk.deployment, cause="sweep", clock=desk.now)
+    old = approvals.next_look(run, replace(it, pending_at=desk.now() - timedelta(hours=3)))
+    desk.ahead = old - desk.now() + desk.ahead - timedelta(seconds=1)
+    young = approvals.next_look(run, replace(it, pending_at=desk.now()))
+    assert abs(young - old) < timedelta(milliseconds=1)
 
 
 @pytest.mark.timeout(300)
@@ -223,7 +326,8 @@ def test_ten_thousand_waiting_approvals_cost_a_bounded_number_of_calls(
 
     monkeypatch.setattr(type(desk.deployment.tenant), "pending", pending)
     monkeypatch.setattr(elevations, "holders", held)
-    waiting(desk, technicians, each)
+    with desk.deployment.records.write() as tx:
+        tx.execute(activations_table.insert(), waiting_rows(desk, technicians, each))
     request.addfinalizer(lambda: emptied(desk))
     minutes = 0.0
     for sweep in range(19):

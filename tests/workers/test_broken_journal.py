@@ -292,6 +292,7 @@ GOES_ON = {
     "breakglass.ticket",
     "breakglass.reviewed",
     "approval.asked",
+    "approval.intended",
     "approval.decided",
     "activation.usable",
     "activation.withdrawn",

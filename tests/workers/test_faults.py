@@ -173,7 +173,7 @@ def test_a_sign_in_lost_while_active_ends_the_elevation_when_the_time_is_up(desk
     practice.solve(ticket)
     desk.deliver(ticket)
     wait_for(desk, timedelta(minutes=6))
-    assert said(practice, ticket, "could not be given back early") == 1
+    assert said(practice, ticket, "could not be given back yet") == 1
 
     wait_for(desk, timedelta(hours=1), steps=2)
 

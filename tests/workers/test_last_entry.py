@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cli.doctor import examine
 from integration import verify
 from integration.elevation import State
 from integration.journal import Kind, StartsStopped
@@ -24,6 +23,7 @@ from integration.records.tables import journal as entries
 from tests.conftest import Desk, Practice
 from tests.workers.steps import pick
 from tests.workers.test_broken_journal import TRIGGERS, accept, standing, verified
+from workers.doctor import examine
 
 TOP = 2**63 - 1
 COPIES = ("at", "kind", "elevation", "activation")  # what is found by, and said again by the entry itself

@@ -10,6 +10,7 @@ from integration.deployment import Deployment
 from integration.elevation import ActivationState, Elevation, State
 from integration.records import story
 from integration.rules import Plan
+from integration.targets import Target
 from tests.conftest import Desk, Practice, settings_for
 from tests.workers.steps import activations_of, end_now, fault, pick, said, wait_for
 from tests.workers.test_broken_journal import tamper
@@ -40,14 +41,15 @@ def ruled(practice: Practice, database_url: str, tmp_path: Path) -> Iterator[Rul
     """A desk with the rules above; `more` is written into the first one, `top` above all."""
     made: list[Deployment] = []
 
-    def build(more: str = "", *, bundle: str = "all", top: str = "") -> Desk:
+    def build(more: str = "", *, bundle: str = "all", top: str = "", link: bool = True) -> Desk:
         rules = tmp_path / "rules.toml"
         rules.write_text(top + RULES.format(more=more, bundle=bundle))
         deployment = Deployment(settings_for(practice, database_url, tmp_path, rules_file=rules))
         deployment.records.migrate()
         made.append(deployment)
         desk = Desk(deployment, practice)
-        desk.link()
+        if link:
+            desk.link()
         return desk
 
     yield build
@@ -264,6 +266,81 @@ def test_who_is_not_eligible_for_all_gets_none(ruled: Ruled, practice: Practice)
     assert practice.activation_requests() == []
 
 
+def test_all_or_none_when_one_request_is_withdrawn_at_microsoft(ruled: Ruled, practice: Practice) -> None:
+    practice.control("/policies/Reports Reader", {"approval_required": True})
+    desk = ruled()
+    ticket = pick(desk, practice, category="MFA reset")
+    desk.sweep()
+    (waiting,) = [r for r in practice.activation_requests() if r["status"] == "PendingApproval"]
+    part = parts(desk, ticket)[1]
+    assert part.tid
+    assert part.oid
+    assert part.target
+    desk.deployment.tenant.withdraw(part.tid, part.oid, desk.now(), Target.from_key(part.target), waiting["id"])
+    wait_for(desk, timedelta(minutes=1), steps=8)
+    assert practice.active_roles() == []
+    assert [it.end_reason for it in parts(desk, ticket)] == ["bundle", "withdrawn"]
+
+
+def test_all_or_none_when_the_approval_comes_after_the_other_ran_out(ruled: Ruled, practice: Practice) -> None:
+    practice.control("/policies/Reports Reader", {"approval_required": True})
+    desk = ruled()
+    ticket = pick(desk, practice, category="MFA reset")
+    desk.sweep()
+    (waiting,) = [r for r in practice.activation_requests() if r["status"] == "PendingApproval"]
+    wait_for(desk, timedelta(minutes=11), steps=4)
+    assert [r["status"] for r in practice.activation_requests() if r["id"] == waiting["id"]] == ["Canceled"]
+    assert practice.active_roles() == []
+    assert {it.state for it in parts(desk, ticket)} == {State.ENDED}
+
+
+def test_all_or_none_go_on_together_or_not_at_all(ruled: Ruled, practice: Practice) -> None:
+    desk = ruled()
+    ticket = pick(desk, practice, category="MFA reset")
+    desk.sweep()
+    wish(desk, parts(desk, ticket)[1], 20)
+    assert [it.longer_seconds for it in desk.elevations(ticket)] == [1200, 1200]
+    wait_for(desk, timedelta(minutes=31))
+    wait_for(desk, timedelta(seconds=5), steps=3)
+    longer_ones = [it for it in desk.elevations(ticket) if it.state is State.ACTIVE]
+    assert sorted(it.part for it in longer_ones) == [0, 1]
+    assert len({it.pick for it in longer_ones}) == 1
+
+
+def test_all_or_none_end_together_when_one_cannot_go_on(ruled: Ruled, practice: Practice) -> None:
+    desk = ruled()
+    ticket = pick(desk, practice, category="MFA reset")
+    desk.sweep()
+    wish(desk, parts(desk, ticket)[0], 20)
+    practice.control("/policies/Reports Reader", {"approval_required": True})
+    wait_for(desk, timedelta(minutes=31))
+    wait_for(desk, timedelta(seconds=10), steps=3)
+    assert sorted(it.state for it in desk.elevations(ticket)) == ["active", "ended", "ended", "pending_approval"]
+    (waiting,) = [r for r in practice.activation_requests() if r["status"] == "PendingApproval"]
+    practice.control(f"/requests/{waiting['id']}", {"decision": "deny"})
+    wait_for(desk, timedelta(minutes=2), steps=4)
+    assert practice.active_roles() == []
+    assert sorted(it.state for it in desk.elevations(ticket)) == ["ended", "ended", "ended", "failed"]
+
+
+def test_no_longer_is_offered_while_the_other_role_is_not_active(ruled: Ruled, practice: Practice) -> None:
+    practice.control("/policies/Reports Reader", {"approval_required": True})
+    desk = ruled()
+    ticket = pick(desk, practice, category="MFA reset")
+    desk.sweep()
+    assert room(desk, parts(desk, ticket)[0]) == timedelta()
+
+
+def test_each_role_of_a_best_effort_goes_on_for_itself(ruled: Ruled, practice: Practice) -> None:
+    desk = ruled(bundle="best_effort")
+    ticket = pick(desk, practice, category="MFA reset")
+    desk.sweep()
+    wish(desk, parts(desk, ticket)[0], 20)
+    wait_for(desk, timedelta(minutes=31))
+    wait_for(desk, timedelta(seconds=5), steps=3)
+    assert [it.part for it in desk.elevations(ticket) if it.state is State.ACTIVE] == [0]
+
+
 # Watched
 
 
@@ -316,6 +393,57 @@ def test_a_watched_pick_is_not_commented_while_the_journal_is_broken(ruled: Rule
     it = desk.only(ticket)
     assert (it.state, practice.notes(ticket)) == (State.WATCHED, [])
     assert "until an administrator has looked into it" in (it.outcome or "")
+
+
+def eligibilities_answer(practice: Practice, status: int) -> None:
+    fault(practice, "status", method="GET", path="roleEligibilityScheduleInstances", status=status, times=500)
+
+
+@pytest.mark.parametrize("top", ['mode = "watch"\n', ""])
+@pytest.mark.parametrize(
+    ("hindrance", "words"),
+    [
+        ("sign_in", "It would have asked the technician to sign in"),
+        ("solved", "It would have been cancelled before anything was active. Ended: the ticket was solved."),
+        ("handed_over", "It would have been cancelled before anything was active. Ended: the ticket was handed over."),
+        ("away", "It would have shown the link."),
+        ("refused", "It would have failed."),
+    ],
+)
+def test_a_watched_pick_that_comes_to_something_else_is_not_commented_either(
+    ruled: Ruled, practice: Practice, hindrance: str, words: str, top: str
+) -> None:
+    desk = ruled("" if top else 'mode = "watch"', top=top)
+    if hindrance == "sign_in":
+        practice.control("/people/technician", {"revoke_sign_ins": True, "expire_access_tokens": True})
+    elif hindrance == "refused":
+        eligibilities_answer(practice, 403)
+    else:
+        eligibilities_answer(practice, 503)
+    ticket = pick(desk, practice)
+    if hindrance == "solved":
+        practice.solve(ticket)
+        desk.deliver(ticket)
+    elif hindrance == "handed_over":
+        practice.assign(ticket, "technician2", by="technician")
+        desk.deliver(ticket)
+    elif hindrance == "away":
+        wait_for(desk, timedelta(minutes=6), steps=4)
+    desk.sweep()
+    it = min(desk.elevations(ticket), key=lambda it: it.created_at)
+    assert (it.state, practice.notes(ticket)) == (State.WATCHED, [])
+    assert (it.outcome or "").startswith(words)
+
+
+def test_what_a_rule_began_before_it_was_told_to_watch_is_told_to_its_end(ruled: Ruled, practice: Practice) -> None:
+    ticket = pick(ruled(), practice)
+    desk = ruled(top='mode = "watch"\n', link=False)
+    practice.solve(ticket)
+    desk.advance(timedelta(minutes=6))
+    desk.deliver(ticket)
+    desk.sweep()
+    assert desk.only(ticket).state is State.ENDED
+    assert said(practice, ticket, "was given back") == 1
 
 
 # What cannot be read or told

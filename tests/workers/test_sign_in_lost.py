@@ -176,7 +176,7 @@ def test_a_role_that_cannot_be_given_back_asks_the_next_pick_for_a_sign_in_and_g
     loses_sign_in(practice)
     practice.solve(first)
     desk.deliver(first)
-    assert said(practice, first, "could not be given back early") == 1
+    assert said(practice, first, "could not be given back yet") == 1
 
     second = pick(desk, practice)
     assert desk.only(second).state is State.SIGN_IN_NEEDED

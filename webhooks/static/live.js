@@ -1,5 +1,5 @@
-// Follows one elevation: asks for its status with an ETag, reloads when its state changed, counts the time down.
-const box = document.getElementById("elevation");
+// Follows what a page shows: asks for its status with an ETag, reloads when it changed, counts the time down.
+const box = document.getElementById("followed");
 const title = document.title;
 let etag = null;
 let next;

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cli.policies import examine
 from integration.deployment import Deployment
 from integration.tickets import Finding
 from tests.conftest import Desk, Practice, settings_for
 from tests.workers.steps import fault
+from workers.policies import examine
 
 RULES = """
 [[rule]]

@@ -38,6 +38,7 @@ KINDS: Mapping[Kind, str] = {
     Kind.BREAKGLASS_TICKET: "A ticket was named afterwards",
     Kind.BREAKGLASS_REVIEWED: "Reviewed",
     Kind.APPROVAL_ASKED: "An approver is waited for",
+    Kind.APPROVAL_INTENDED: "An approver is about to decide on our page",
     Kind.APPROVAL_DECIDED: "An approver decided on our page",
     Kind.ACTIVATION_USABLE: "It was looked at whether the role can be used",
     Kind.ACTIVATION_WITHDRAWN: "The request was taken back, or left to the technician",
@@ -70,6 +71,17 @@ KINDS: Mapping[Kind, str] = {
     Kind.LOG_CONTINUED: "The journal was found damaged, and goes on in a new log",
     Kind.LOG_ACCEPTED: "The damage of the journal was accepted",
     Kind.CHECKPOINT_SIGNED: "A checkpoint was signed",
+}
+# Where one kind of entry says two things: by the fact that tells which, and what it is.
+TOLD_APART: Mapping[Kind, tuple[str, Mapping[journal.Fact, str]]] = {
+    Kind.ACTIVATION_USABLE: (
+        "usable",
+        {True: "Seen that the role can be used", False: "Not seen that the role can be used"},
+    ),
+    Kind.APPROVAL_DECIDED: (
+        "decision",
+        {"approved": "An approver approved on our page", "denied": "An approver denied on our page"},
+    ),
 }
 ENDS: Mapping[ActivationState, str] = {
     ActivationState.GIVEN_BACK: "The role was given back",
@@ -165,10 +177,16 @@ def _of_entry(it: Entry) -> Event:
         shown = {name: value for name, salt, value in it.private if _fits(raw, name, salt, value)}
         wrong = len(shown) < len(it.private)
         kind = Kind(raw["kind"])
-        return Event(tail.at, Source.JOURNAL, KINDS[kind], {**facts, **shown}, entry=it, changed=wrong)
+        title = _title(kind, raw["facts"])
+        return Event(tail.at, Source.JOURNAL, title, {**facts, **shown}, entry=it, changed=wrong)
     except (journal.JournalError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         known = KINDS.get(Kind(it.kind)) if it.kind in set(Kind) else None
         return Event(it.at, Source.JOURNAL, known or it.kind, entry=it, changed=True)
+
+
+def _title(kind: Kind, facts: Mapping[str, journal.Fact]) -> str:
+    name, titles = TOLD_APART.get(kind, ("", {}))
+    return titles.get(facts.get(name), KINDS[kind])
 
 
 def _said(value: object) -> str:
@@ -193,7 +211,5 @@ def _of_activation(it: Activation, asked_at: datetime | None) -> Iterable[Event]
         yield Event(it.pending_at, Source.TENANT, "An approver is asked")
     if it.started_at:
         yield Event(it.started_at, Source.TENANT, "The role is active")
-    if it.usable_at:
-        yield Event(it.usable_at, Source.TENANT, "The role can be used")
     if it.ended_at and it.state in ENDS:
         yield Event(it.ended_at, Source.TENANT, ENDS[it.state])

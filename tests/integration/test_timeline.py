@@ -95,16 +95,31 @@ def test_nothing_is_lost_and_each_source_keeps_its_own_order(
     kinds: list[Kind], notes: list[float], chance: object
 ) -> None:
     told = [note(after) for after in sorted(notes)]
-    found = timeline(entries(*kinds), told, replace(ROLE, started_at=NOON, usable_at=NOON, pending_at=NOON))
+    found = timeline(entries(*kinds), told, replace(ROLE, started_at=NOON, pending_at=NOON))
     assert [it.entry.place for it in found if it.entry] == list(range(1, len(kinds) + 1))
     assert [it.note for it in found if it.note] == told
-    assert len(found) == len(kinds) + len(told) + 4
+    assert len(found) == len(kinds) + len(told) + 3
 
 
 @given(st.text(), st.text(), st.none() | st.datetimes(timezones=st.just(UTC)), st.text())
 def test_whatever_stands_in_an_entry_is_shown(entry: str, digest: str, at: datetime | None, kind: str) -> None:
     (it,) = timeline([Entry(1, None, at, kind, entry, digest)], [], None)
     assert (it.changed, it.at, it.title) == (True, at, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "title"),
+    [
+        (Kind.ACTIVATION_USABLE, {"usable": True}, "Seen that the role can be used"),
+        (Kind.ACTIVATION_USABLE, {"usable": False}, "Not seen that the role can be used"),
+        (Kind.APPROVAL_DECIDED, {"decision": "denied"}, "An approver denied on our page"),
+        (Kind.APPROVAL_DECIDED, {"decision": "else"}, KINDS[Kind.APPROVAL_DECIDED]),
+        (Kind.APPROVAL_DECIDED, {}, KINDS[Kind.APPROVAL_DECIDED]),
+    ],
+)
+def test_what_one_kind_says_in_two_ways_is_told_apart(kind: Kind, facts: dict[str, journal.Fact], title: str) -> None:
+    (it,) = timeline(entries(kind, facts=facts), [], None)
+    assert it.title == title
 
 
 def test_notes_say_how_they_are() -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from flask import Blueprint, redirect, render_template, request, url_for
+from flask_babel import gettext as _
 from ulid import ULID
 from werkzeug.wrappers import Response
 
@@ -124,10 +125,10 @@ def _ask_page(asked: Asked, connection: str, ticket: str, *, changed: bool = Fal
         durations=durations,
         ticket_url=url,
         policies=asked.policies,
-        where=place(asked.decision.target.scope),
+        where=_(place(asked.decision.target.scope)),
         words=role_words(asked.decision.target),
         cut=rule is not None and rule.duration > most,
-        others=[name for name, _ in asked.policies[1:]],
+        others=[name for name, _policy in asked.policies[1:]],
         together=rule.bundle if rule else None,
     )
 

@@ -4,9 +4,10 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.conftest import Practice
 from tests.end_to_end.conftest import Someone
@@ -87,18 +88,17 @@ def test_a_pick_costs_nothing_and_the_button_one_click_and_no_typing(
     assert by_button == (1, 0)
 
 
-def tab_to(me: Someone, name: str | re.Pattern[str], role: str = "button") -> None:
-    wanted = me.page.get_by_role(role, name=name).first  # type: ignore[arg-type]
+def tab_to(me: Someone, wanted: Locator) -> None:
     me.sees(wanted)
     for _ in range(MOST_TABS):
         if wanted.evaluate("it => it === document.activeElement"):
             return
         me.page.keyboard.press("Tab")
-    raise AssertionError(f"Tab does not reach {name}")
+    raise AssertionError(f"Tab does not reach {wanted}")
 
 
-def press(me: Someone, name: str | re.Pattern[str], role: str = "button") -> None:
-    tab_to(me, name, role)
+def press(me: Someone, name: str | re.Pattern[str], role: Literal["button", "link"] = "button") -> None:
+    tab_to(me, me.page.get_by_role(role, name=name).first)
     assert me.page.evaluate(
         "() => { const it = document.activeElement.getBoundingClientRect(); return it.width > 0 && it.height > 0 }"
     ), f"{name} has the focus and cannot be seen"
@@ -113,7 +113,7 @@ def test_the_whole_story_without_a_mouse(someone: Arrive, live_practice: Practic
     me.at(f"/elevate/practice/{ticket}")
     press(me, "Sign in with Microsoft")
     press(me, re.compile(re.escape(me.person["upn"])))
-    tab_to(me, re.compile("min|h"), "radio")
+    tab_to(me, me.page.get_by_role("radio", checked=True))
     me.page.keyboard.press("ArrowLeft")
     press(me, "Elevate")
     usable(me)

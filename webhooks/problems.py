@@ -14,7 +14,7 @@ from integration.entra.errors import EntraError, SignInNeeded
 from integration.journal import StartsStopped
 from integration.records.store import AWAY
 from webhooks import current
-from webhooks.people import Why, to_sign_in
+from webhooks.people import Why, to_sign_in, viewer
 from webhooks.sessions import RowSession
 
 log = logging.getLogger(__name__)
@@ -82,6 +82,13 @@ def away() -> Response:
     return answer
 
 
+def _nothing_here() -> str:
+    steps = [_("If the ticket is yours, open it in the helpdesk and press Elevate there.")]
+    if who := viewer():
+        steps.append(_("You are signed in as %(upn)s; if that is the wrong account, sign out first.", upn=who.upn))
+    return " ".join(steps)
+
+
 def install(app: Flask) -> None:
     """Call before CSRFProtect."""
 
@@ -119,7 +126,7 @@ def install(app: Flask) -> None:
             413: _("That is larger than this page takes. Nothing was changed. A rules file may have 256 KiB."),
         }
         sentence = words.get(code, HTTPStatus(code).phrase + ".")
-        next_step = _("If the ticket is yours, open it in the helpdesk and press Elevate there.") if code == 404 else ""
+        next_step = _nothing_here() if code == 404 else ""
         title = _("Nothing here") if code == 404 else HTTPStatus(code).phrase
         return page(code, title, sentence, next_step=next_step)
 

@@ -1,4 +1,4 @@
-"""What a technician is eligible for, read behind the page: each source for itself, a share at a time; both databases."""
+"""What a technician is eligible for, read behind the page: each source for itself, a share at a time."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

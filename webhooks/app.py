@@ -30,6 +30,7 @@ from webhooks import (
     mine,
     problems,
     review,
+    roles,
     sign_in,
     trying,
 )
@@ -90,7 +91,7 @@ def _pages(deployment: Deployment) -> Flask:
     problems.install(app)
     guards.install(app, deployment)
     CSRFProtect(app)
-    for blueprint in (approvals, break_glass, elevate, linking, live, mine, review, sign_in, trying):
+    for blueprint in (approvals, break_glass, elevate, linking, live, mine, review, roles, sign_in, trying):
         app.register_blueprint(blueprint.blueprint)
     guards.limit_sign_in(app, deployment)
     _dress(app, deployment)

@@ -28,9 +28,13 @@ def kinds(deployment: Deployment) -> list[TargetKind]:
     return [kind for kind in TargetKind if kind in found]
 
 
-def is_old(deployment: Deployment, it: Known, *, now: datetime) -> bool:
-    """Whether a page that shows this should have it read again."""
-    if any((it.sources[kind].tried_at or _NEVER) <= now - FRESH for kind in kinds(deployment)):
+def is_old(deployment: Deployment, it: Known, *, now: datetime, signed_in_at: datetime | None = None) -> bool:
+    """Whether a page that shows this should have it read again. `signed_in_at`: when its technician last signed in."""
+    sources = [it.sources[kind] for kind in kinds(deployment)]
+    if any((source.tried_at or _NEVER) <= now - FRESH for source in sources):
+        return True
+    missed = [source.trouble.at for source in sources if source.trouble and source.trouble.sign_in]
+    if missed and signed_in_at and signed_in_at > min(missed):
         return True
     kept = max(FRESH, timedelta(seconds=deployment.settings.eligibilities_seconds))
     return next(_policies(deployment, it, older_than=now - kept, unless_failed_since=now - FRESH), None) is not None

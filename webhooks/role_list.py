@@ -1,0 +1,230 @@
+"""A technician's roles as a page lists them: what is kept of the tenant's answers, in the reader's words."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flask_babel import gettext as _
+
+from integration.elevation import State
+from integration.entra.pim import Policy
+from integration.records.roles import Known, Running, Source, Told, Trouble, folded
+from integration.rule import in_words
+from integration.rules import Rules
+from integration.targets import Eligibility, Target, TargetKind
+from integration.tickets import clean
+from webhooks.role_words import RoleWords, role_words
+
+SOON = timedelta(days=14)  # from then on a portal lets one ask for more, too
+
+
+@dataclass(frozen=True)
+class Now:
+    """That a role is active, or on its way. `elevation` is empty for what runs outside Ticket Elevate.
+
+    `standing`: it was assigned for good, not activated.
+    """
+
+    state: str
+    until: datetime | None
+    elevation: str = ""
+    ticket: str = ""
+    standing: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One role. `asks` is None while the policy was not read; `ruled`: whether some rule names it."""
+
+    target: Target
+    name: str
+    where: str
+    words: RoleWords | None
+    told: Told | None
+    until: datetime | None
+    ends_soon: bool
+    now: Now | None
+    ruled: bool
+
+    @property
+    def asks(self) -> list[str] | None:
+        if self.told is None:
+            return None
+        return _asks(self.told.policy) if self.told.policy else [_("Entra does not tell")]
+
+    def holds(self, words: Sequence[str]) -> bool:
+        """Whether each of these folded words stands somewhere in it."""
+        active = _("Active") if self.now else ""
+        allows = f"{self.words.allows} {self.words.not_}" if self.words else ""
+        text = " ".join((self.name, self.where, allows, active, *(self.asks or ()), self.target.id)).casefold()
+        return all(word in text for word in words)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One kind of role. `total` counts those, too, that a filter leaves out."""
+
+    kind: TargetKind
+    title: str
+    rows: tuple[Row, ...]
+    total: int
+    source: Source
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What could not be read, and why. `shown`: something of it is known from before."""
+
+    titles: str
+    trouble: Trouble
+    shown: bool
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What our own tables know better than an answer of a while ago, by the target's folded key."""
+
+    running: Mapping[str, Running]
+    ended: Mapping[str, datetime]
+
+
+def titles() -> dict[TargetKind, str]:
+    return {
+        TargetKind.DIRECTORY_ROLE: _("Directory roles"),
+        TargetKind.GROUP: _("Groups"),
+        TargetKind.AZURE_ROLE: _("Azure resources"),
+    }
+
+
+def sections(
+    known: Known, ours: Ours, rules: Rules, kinds: Collection[TargetKind], query: str, *, now: datetime
+) -> list[Section]:
+    """All kinds that may be read; in each what holds the words of `query`, by name."""
+    words, named = query.casefold().split(), _Ruled(rules)
+    found = []
+    for kind in kinds:
+        source = known.sources[kind]
+        rows = [
+            _row(it, source, known, ours, named, now) for it in source.eligible if it.until is None or it.until > now
+        ]
+        shown = sorted((row for row in rows if row.holds(words)), key=lambda row: (row.name.casefold(), row.where))
+        found.append(Section(kind, titles()[kind], tuple(shown), len(rows), source))
+    return found
+
+
+def failures(found: Sequence[Section]) -> list[Failure]:
+    """One for each reason."""
+    by_reason: dict[tuple[str, bool, bool], list[Section]] = {}
+    for it in found:
+        if it.source.trouble:
+            trouble = it.source.trouble
+            key = (trouble.why, trouble.policies, it.source.read_at is not None)
+            by_reason.setdefault(key, []).append(it)
+    return [
+        Failure(", ".join(it.title for it in same), same[0].source.trouble, shown)
+        for (_why, _policies, shown), same in by_reason.items()
+        if same[0].source.trouble
+    ]
+
+
+def find(known: Known, key: str) -> Eligibility | None:
+    """The role of this key that the technician is eligible for."""
+    wanted = key.casefold()
+    every = (it for source in known.sources.values() for it in source.eligible)
+    return next((it for it in every if folded(it.target) == wanted), None)
+
+
+def single(it: Eligibility, known: Known, ours: Ours, rules: Rules, *, now: datetime) -> Row:
+    return _row(it, known.sources[it.target.kind], known, ours, _Ruled(rules), now)
+
+
+class _Ruled:
+    """Which targets the rules name, and how they call them."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._scopes: dict[tuple[TargetKind, str], set[str]] = {}
+        self._names: dict[tuple[TargetKind, str], str] = {}
+        for wanted in (it for rule in rules.rules if not rule.deny for it in rule.targets):
+            key = (wanted.kind, wanted.id.casefold())
+            self._scopes.setdefault(key, set()).add("" if wanted.by_unit else wanted.scope.casefold())
+            self._names.setdefault(key, wanted.name)
+
+    def holds(self, target: Target) -> bool:
+        scopes = self._scopes.get((target.kind, target.id.casefold()), set())
+        return "" in scopes or target.scope.casefold() in scopes
+
+    def name(self, it: Eligibility) -> str:
+        """The tenant's; where it tells an id only, as of groups, that of the rules."""
+        told = clean(it.name)
+        if told and told.casefold() != it.target.id.casefold():
+            return told
+        return self._names.get((it.target.kind, it.target.id.casefold())) or told or it.target.id
+
+
+def _row(it: Eligibility, source: Source, known: Known, ours: Ours, ruled: _Ruled, now: datetime) -> Row:
+    return Row(
+        target=it.target,
+        name=ruled.name(it),
+        where=where(it.target),
+        words=role_words(it.target),
+        told=known.policies.get(it.target.key),
+        until=it.until,
+        ends_soon=it.until is not None and it.until - now < SOON,
+        now=_now(folded(it.target), source, ours, now),
+        ruled=ruled.holds(it.target),
+    )
+
+
+def _now(key: str, source: Source, ours: Ours, now: datetime) -> Now | None:
+    mine = ours.running.get(key)
+    if mine:
+        return Now(mine.state, mine.until, mine.id, mine.ticket)
+    active = source.active.get(key)
+    if active is None or source.active_at is None or (active.end and active.end <= now):
+        return None
+    ended = ours.ended.get(key)
+    if ended and ended >= source.active_at:
+        return None  # we gave it back since the tenant was asked
+    return Now(State.ACTIVE, active.end, standing=not active.activated)
+
+
+def where(target: Target) -> str:
+    """A scope in the reader's words."""
+    scope = clean(target.scope, limit=400)
+    if target.kind is TargetKind.GROUP:
+        return str({"member": _("As a member"), "owner": _("As an owner")}.get(scope, scope))
+    return _azure(scope) if target.kind is TargetKind.AZURE_ROLE else _directory(scope)
+
+
+def _directory(scope: str) -> str:
+    unit = "/administrativeUnits/"
+    if scope == "/":
+        return str(_("The whole directory"))
+    if scope.casefold().startswith(unit.casefold()):
+        return str(_("One administrative unit: %(id)s", id=scope[len(unit) :]))
+    return str(_("One object: %(id)s", id=scope.removeprefix("/")))
+
+
+def _azure(scope: str) -> str:
+    parts = scope.strip("/").split("/")
+    kinds = [part.casefold() for part in parts]
+    last = parts[-1]
+    if kinds[0] == "subscriptions" and len(parts) == 2:
+        return str(_("Subscription %(name)s", name=last))
+    if len(parts) == 4 and kinds[2] == "resourcegroups":
+        return str(_("Resource group %(name)s", name=last))
+    if "managementgroups" in kinds:
+        return str(_("Management group %(name)s", name=last))
+    return str(_("Resource %(name)s", name=last)) if last else _("Everything in Azure")
+
+
+def _asks(policy: Policy) -> list[str]:
+    asked = [_("%(most)s at most", most=in_words(policy.maximum))]
+    if policy.context:
+        asked.append(_("confirmation (%(context)s)", context=clean(policy.context, limit=20)))
+    elif policy.mfa:
+        asked.append(_("MFA"))
+    asked += [_("approval")] if policy.approval else []
+    asked += [_("justification")] if policy.justification else []
+    asked += [_("ticket number")] if policy.ticketing else []
+    return asked

@@ -248,7 +248,7 @@ def test_without_a_valid_sign_in_one_button_mends_it(
     assert "Directory roles could not be read" in words(answer)
     assert 'name="back_to" value="/roles"' in answer.text
     monkeypatch.setattr(pages, "wake_roles", lambda *who: asked.append(who) or True)
-    me.sign_in("technician", back_to="/roles")
+    assert me.sign_in("technician", back_to="/roles").headers["Location"] == "/roles"
     me.get("/roles")
     assert asked == [whose(practice)], "not a minute later, but now"
 

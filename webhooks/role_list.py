@@ -34,11 +34,15 @@ class Now:
 
 @dataclass(frozen=True)
 class Row:
-    """One role. `asks` is None while the policy was not read; `ruled`: whether some rule names it."""
+    """One role. `told` is None while the policy was not read; `ruled`: whether some rule names it.
+
+    `where` is its scope in words, `detail` what the tenant calls that.
+    """
 
     target: Target
     name: str
     where: str
+    detail: str
     words: RoleWords | None
     told: Told | None
     until: datetime | None
@@ -47,16 +51,29 @@ class Row:
     ruled: bool
 
     @property
+    def named_by_id(self) -> bool:
+        return self.name.casefold() == self.target.id.casefold()
+
+    @property
     def asks(self) -> list[str] | None:
+        """How long at most, and what a technician has to do or wait for."""
         if self.told is None:
             return None
         return _asks(self.told.policy) if self.told.policy else [_("Entra does not tell")]
+
+    @property
+    def sent(self) -> list[str]:
+        """What is asked for, too, and is sent for them."""
+        policy = self.told.policy if self.told else None
+        asked = [_("justification")] if policy and policy.justification else []
+        return asked + ([_("ticket")] if policy and policy.ticketing else [])
 
     def holds(self, words: Sequence[str]) -> bool:
         """Whether each of these folded words stands somewhere in it."""
         active = _("Active") if self.now else ""
         allows = f"{self.words.allows} {self.words.not_}" if self.words else ""
-        text = " ".join((self.name, self.where, allows, active, *(self.asks or ()), self.target.id)).casefold()
+        said = (self.name, self.where, self.detail, allows, active, *(self.asks or ()), *self.sent, self.target.id)
+        text = " ".join(said).casefold()
         return all(word in text for word in words)
 
 
@@ -107,7 +124,9 @@ def sections(
         rows = [
             _row(it, source, known, ours, named, now) for it in source.eligible if it.until is None or it.until > now
         ]
-        shown = sorted((row for row in rows if row.holds(words)), key=lambda row: (row.name.casefold(), row.where))
+        shown = sorted(
+            (row for row in rows if row.holds(words)), key=lambda row: (row.name.casefold(), row.where, row.detail)
+        )
         found.append(Section(kind, titles()[kind], tuple(shown), len(rows), source))
     return found
 
@@ -162,10 +181,12 @@ class _Ruled:
 
 
 def _row(it: Eligibility, source: Source, known: Known, ours: Ours, ruled: _Ruled, now: datetime) -> Row:
+    where, detail = place(it.target)
     return Row(
         target=it.target,
         name=ruled.name(it),
-        where=where(it.target),
+        where=where,
+        detail=detail,
         words=role_words(it.target),
         told=known.policies.get(it.target.key),
         until=it.until,
@@ -188,34 +209,32 @@ def _now(key: str, source: Source, ours: Ours, now: datetime) -> Now | None:
     return Now(State.ACTIVE, active.end, standing=not active.activated)
 
 
-def where(target: Target) -> str:
-    """A scope in the reader's words."""
+def place(target: Target) -> tuple[str, str]:
+    """A scope in the reader's words, and the tenant's own name or id of it where there is one."""
     scope = clean(target.scope, limit=400)
     if target.kind is TargetKind.GROUP:
-        return str({"member": _("As a member"), "owner": _("As an owner")}.get(scope, scope))
+        return {"member": (_("As a member"), ""), "owner": (_("As an owner"), "")}.get(scope, (scope, ""))
     return _azure(scope) if target.kind is TargetKind.AZURE_ROLE else _directory(scope)
 
 
-def _directory(scope: str) -> str:
-    unit = "/administrativeUnits/"
+def _directory(scope: str) -> tuple[str, str]:
     if scope == "/":
-        return str(_("The whole directory"))
-    if scope.casefold().startswith(unit.casefold()):
-        return str(_("One administrative unit: %(id)s", id=scope[len(unit) :]))
-    return str(_("One object: %(id)s", id=scope.removeprefix("/")))
+        return _("The whole directory"), ""
+    unit, inside = scope.strip("/").casefold().startswith("administrativeunits/"), scope.rsplit("/", 1)[-1]
+    return (_("One administrative unit") if unit else _("One object of the directory")), inside
 
 
-def _azure(scope: str) -> str:
+def _azure(scope: str) -> tuple[str, str]:
     parts = scope.strip("/").split("/")
-    kinds = [part.casefold() for part in parts]
-    last = parts[-1]
-    if kinds[0] == "subscriptions" and len(parts) == 2:
-        return str(_("Subscription %(name)s", name=last))
-    if len(parts) == 4 and kinds[2] == "resourcegroups":
-        return str(_("Resource group %(name)s", name=last))
+    kinds, last = [part.casefold() for part in parts], parts[-1]
+    if not last:
+        return _("Everything in Azure"), ""
     if "managementgroups" in kinds:
-        return str(_("Management group %(name)s", name=last))
-    return str(_("Resource %(name)s", name=last)) if last else _("Everything in Azure")
+        return _("Management group"), last
+    if kinds[0] == "subscriptions" and len(parts) == 2:
+        return _("Subscription"), last
+    is_group = len(parts) == 4 and kinds[2] == "resourcegroups"
+    return (_("Resource group") if is_group else _("Resource")), last
 
 
 def _asks(policy: Policy) -> list[str]:
@@ -224,7 +243,4 @@ def _asks(policy: Policy) -> list[str]:
         asked.append(_("confirmation (%(context)s)", context=clean(policy.context, limit=20)))
     elif policy.mfa:
         asked.append(_("MFA"))
-    asked += [_("approval")] if policy.approval else []
-    asked += [_("justification")] if policy.justification else []
-    asked += [_("ticket number")] if policy.ticketing else []
-    return asked
+    return asked + ([_("approval")] if policy.approval else [])

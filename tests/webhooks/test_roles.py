@@ -101,13 +101,13 @@ def test_all_kinds_are_listed_by_name_with_place_policy_and_end(ruled: Deploymen
         "Groups": [practice.people["technician"]["eligible_groups"][1]["groupId"], "Exchange helpers"],
         "Azure resources": ["Reader on practice", f"Virtual Machine Administrator Login on {subscription}"],
     }
-    assert "4 h at most · approval · justification · ticket number" in said
+    assert re.search("4 h at most · approval ?justification, ticket: sent for you", said)
     assert "Reset the password of people who hold no administrator role." in said
     assert re.search(rf"{end:%Y-%m-%d} ?in [45] days", said)
     assert "no end" in said
     assert "The whole directory" in said
     assert "As a member" in said
-    assert "Resource group practice" in said
+    assert re.search("Resource group ?practice", said)
     assert "Entra does not tell" in said, "Azure tells no policies to who is eligible only"
     assert "6 roles" in said
     assert re.search(r"as of \d\d:\d\d:\d\d", said)
@@ -446,8 +446,7 @@ def hostile(text: str) -> list[Eligibility]:
     return [Eligibility(target, f"{number} {text}", NOW + timedelta(days=3)) for number, target in enumerate(targets)]
 
 
-@pytest.mark.parametrize("payload", [*PAYLOADS, "%(id)s %s %%", "\u202egnp.exe", "x" * 900])
-def test_hostile_names_add_no_element_and_break_no_page(ruled: Deployment, practice: Practice, payload: str) -> None:
+def test_hostile_names_add_no_element_and_break_no_page(ruled: Deployment, practice: Practice) -> None:
     """Threat 30: names of roles and scopes come from the tenant, a filter from whoever made the link."""
     mine = opened(ruled, practice)
 
@@ -465,8 +464,11 @@ def test_hostile_names_add_no_element_and_break_no_page(ruled: Deployment, pract
         assert all("\u202e" not in readable(answer.text) for answer in answers)
         return [elements(answer.text) for answer in answers]
 
-    assert shown(payload)[0] == shown("x")[0]
-    assert shown(payload)[2:] == shown("x")[2:]
+    plain = shown("x")
+    for payload in (*PAYLOADS, "%(id)s %s %%", "\u202egnp.exe", "x" * 900):
+        found = shown(payload)
+        assert found[0] == plain[0], payload
+        assert found[2:] == plain[2:], payload
 
 
 def readable(text: str) -> str:

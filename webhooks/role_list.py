@@ -90,11 +90,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Failure:
-    """What could not be read, and why. `shown`: something of it is known from before."""
+    """What could not be read, and why. `read_at`: of what is known of it from before; None where nothing is."""
 
     titles: str
     trouble: Trouble
-    shown: bool
+    read_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -133,16 +133,19 @@ def sections(
 
 def failures(found: Sequence[Section]) -> list[Failure]:
     """One for each reason."""
-    by_reason: dict[tuple[str, bool, bool], list[Section]] = {}
+    by_reason: dict[tuple[str, bool, bool], list[tuple[Section, Trouble]]] = {}
     for it in found:
-        if it.source.trouble:
-            trouble = it.source.trouble
-            key = (trouble.why, trouble.policies, it.source.read_at is not None)
-            by_reason.setdefault(key, []).append(it)
+        trouble = it.source.trouble
+        if trouble:
+            key = (trouble.why, trouble.policies, it.source.read_at is None)
+            by_reason.setdefault(key, []).append((it, trouble))
     return [
-        Failure(", ".join(it.title for it in same), same[0].source.trouble, shown)
-        for (_why, _policies, shown), same in by_reason.items()
-        if same[0].source.trouble
+        Failure(
+            ", ".join(it.title for it, _trouble in same),
+            same[0][1],
+            min((it.source.read_at for it, _trouble in same if it.source.read_at), default=None),
+        )
+        for same in by_reason.values()
     ]
 
 

@@ -16,7 +16,7 @@ from integration.targets import Eligibility, Target, TargetKind
 from tests.conftest import Desk, Practice, settings_for
 from tests.webhooks.conftest import Browser, words
 from tests.webhooks.test_doors import PAYLOADS, elements
-from tests.workers.steps import PASSWORD_ADMINISTRATOR, by_hand, end_now, fault, pick
+from tests.workers.steps import PASSWORD_ADMINISTRATOR, by_hand, end_now, fault, mend, pick
 from tests.workers.test_other_targets import rules
 from webhooks import roles as pages
 from webhooks.app import create_app
@@ -227,14 +227,23 @@ def test_while_the_queue_is_away_the_page_says_so_and_shows_what_it_has(
     assert "Password Administrator" in said
 
 
-def test_a_source_that_cannot_be_read_is_named_and_the_rest_is_shown(ruled: Deployment, practice: Practice) -> None:
+def test_a_source_that_cannot_be_read_is_named_and_the_rest_is_shown(
+    ruled: Deployment, practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
     me = opened(ruled, practice)
     fault(practice, "status", side="arm", status=503, times=99)
     read(ruled, practice)
     said = words(me.get("/roles"))
     assert re.search(r"Azure resources could not be read at \d\d:\d\d:\d\d\. Microsoft Entra is busy", said)
-    assert "So they are missing here." in said
+    assert "So it is missing here." in said
     assert set(sections(me.get("/roles").text)) == {"Directory roles", "Groups"}
+    mend(practice)
+    monkeypatch.setattr(work, "FRESH", timedelta())
+    read(ruled, practice)
+    fault(practice, "status", side="arm", status=503, times=99)
+    read(ruled, practice)
+    assert re.search(r"What is shown of it is as of \d\d:\d\d:\d\d\.", words(me.get("/roles")))
+    assert len(sections(me.get("/roles").text)["Azure resources"]) == 2
 
 
 def test_without_a_valid_sign_in_one_button_mends_it(

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import picks, receiver
+from benchmarks import picks, receiver, roles
 
 RESULTS = Path(__file__).with_name("results.json")
 GOALS = {
@@ -20,15 +20,18 @@ GOALS = {
     "overhead_p99_ms": "under 250",
     "sustained_ratio": "at least 0.50",
     "upstream_calls": "4",
+    "my_roles_p95_ms_sqlite": "under 300",
+    "my_roles_p95_ms_postgresql": "under 300",
+    "my_roles_kb_compressed": "under 150",
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", choices=("receiver", "picks"), help="one part alone")
+    parser.add_argument("--only", choices=("receiver", "picks", "roles"), help="one part alone")
     parser.add_argument("--quick", action="store_true", help="short rounds: to see that it works, not to quote")
     given = parser.parse_args()
-    parts = {"receiver": receiver.measure, "picks": picks.measure}
+    parts = {"receiver": receiver.measure, "picks": picks.measure, "roles": roles.measure}
     results: dict[str, float] = {}
     for name, measure in parts.items():
         if given.only in (None, name):

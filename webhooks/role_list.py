@@ -3,17 +3,18 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from flask_babel import gettext as _
 
 from integration.elevation import State
 from integration.entra.pim import Policy
-from integration.records.roles import Known, Running, Source, Told, Trouble, folded
+from integration.records.roles import Known, Running, Source, Trouble, folded
 from integration.rule import in_words
 from integration.rules import Rules
 from integration.targets import Eligibility, Target, TargetKind
 from integration.tickets import clean
-from webhooks.role_words import RoleWords, role_words
+from webhooks.role_words import role_words
 
 SOON = timedelta(days=14)  # from then on a portal lets one ask for more, too
 
@@ -34,17 +35,20 @@ class Now:
 
 @dataclass(frozen=True)
 class Row:
-    """One role. `told` is None while the policy was not read; `ruled`: whether some rule names it.
+    """One role. `where` is its scope in words, `detail` what the tenant calls that; `ruled`: some rule names it.
 
-    `where` is its scope in words, `detail` what the tenant calls that.
+    `asks`: how long at most, and what a technician has to do or wait for; None while that was not read. `sent`: what
+    is asked for, too, and is sent for them.
     """
 
     target: Target
     name: str
     where: str
     detail: str
-    words: RoleWords | None
-    told: Told | None
+    allows: str
+    not_: str
+    asks: Sequence[str] | None
+    sent: Sequence[str]
     until: datetime | None
     ends_soon: bool
     now: Now | None
@@ -54,26 +58,11 @@ class Row:
     def named_by_id(self) -> bool:
         return self.name.casefold() == self.target.id.casefold()
 
-    @property
-    def asks(self) -> list[str] | None:
-        """How long at most, and what a technician has to do or wait for."""
-        if self.told is None:
-            return None
-        return _asks(self.told.policy) if self.told.policy else [_("Entra does not tell")]
-
-    @property
-    def sent(self) -> list[str]:
-        """What is asked for, too, and is sent for them."""
-        policy = self.told.policy if self.told else None
-        asked = [_("justification")] if policy and policy.justification else []
-        return asked + ([_("ticket")] if policy and policy.ticketing else [])
-
     def holds(self, words: Sequence[str]) -> bool:
         """Whether each of these folded words stands somewhere in it."""
-        active = _("Active") if self.now else ""
-        allows = f"{self.words.allows} {self.words.not_}" if self.words else ""
-        said = (self.name, self.where, self.detail, allows, active, *(self.asks or ()), *self.sent, self.target.id)
-        text = " ".join(said).casefold()
+        active = _("Active") if words and self.now else ""
+        said = (self.name, self.where, self.detail, self.allows, self.not_, active, self.target.id)
+        text = " ".join((*said, *(self.asks or ()), *self.sent)).casefold() if words else ""
         return all(word in text for word in words)
 
 
@@ -117,13 +106,11 @@ def sections(
     known: Known, ours: Ours, rules: Rules, kinds: Collection[TargetKind], query: str, *, now: datetime
 ) -> list[Section]:
     """All kinds that may be read; in each what holds the words of `query`, by name."""
-    words, named = query.casefold().split(), _Ruled(rules)
+    words, writer = query.casefold().split(), _Writer(known, ours, rules, now)
     found = []
     for kind in kinds:
         source = known.sources[kind]
-        rows = [
-            _row(it, source, known, ours, named, now) for it in source.eligible if it.until is None or it.until > now
-        ]
+        rows = [writer.row(it) for it in source.eligible if it.until is None or it.until > now]
         shown = sorted(
             (row for row in rows if row.holds(words)), key=lambda row: (row.name.casefold(), row.where, row.detail)
         )
@@ -157,67 +144,79 @@ def find(known: Known, key: str) -> Eligibility | None:
 
 
 def single(it: Eligibility, known: Known, ours: Ours, rules: Rules, *, now: datetime) -> Row:
-    return _row(it, known.sources[it.target.kind], known, ours, _Ruled(rules), now)
+    return _Writer(known, ours, rules, now).row(it)
 
 
-class _Ruled:
-    """Which targets the rules name, and how they call them."""
+class _Writer:
+    """Makes rows. What is the same for many of them is put into words once."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, known: Known, ours: Ours, rules: Rules, now: datetime) -> None:
+        self._known, self._ours, self._now = known, ours, now
         self._scopes: dict[tuple[TargetKind, str], set[str]] = {}
         self._names: dict[tuple[TargetKind, str], str] = {}
         for wanted in (it for rule in rules.rules if not rule.deny for it in rule.targets):
             key = (wanted.kind, wanted.id.casefold())
             self._scopes.setdefault(key, set()).add("" if wanted.by_unit else wanted.scope.casefold())
             self._names.setdefault(key, wanted.name)
+        self._place, self._allows = lru_cache(maxsize=None)(place), lru_cache(maxsize=None)(_allows)
+        self._asks, self._sent = lru_cache(maxsize=None)(_asks), lru_cache(maxsize=None)(_sent)
 
-    def holds(self, target: Target) -> bool:
+    def row(self, it: Eligibility) -> Row:
+        where, detail = self._place(it.target.kind, it.target.scope)
+        allows, not_ = self._allows(it.target.kind, it.target.id)
+        told = self._known.policies.get(it.target.key)
+        return Row(
+            target=it.target,
+            name=self._name(it),
+            where=where,
+            detail=detail,
+            allows=allows,
+            not_=not_,
+            asks=self._asks(told.policy) if told else None,
+            sent=self._sent(told.policy) if told else (),
+            until=it.until,
+            ends_soon=it.until is not None and it.until - self._now < SOON,
+            now=self._active(it.target),
+            ruled=self._ruled(it.target),
+        )
+
+    def _ruled(self, target: Target) -> bool:
         scopes = self._scopes.get((target.kind, target.id.casefold()), set())
         return "" in scopes or target.scope.casefold() in scopes
 
-    def name(self, it: Eligibility) -> str:
+    def _name(self, it: Eligibility) -> str:
         """The tenant's; where it tells an id only, as of groups, that of the rules."""
         told = clean(it.name)
         if told and told.casefold() != it.target.id.casefold():
             return told
-        return self._names.get((it.target.kind, it.target.id.casefold())) or told or it.target.id
+        return self._names.get((it.target.kind, it.target.id.casefold())) or told or clean(it.target.id)
+
+    def _active(self, target: Target) -> Now | None:
+        key, source = folded(target), self._known.sources[target.kind]
+        mine = self._ours.running.get(key)
+        if mine:
+            return Now(mine.state, mine.until, mine.id, mine.ticket)
+        active = source.active.get(key)
+        if active is None or source.active_at is None or (active.end and active.end <= self._now):
+            return None
+        ended = self._ours.ended.get(key)
+        if ended and ended >= source.active_at:
+            return None  # we gave it back since the tenant was asked
+        return Now(State.ACTIVE, active.end, standing=not active.activated)
 
 
-def _row(it: Eligibility, source: Source, known: Known, ours: Ours, ruled: _Ruled, now: datetime) -> Row:
-    where, detail = place(it.target)
-    return Row(
-        target=it.target,
-        name=ruled.name(it),
-        where=where,
-        detail=detail,
-        words=role_words(it.target),
-        told=known.policies.get(it.target.key),
-        until=it.until,
-        ends_soon=it.until is not None and it.until - now < SOON,
-        now=_now(folded(it.target), source, ours, now),
-        ruled=ruled.holds(it.target),
-    )
+def _allows(kind: TargetKind, role: str) -> tuple[str, str]:
+    """What it allows, and what it does not."""
+    words = role_words(Target(kind, role, ""))
+    return (str(words.allows), str(words.not_)) if words else ("", "")
 
 
-def _now(key: str, source: Source, ours: Ours, now: datetime) -> Now | None:
-    mine = ours.running.get(key)
-    if mine:
-        return Now(mine.state, mine.until, mine.id, mine.ticket)
-    active = source.active.get(key)
-    if active is None or source.active_at is None or (active.end and active.end <= now):
-        return None
-    ended = ours.ended.get(key)
-    if ended and ended >= source.active_at:
-        return None  # we gave it back since the tenant was asked
-    return Now(State.ACTIVE, active.end, standing=not active.activated)
-
-
-def place(target: Target) -> tuple[str, str]:
+def place(kind: TargetKind, scope: str) -> tuple[str, str]:
     """A scope in the reader's words, and the tenant's own name or id of it where there is one."""
-    scope = clean(target.scope, limit=400)
-    if target.kind is TargetKind.GROUP:
+    scope = clean(scope, limit=400)
+    if kind is TargetKind.GROUP:
         return {"member": (_("As a member"), ""), "owner": (_("As an owner"), "")}.get(scope, (scope, ""))
-    return _azure(scope) if target.kind is TargetKind.AZURE_ROLE else _directory(scope)
+    return _azure(scope) if kind is TargetKind.AZURE_ROLE else _directory(scope)
 
 
 def _directory(scope: str) -> tuple[str, str]:
@@ -240,10 +239,17 @@ def _azure(scope: str) -> tuple[str, str]:
     return (_("Resource group") if is_group else _("Resource")), last
 
 
-def _asks(policy: Policy) -> list[str]:
+def _asks(policy: Policy | None) -> Sequence[str]:
+    if policy is None:
+        return (_("Entra does not tell"),)
     asked = [_("%(most)s at most", most=in_words(policy.maximum))]
     if policy.context:
         asked.append(_("confirmation (%(context)s)", context=clean(policy.context, limit=20)))
     elif policy.mfa:
         asked.append(_("MFA"))
     return asked + ([_("approval")] if policy.approval else [])
+
+
+def _sent(policy: Policy | None) -> Sequence[str]:
+    asked = [_("justification")] if policy and policy.justification else []
+    return asked + ([_("ticket")] if policy and policy.ticketing else [])

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-long test-nightly lint lock bench clean
+.PHONY: help demo test test-long test-nightly lint words lock bench clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -31,6 +31,12 @@ lint: $(READY) ## Style, types and the doors between the packages
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+CATALOGUES := webhooks/translations
+words: $(READY) ## Bring the catalogues of the pages up to date; then translate what is new in webhooks/translations
+	$(BIN)/pybabel -q extract -F pyproject.toml -k N_ -k lazy_gettext --no-location --omit-header -o $(CATALOGUES)/messages.pot .
+	$(BIN)/pybabel -q update -i $(CATALOGUES)/messages.pot -d $(CATALOGUES) --no-fuzzy-matching --ignore-obsolete
+	$(BIN)/pybabel -q compile -d $(CATALOGUES)
 
 lock: $(READY) ## Pin again every version that pyproject.toml allows
 	$(BIN)/python -m pip install --quiet uv

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import picks, receiver, review
+from benchmarks import picks, receiver, review, roles
 
 RESULTS = Path(__file__).with_name("results.json")
 GOALS = {
@@ -22,15 +22,18 @@ GOALS = {
     "upstream_calls": "4",
     "review_worst_p95_ms_sqlite": "under 150",
     "review_worst_p95_ms_postgresql": "under 150",
+    "my_roles_p95_ms_sqlite": "under 300",
+    "my_roles_p95_ms_postgresql": "under 300",
+    "my_roles_kb_compressed": "under 150",
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", choices=("receiver", "picks", "review"), help="one part alone")
+    parser.add_argument("--only", choices=("receiver", "picks", "roles", "review"), help="one part alone")
     parser.add_argument("--quick", action="store_true", help="short rounds: to see that it works, not to quote")
     given = parser.parse_args()
-    parts = {"receiver": receiver.measure, "picks": picks.measure, "review": review.measure}
+    parts = {"receiver": receiver.measure, "picks": picks.measure, "roles": roles.measure, "review": review.measure}
     results: dict[str, float] = {}
     for name, measure in parts.items():
         if given.only in (None, name):

@@ -97,6 +97,7 @@ url = "{facts["helpdesk_url"]}"
 token = "{facts["helpdesk_token"]}"
 service_account = "{facts["helpdesk_service_account"]}"
 check_url = "/api/me"
+tickets_url = "/api/tickets?assignee={{account}}&per_page=100"
 secrets = {{ first = "{facts["webhook_secret"]}" }}
 """
     return text.lstrip()

@@ -85,6 +85,9 @@ def technician(browser: Browser, stage: Stage, desk: Desk) -> None:
     take(page, "elevate")
     page.goto(stage.public_url)
     take(page, "mine")
+    page.goto(f"{stage.public_url}/roles")
+    expect(page.get_by_text("sent for you")).to_have_count(5)  # the first visit reads while the page waits
+    take(page, "my-roles")
 
 
 def auditor(browser: Browser, stage: Stage, desk: Desk) -> None:

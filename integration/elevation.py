@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from integration.marked import N_
+
 
 class State(StrEnum):
     """An elevation's state."""
@@ -96,18 +98,18 @@ OPEN_ACTIVATION = frozenset(state for state, moves in ACTIVATION_MOVES.items() i
 HOLDING = frozenset({State.WAITING, State.PENDING, State.ACTIVE})  # these keep an activation from being given back
 
 LABELS: Mapping[State, str] = {
-    State.OFFERED: "Ready to start",
-    State.REQUESTED: "Being prepared",
-    State.SIGN_IN_NEEDED: "Sign-in needed",
-    State.WAITING: "Asked of Entra",
-    State.PENDING: "Waiting for approval",
-    State.ACTIVE: "Active",
-    State.ENDING: "Being given back",
-    State.ENDED: "Ended",
-    State.REFUSED: "Refused by the rules",
-    State.FAILED: "Refused by Entra",
-    State.CANCELLED: "Cancelled",
-    State.WATCHED: "Watched only",
+    State.OFFERED: N_("Ready to start"),
+    State.REQUESTED: N_("Being prepared"),
+    State.SIGN_IN_NEEDED: N_("Sign-in needed"),
+    State.WAITING: N_("Asked of Entra"),
+    State.PENDING: N_("Waiting for approval"),
+    State.ACTIVE: N_("Active"),
+    State.ENDING: N_("Being given back"),
+    State.ENDED: N_("Ended"),
+    State.REFUSED: N_("Refused by the rules"),
+    State.FAILED: N_("Refused by Entra"),
+    State.CANCELLED: N_("Cancelled"),
+    State.WATCHED: N_("Watched only"),
 }
 
 
@@ -126,15 +128,15 @@ class EndReason(StrEnum):
 
 
 END_WORDS: Mapping[EndReason, str] = {
-    EndReason.SOLVED: "the ticket was solved",
-    EndReason.HANDED_OVER: "the ticket was handed over",
-    EndReason.END_NOW: "the technician ended it",
-    EndReason.TIME_UP: "the time was up",
-    EndReason.TICKET_GONE: "the ticket is gone",
-    EndReason.UNUSED: "nobody started it within a day",
-    EndReason.OUTSIDE: "the role was ended outside Ticket Elevate",
-    EndReason.WITHDRAWN: "the request was withdrawn in Entra",
-    EndReason.BUNDLE: "another role that the task needs was not given",
+    EndReason.SOLVED: N_("the ticket was solved"),
+    EndReason.HANDED_OVER: N_("the ticket was handed over"),
+    EndReason.END_NOW: N_("the technician ended it"),
+    EndReason.TIME_UP: N_("the time was up"),
+    EndReason.TICKET_GONE: N_("the ticket is gone"),
+    EndReason.UNUSED: N_("nobody started it within a day"),
+    EndReason.OUTSIDE: N_("the role was ended outside Ticket Elevate"),
+    EndReason.WITHDRAWN: N_("the request was withdrawn in Entra"),
+    EndReason.BUNDLE: N_("another role that the task needs was not given"),
 }
 
 # How long a parked elevation waits for a person before it is cancelled.

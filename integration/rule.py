@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import regex  # type: ignore[import-untyped]  # its stubs are a package of their own, for two calls
 
+from integration.marked import N_
 from integration.targets import Probe, TargetKind
 from integration.tickets import Ticket, clean
 
@@ -185,10 +186,10 @@ def in_words(duration: timedelta) -> str:
 def place(scope: str) -> str:
     """A scope as people read it, to stand behind a role's name: `in the whole directory`."""
     known = {
-        "/": "in the whole directory",
-        "member": "as a member",
-        "owner": "as an owner",
-        REQUESTERS_UNIT: "where it covers the requester",
+        "/": N_("in the whole directory"),
+        "member": N_("as a member"),
+        "owner": N_("as an owner"),
+        REQUESTERS_UNIT: N_("where it covers the requester"),
     }
     return known.get(scope) or f"at {scope}"
 

@@ -1,7 +1,7 @@
 """What can be activated: a directory role at a scope, membership of a group, an Azure role at a scope."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 
@@ -43,10 +43,17 @@ class Target:
 
 @dataclass(frozen=True)
 class Eligibility:
-    """One target that a technician may activate for themselves. `name` is the tenant's display name of it."""
+    """One target that a technician may activate for themselves. `name` is the tenant's display name of it.
+
+    `until`: when that ends; None where it does not.
+    """
 
     target: Target
     name: str
+    until: datetime | None = None
+
+    def lasts_longer_than(self, other: "Eligibility") -> bool:
+        return other.until is not None and (self.until is None or self.until > other.until)
 
 
 @dataclass(frozen=True)

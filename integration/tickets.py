@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 # Controls, format characters (bidi and tag letters among them), surrogates, private use, line and paragraph separators.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
@@ -63,6 +63,14 @@ class Ticket:
     # Everybody for whom the ticket was filed: requester, on-behalf, submitter.
     requesters: tuple[Person, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ListedTicket:
+    """One line of a list of tickets: enough for a person to pick it by."""
+
+    number: str
+    subject: str
 
 
 @dataclass(frozen=True)
@@ -177,3 +185,14 @@ class Helpdesk(Protocol):
 
     def check(self) -> Sequence[Finding]:
         """What `doctor` wants to know: can we reach it, are we who we think, may we read and write."""
+
+
+@runtime_checkable
+class ListsTickets(Protocol):
+    """A helpdesk that can say what somebody works on. Not every one can: ask with isinstance."""
+
+    def open_tickets(self, account: str, *, limit: int) -> Sequence[ListedTicket]:
+        """At most `limit` tickets that are assigned to `account` and not solved; the newest change first, if it can.
+
+        None of them where its settings do not say how to ask. Raises HelpdeskError.
+        """

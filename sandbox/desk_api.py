@@ -57,6 +57,9 @@ class DeskApi:
         who = self._who()
         with self.desk.lock:
             rows = [self.desk.view(t) for t in self.desk.tickets.values() if who.agent or t.requester == who.id]
+        assignee = request.args.get("assignee")
+        if assignee is not None:
+            rows = [row for row in rows if row["assignee"] and row["assignee"]["id"] == assignee]
         return jsonify(_page(rows, "tickets"))
 
     def ticket(self, number: str) -> Response:

@@ -173,6 +173,7 @@ def settings_for(practice: Practice, database_url: str, directory: Path, **more:
         "url": facts["helpdesk_url"],
         "token": facts["helpdesk_token"],
         "service_account": facts["helpdesk_service_account"],
+        "tickets_url": "/api/tickets?assignee={account}",
         "secrets": {"first": facts["webhook_secret"]},
     }
     given = {

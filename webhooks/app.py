@@ -30,6 +30,7 @@ from webhooks import (
     mine,
     problems,
     review,
+    roles,
     sign_in,
     trying,
 )
@@ -87,12 +88,12 @@ def _pages(deployment: Deployment) -> Flask:
     app.session_interface = RowSessions(deployment)
     Bootstrap5(app)
     language.install(app, deployment)
+    problems.install(app)
     guards.install(app, deployment)
     CSRFProtect(app)
-    for blueprint in (approvals, break_glass, elevate, linking, live, mine, review, sign_in, trying):
+    for blueprint in (approvals, break_glass, elevate, linking, live, mine, review, roles, sign_in, trying):
         app.register_blueprint(blueprint.blueprint)
     guards.limit_sign_in(app, deployment)
-    problems.install(app)
     _dress(app, deployment)
     return app
 

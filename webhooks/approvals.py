@@ -70,7 +70,7 @@ class Waiting:
 
     @property
     def where(self) -> str:
-        return place(self.approval.target.scope)
+        return str(_(place(self.approval.target.scope)))
 
     @property
     def until(self) -> datetime | None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from flask import Blueprint, redirect, render_template, request, url_for
+from flask_babel import gettext as _
 from ulid import ULID
 from werkzeug.wrappers import Response
 
@@ -19,7 +20,7 @@ from integration.records.people import Link
 from integration.rule import place
 from integration.rules import Mode, Plan, Refusal
 from integration.tickets import Ticket
-from webhooks import current, linking
+from webhooks import current, linking, roles
 from webhooks.claims import Claim, claim
 from webhooks.people import Viewer, signed_in
 from webhooks.role_words import role_words
@@ -124,12 +125,24 @@ def _ask_page(asked: Asked, connection: str, ticket: str, *, changed: bool = Fal
         durations=durations,
         ticket_url=url,
         policies=asked.policies,
-        where=place(asked.decision.target.scope),
+        where=_(place(asked.decision.target.scope)),
         words=role_words(asked.decision.target),
         cut=rule is not None and rule.duration > most,
-        others=[name for name, _ in asked.policies[1:]],
+        instead_of=_instead_of(asked),
+        others=[name for name, _policy in asked.policies[1:]],
         together=rule.bundle if rule else None,
     )
+
+
+def _instead_of(asked: Asked) -> str:
+    """The name of the role that was chosen on the list of roles, where the rules give none like it for this ticket."""
+    wanted = request.args.get("role", "")
+    chosen = roles.came_for(asked.offer.tid or "", asked.offer.oid or "", wanted) if wanted else None
+    if chosen is None or isinstance(asked.decision, Refusal):
+        return ""
+    key, name = chosen
+    given = key.casefold() == asked.decision.target.key.casefold() or name in [it for it, _policy in asked.policies[1:]]
+    return "" if given else name
 
 
 def _shown(asked: Asked) -> str:

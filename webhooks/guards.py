@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
+from flask_babel import gettext as _
 from flask_limiter import Limiter
 from werkzeug.sansio.utils import host_is_trusted
 
@@ -27,14 +28,15 @@ def install(app: Flask, deployment: Deployment) -> None:
     def one_name() -> Response | None:
         if host_is_trusted(request.host, [public_url.hostname or ""]):
             return None
-        sentence = "These pages are not served under this name."
-        return page(400, "Wrong address", sentence, next_step=f"Open {ours} instead.")
+        sentence = _("These pages are not served under this name.")
+        return page(400, _("Wrong address"), sentence, next_step=_("Open %(address)s instead.", address=ours))
 
     @app.before_request
     def no_nul() -> Response | None:
         # PostgreSQL takes no NUL in text, and no address or form of ours has one.
         if "\0" in request.path or any("\0" in value for value in request.args.values()):
-            return page(400, "Bad Request", "This address holds a character that no page of ours has in its address.")
+            sentence = _("This address holds a character that no page of ours has in its address.")
+            return page(400, _("Wrong address"), sentence)
         return None
 
     @app.before_request
@@ -45,8 +47,9 @@ def install(app: Flask, deployment: Deployment) -> None:
         site = request.headers.get("Sec-Fetch-Site", "same-origin")
         if site in ("same-origin", "none") and request.headers.get("Origin", ours) == ours:
             return None
-        sentence = "This call was started by another site, not by a button on our page. Nothing was changed."
-        return page(400, "This did not come from our page", sentence, next_step="Open the page and press its button.")
+        sentence = _("This call was started by another site, not by a button on our page. Nothing was changed.")
+        step = _("Open the page and press its button.")
+        return page(400, _("This did not come from our page"), sentence, next_step=step)
 
     _limit(app, deployment)
 

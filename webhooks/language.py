@@ -36,6 +36,11 @@ def install(app: Flask, deployment: Deployment) -> None:
         """How long ago, or until when, with the moment itself on hover; a script keeps it true."""
         return _time(at, "relative", ago(at), when(at)) if at else ""
 
+    @app.template_filter("day")
+    def day(at: datetime | None) -> Markup | str:
+        """The date alone, in the desk's zone, with the moment itself on hover."""
+        return _time(at, "day", f"{at.astimezone(zone):%Y-%m-%d}", when(at)) if at else ""
+
     @app.template_filter("same_day")
     def same_day(at: datetime | None, as_: datetime) -> Markup | str:
         """The time alone where it is of the day that the row already names."""

@@ -38,6 +38,10 @@ blueprint = Blueprint("live", __name__)
 CHOICES = (timedelta(minutes=15), timedelta(minutes=30), timedelta(hours=1), timedelta(hours=2))
 CAN_END = frozenset({State.REQUESTED, State.SIGN_IN_NEEDED, State.WAITING, State.PENDING, State.ACTIVE})
 
+# After these its technician may want it again, unless the ticket is not theirs to work on any more.
+AGAIN = frozenset({State.ENDED, State.FAILED, State.CANCELLED})
+TICKET_IS_OVER = frozenset({EndReason.SOLVED, EndReason.HANDED_OVER, EndReason.TICKET_GONE})
+
 
 def _own(viewer: Viewer, elevation_id: str, *, or_unlinked: bool = False) -> Elevation:
     """An elevation of the viewer; one whose helpdesk account nobody has claimed yet is nobody's, unless asked for."""
@@ -71,6 +75,7 @@ def show(viewer: Viewer, elevation_id: str) -> Response | str:
         words=role_words(Target.from_key(it.target)) if it.target else None,
         policy=_policy(it),
         longer=_longer(it),
+        again=it.has_ticket and it.state in AGAIN and it.end_reason not in TICKET_IS_OVER and seen.next_one is None,
         desks=list(current.deployment().helpdesks),
         cached_access=CACHED_ACCESS,
         help_contact=current.deployment().settings.help_contact,

@@ -3,7 +3,8 @@
 import logging
 from http import HTTPStatus
 
-from flask import Flask, Response, g, jsonify, render_template
+import flask
+from flask import Flask, Response, g, jsonify, render_template, request
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from ulid import ULID
@@ -11,10 +12,13 @@ from werkzeug.exceptions import HTTPException
 
 from integration.entra.errors import EntraError, SignInNeeded
 from integration.journal import StartsStopped
+from integration.records.store import AWAY
 from webhooks import current
-from webhooks.people import Why, to_sign_in
+from webhooks.people import Why, to_sign_in, viewer
+from webhooks.sessions import RowSession
 
 log = logging.getLogger(__name__)
+AGAIN_AFTER = 5  # seconds
 
 
 def correlation_id() -> str:
@@ -39,21 +43,55 @@ def problem(status: int, detail: str) -> Response:
 
 
 def page(
-    status: int, title: str, sentence: str, *, next_step: str = "", link: tuple[str, str] | None = None
+    status: int,
+    title: str,
+    sentence: str,
+    *,
+    next_step: str = "",
+    link: tuple[str, str] | None = None,
+    alone: bool = False,
+    again: bool = False,
 ) -> Response:
+    """`alone`: without anything that is read from the database; `again`: it loads itself again."""
     body = render_template(
         "problem.html",
         title=title,
         sentence=sentence,
         next_step=next_step,
         link=link,
+        alone=alone,
+        again=AGAIN_AFTER if again else None,
         help_contact=current.deployment().settings.help_contact,
         correlation_id=correlation_id(),
     )
     return Response(body, status=status, mimetype="text/html")
 
 
+def database_away(error: Exception) -> Response:
+    log.error("database_away", extra={"correlation_id": correlation_id(), "error": type(error).__name__})
+    return away()
+
+
+def away() -> Response:
+    """Nothing on this page is read from the database. One that was only looked at comes back by itself."""
+    again = request.method == "GET"
+    step = _("This page tries again by itself.") if again else _("Go back and press the button again in a minute.")
+    sentence = _("Ticket Elevate cannot reach its database. Roles that are active stay as they are, and end on time.")
+    answer = page(503, _("Back in a moment"), sentence, next_step=step, alone=True, again=again)
+    answer.headers["Retry-After"] = str(AGAIN_AFTER)
+    return answer
+
+
+def _nothing_here() -> str:
+    steps = [_("If the ticket is yours, open it in the helpdesk and press Elevate there.")]
+    if who := viewer():
+        steps.append(_("You are signed in as %(upn)s; if that is the wrong account, sign out first.", upn=who.upn))
+    return " ".join(steps)
+
+
 def install(app: Flask) -> None:
+    """Call before CSRFProtect."""
+
     @app.errorhandler(CSRFError)
     def forged(error: CSRFError) -> Response:
         return page(
@@ -70,6 +108,15 @@ def install(app: Flask) -> None:
     def nothing_starts(error: StartsStopped) -> Response:
         return page(503, _("No role can be started now"), str(error))
 
+    @app.before_request
+    def knows_who_it_is() -> Response | None:
+        """Before any page, and before the check of a form's token, which would call it forged."""
+        session = flask.session._get_current_object()  # type: ignore[attr-defined]
+        return away() if isinstance(session, RowSession) and session.unknown else None
+
+    for each in AWAY:
+        app.register_error_handler(each, database_away)
+
     @app.errorhandler(HTTPException)
     def known(error: HTTPException) -> Response:
         code = error.code or 500
@@ -79,7 +126,7 @@ def install(app: Flask) -> None:
             413: _("That is larger than this page takes. Nothing was changed. A rules file may have 256 KiB."),
         }
         sentence = words.get(code, HTTPStatus(code).phrase + ".")
-        next_step = _("If the ticket is yours, open it in the helpdesk and press Elevate there.") if code == 404 else ""
+        next_step = _nothing_here() if code == 404 else ""
         title = _("Nothing here") if code == 404 else HTTPStatus(code).phrase
         return page(code, title, sentence, next_step=next_step)
 

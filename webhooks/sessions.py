@@ -17,6 +17,7 @@ from werkzeug.datastructures import CallbackDict
 from integration.deployment import Deployment
 from integration.records import sessions
 from integration.records.sessions import alive
+from integration.records.store import AWAY
 
 FORM_TOKEN = "csrf_token"  # noqa: S105  # the name under which Flask-WTF keeps it
 BY_ITSELF = "by-itself"  # in the query of an address that a page reloads without a script
@@ -35,6 +36,7 @@ class RowSession(CallbackDict[str, Any], SessionMixin):
         self.modified = False
         self.seen = True  # and that is written down already
         self.renew = False  # a new id: at sign-in, so that a planted cookie is worth nothing
+        self.unknown = False  # the database is away: whose it is cannot be told, and nothing may be changed about it
 
     def _changed(self, _: Any) -> None:
         self.modified = True
@@ -65,8 +67,13 @@ class RowSessions(SessionInterface):
 
     def _stored(self, cookie: str) -> RowSession:
         now = datetime.now(UTC)
-        with self._records.read() as connection:
-            found = sessions.session(connection, cookie, alive(self._settings, now))
+        try:
+            with self._records.read() as connection:
+                found = sessions.session(connection, cookie, alive(self._settings, now))
+        except AWAY:
+            session = RowSession({}, cookie)
+            session.unknown = True
+            return session
         if found is None:
             return RowSession({}, None)
         data, seen_at = found
@@ -77,6 +84,8 @@ class RowSessions(SessionInterface):
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         assert isinstance(session, RowSession)
         response.vary.add("Cookie")
+        if session.unknown:
+            return
         if not session:
             self._end(session, response)
         elif not session.modified and (session.seen or _by_itself()):

@@ -13,7 +13,18 @@ from integration import checkpoints, settings
 from integration.deployment import Deployment
 from integration.records import heartbeats
 from integration.records.deliveries import claim_next
-from workers import activations, comments, deliveries, elevations, examinations, health, notices, schedule, signins
+from workers import (
+    activations,
+    comments,
+    deliveries,
+    elevations,
+    examinations,
+    health,
+    notices,
+    roles,
+    schedule,
+    signins,
+)
 from workers.run import Due, Run, Step, What, go
 
 log = logging.getLogger(__name__)
@@ -113,6 +124,12 @@ def look_at_sign_ins() -> None:
     signins.look(deployment())
 
 
+@app.task(name="roles")  # type: ignore[untyped-decorator]
+def read_roles(tid: str, oid: str) -> None:
+    if roles.refresh(deployment(), tid, oid):
+        wake_roles(tid, oid)  # behind whatever else waits
+
+
 @app.task(name="deliveries")  # type: ignore[untyped-decorator]
 def work_deliveries() -> None:
     """Work the deliveries that are due, oldest first; what another worker took meanwhile is passed over."""
@@ -151,3 +168,13 @@ def wake(due: Due) -> None:
         advance.apply_async((str(due.what), due.id), retry=False, expires=60)
     except (kombu.exceptions.OperationalError, OSError):
         log.warning("queue_away", extra={"due": due.id})
+
+
+def wake_roles(tid: str, oid: str) -> bool:
+    """Tell a worker that this technician's roles are to be read again. False when the queue is away."""
+    try:
+        read_roles.apply_async((tid, oid), retry=False, expires=60)
+    except (kombu.exceptions.OperationalError, OSError):
+        log.warning("queue_away")
+        return False
+    return True

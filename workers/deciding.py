@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from integration.elevation import Activation, Elevation
 from integration.entra.pim import Policy
-from integration.records import people
+from integration.records import people, roles
 from integration.rules import Plan, Refusal, RefusalCode, Rules
 from integration.rules_diff import Known
 from integration.targets import Affected, Eligibility, Target, TargetKind
@@ -65,13 +65,8 @@ def decide_all(
 
 def last_told(answers: Mapping[str, str], kinds: frozenset[TargetKind]) -> Known:
     """The eligibilities among what the tenant told of a technician, who is asked for these `kinds`."""
-    if "eligibilities" not in answers:
-        return Known()
-    return Known(tuple(_eligibilities(answers["eligibilities"])), kinds)
-
-
-def _eligibilities(kept: str) -> list[Eligibility]:
-    return [Eligibility(Target.from_key(it["target"]), it["name"]) for it in json.loads(kept)]
+    told = {kind: answers[roles.eligible_name(kind)] for kind in kinds if roles.eligible_name(kind) in answers}
+    return Known(tuple(it for text in told.values() for it in roles.eligible_from_text(text)), frozenset(told))
 
 
 def decide_emergency(run: Run, it: Elevation, wanted: str) -> Plan | Refusal:
@@ -134,13 +129,16 @@ class _Technician:
         self._kept = people.answers(connection, self._tid, self._oid, newer_than=since)
 
     def eligibilities(self, *, again: bool = False) -> Sequence[Eligibility]:
+        kinds = sorted(self._run.deployment.rules.kinds)
+        return [one for kind in kinds for one in self._eligibilities(kind, again=again)]
+
+    def _eligibilities(self, kind: TargetKind, *, again: bool) -> Sequence[Eligibility]:
         def read() -> str:
             self.asked = True
-            kinds = self._run.deployment.rules.kinds
-            found = self._run.deployment.tenant.eligibilities(self._tid, self._oid, self._run.now, kinds)
-            return json.dumps([{"target": it.target.key, "name": it.name} for it in found])
+            tenant = self._run.deployment.tenant
+            return roles.eligible_to_text(tenant.eligibilities(self._tid, self._oid, self._run.now, frozenset({kind})))
 
-        return _eligibilities(self._answer("eligibilities", read, again=again))
+        return roles.eligible_from_text(self._answer(roles.eligible_name(kind), read, again=again))
 
     def has_address_of(self, persons: Sequence[Person]) -> bool:
         """Whether one of them goes by an address that the directory has for this technician."""

@@ -13,6 +13,7 @@ from integration import checkpoints, verify
 from integration.deployment import Deployment
 from integration.entra.errors import EntraError
 from integration.journal import JournalError
+from integration.notices import NoticeKind
 from integration.records import checkpoints as records
 from integration.records import journal
 from integration.records.tables import metadata
@@ -31,7 +32,7 @@ def examine(deployment: Deployment, *, deadline: float = math.inf) -> Iterator[F
     yield _journal(deployment)
     yield from _checkpoints(deployment)
     yield _queue(deployment)
-    yield _rules(deployment)
+    yield from _rules(deployment)
     yield from _tenant(deployment)
     yield from policies.examine(deployment, deadline=deadline)
     yield from _helpdesks(deployment)
@@ -114,12 +115,19 @@ def queued(deployment: Deployment, *, patience: float) -> int | None:
         return None
 
 
-def _rules(deployment: Deployment) -> Finding:
+def _rules(deployment: Deployment) -> Iterator[Finding]:
     try:
         count = len(deployment.rules.rules)
     except RulesInvalid as error:
-        return Finding("rules", False, str(error))
-    return Finding(f"rules ({count})", True)
+        yield Finding("rules", False, str(error))
+        return
+    yield Finding(f"rules ({count})", True)
+    if deployment.rules.break_glass is not None:
+        fix = (
+            "The rules allow it, and nobody is told when it is used: reviewers only find it on their page. Set "
+            "notify.break_glass (docs/notifications.md)."
+        )
+        yield Finding("break glass", bool(deployment.settings.notify.of(NoticeKind.BREAK_GLASS)), fix)
 
 
 def _tenant(deployment: Deployment) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from integration.entra.pim import (
     Sought,
     decision_of,
     listed,
+    longest,
     open_step,
     policy_of,
     table,
@@ -53,12 +54,12 @@ class AzureRoles:
         self._approvals = approvals
 
     def eligibilities(self, token: str) -> list[Eligibility]:
-        found: dict[str, Eligibility] = {}
-        for row in self._mine(f"{_BASE}/roleEligibilityScheduleInstances", token):
-            target = _target(row)
-            if target.id and target.scope:
-                found[target.key] = Eligibility(target, _name(row, target))
-        return list(found.values())
+        found = ((row, _target(row)) for row in self._mine(f"{_BASE}/roleEligibilityScheduleInstances", token))
+        return longest(
+            Eligibility(target, _name(row, target), parse_time(row.get("endDateTime")))
+            for row, target in found
+            if target.id and target.scope
+        )
 
     def _mine(self, path: str, token: str, who: str = "asTarget()") -> list[Mapping[str, Any]]:
         rows = self._arm.items(path, token, params={"$filter": who})
@@ -113,17 +114,12 @@ class AzureRoles:
         return self.request(token, sought.target, sought.asked_as)
 
     def active(self, token: str, target: Target, *, schedule_id: str | None = None) -> Active | None:
-        rows = [
-            Active(
-                schedule_id=_last(text(row, "roleAssignmentScheduleId")),
-                start=parse_time(row.get("startDateTime")),
-                end=parse_time(row.get("endDateTime")),
-                activated=text(row, "assignmentType").lower() == "activated",
-            )
-            for row in self._mine(f"{_BASE}/roleAssignmentScheduleInstances", token)
-            if _is(_target(row), target)
-        ]
+        rows = [row for of, row in self.actives(token) if _is(of, target)]
         return max(rows, key=lambda row: (row.schedule_id == schedule_id, row.activated), default=None)
+
+    def actives(self, token: str) -> list[tuple[Target, Active]]:
+        rows = self._mine(f"{_BASE}/roleAssignmentScheduleInstances", token)
+        return [(_target(row), _active(row)) for row in rows]
 
     def give_back(self, token: str, target: Target, *, principal: str) -> Request:
         body = {"properties": _body("SelfDeactivate", principal, target)}
@@ -176,6 +172,15 @@ def _target(row: Mapping[str, Any]) -> Target:
 def _is(one: Target, other: Target) -> bool:
     # Azure's paths are the same in any case of letters.
     return one.id.lower() == other.id.lower() and one.scope.lower() == other.scope.lower()
+
+
+def _active(row: Mapping[str, Any]) -> Active:
+    return Active(
+        schedule_id=_last(text(row, "roleAssignmentScheduleId")),
+        start=parse_time(row.get("startDateTime")),
+        end=parse_time(row.get("endDateTime")),
+        activated=text(row, "assignmentType").lower() == "activated",
+    )
 
 
 def _name(row: Mapping[str, Any], target: Target) -> str:

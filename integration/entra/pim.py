@@ -1,6 +1,6 @@
 """What Privileged Identity Management means to us: one set of words for directory roles, groups and Azure roles."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -165,6 +165,10 @@ class Pim(Protocol):
         """The instance that is there now: that of `schedule_id` rather than an older one that is still shown."""
         ...
 
+    def actives(self, token: str) -> list[tuple[Target, Active]]:
+        """Every instance that is there now."""
+        ...
+
     def give_back(self, token: str, target: Target, *, principal: str) -> Request:
         """End an activation. Raises TooEarlyToGiveBack, NotActive. Success has the status Revoked."""
         ...
@@ -192,6 +196,15 @@ class Pim(Protocol):
     def decide(self, token: str, approval: Approval, *, approve: bool, words: str) -> None:
         """Raises EntraRefused: 403 no approver, 404 gone, 409 decided by another one."""
         ...
+
+
+def longest(found: Iterable[Eligibility]) -> list[Eligibility]:
+    """One for each target: the same may be held directly and through a group, and then the longer one counts."""
+    kept: dict[str, Eligibility] = {}
+    for one in found:
+        if one.target.key not in kept or one.lasts_longer_than(kept[one.target.key]):
+            kept[one.target.key] = one
+    return list(kept.values())
 
 
 def text(row: object, key: str) -> str:

@@ -16,6 +16,7 @@ from integration.entra.pim import (
     Request,
     Sought,
     decision_of,
+    longest,
     open_step,
     policy_of,
     table,
@@ -55,13 +56,13 @@ class Schedules(ABC):
     def policy_filter(self, target: Target) -> str: ...
 
     def eligibilities(self, token: str) -> list[Eligibility]:
-        found: dict[str, Eligibility] = {}
-        for row in self._graph.items(self.eligible + _MINE, token, params={"$expand": self.expand}):
-            target = self.target_of(row)
-            if target.id and target.scope:
-                # The same target may be held directly and through a group.
-                found[target.key] = Eligibility(target, self._name(row, target))
-        return list(found.values())
+        rows = self._graph.items(self.eligible + _MINE, token, params={"$expand": self.expand})
+        found = ((row, self.target_of(row)) for row in rows)
+        return longest(
+            Eligibility(target, self._name(row, target), parse_time(row.get("endDateTime")))
+            for row, target in found
+            if target.id and target.scope
+        )
 
     def _name(self, row: Mapping[str, Any], target: Target) -> str:
         return text(table(row, self.expand), "displayName") or target.id
@@ -119,17 +120,11 @@ class Schedules(ABC):
 
     def active(self, token: str, target: Target, *, schedule_id: str | None = None) -> Active | None:
         """That of `schedule_id` rather than another; an activated rather than a standing one."""
-        rows = [
-            Active(
-                schedule_id=text(row, "roleAssignmentScheduleId") or text(row, "assignmentScheduleId"),
-                start=parse_time(row.get("startDateTime")),
-                end=parse_time(row.get("endDateTime")),
-                activated=text(row, "assignmentType").lower() == "activated",
-            )
-            for row in self._graph.items(self.assigned + _MINE, token)
-            if self._is_for(row, target)
-        ]
+        rows = [row for of, row in self.actives(token) if _is(of, target)]
         return max(rows, key=lambda row: (row.schedule_id == schedule_id, row.activated), default=None)
+
+    def actives(self, token: str) -> list[tuple[Target, Active]]:
+        return [(self.target_of(row), _active(row)) for row in self._graph.items(self.assigned + _MINE, token)]
 
     def withdraw(self, token: str, target: Target, request_id: str) -> None:  # noqa: ARG002
         self._graph.call("POST", f"{self._one(request_id)}/cancel", token)
@@ -188,11 +183,23 @@ class Schedules(ABC):
         return f"{self.requests}/{quote(request_id, safe='')}"
 
     def _is_for(self, row: Mapping[str, Any], target: Target) -> bool:
-        mine = self.target_of(row)
-        return mine.id.lower() == target.id.lower() and mine.scope == target.scope
+        return _is(self.target_of(row), target)
 
     def _body(self, action: str, principal: str, target: Target) -> dict[str, Any]:
         return {"action": action, "principalId": principal, **self.fields_of(target)}
+
+
+def _is(one: Target, other: Target) -> bool:
+    return one.id.lower() == other.id.lower() and one.scope == other.scope
+
+
+def _active(row: Mapping[str, Any]) -> Active:
+    return Active(
+        schedule_id=text(row, "roleAssignmentScheduleId") or text(row, "assignmentScheduleId"),
+        start=parse_time(row.get("startDateTime")),
+        end=parse_time(row.get("endDateTime")),
+        activated=text(row, "assignmentType").lower() == "activated",
+    )
 
 
 def _request(row: Mapping[str, Any], *, changes: bool) -> Request:

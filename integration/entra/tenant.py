@@ -163,6 +163,10 @@ class Tenant:
             urgent=urgent,
         )
 
+    def actives(self, tid: str, oid: str, now: datetime, kind: TargetKind) -> list[tuple[Target, Active]]:
+        """Everything of this kind that the technician has now, activated or for good."""
+        return self._by(tid, oid, now, kind, lambda pim, token: pim.actives(token))
+
     def give_back(self, tid: str, oid: str, now: datetime, target: Target) -> Request:
         """End an activation. It waits for the tenant's own time, if it named one, but behind nobody else."""
         return self._by(

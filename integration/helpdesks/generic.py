@@ -26,6 +26,7 @@ from integration.tickets import (
     Finding,
     HelpdeskError,
     HelpdeskRefused,
+    ListedTicket,
     Person,
     Status,
     Ticket,
@@ -98,7 +99,7 @@ class Generic:
             connection=self.connection,
             number=number,
             subject=self._word("subject", raw) or "",
-            status=self._statuses.get((self._word("status", raw) or "").casefold(), Status.OPEN),
+            status=self._status(raw),
             read_at=now,
             category=self._word("category", raw),
             queue=self._word("queue", raw),
@@ -113,6 +114,24 @@ class Generic:
     def ticket_url(self, number: str) -> str:
         path = self._path("page_url", number)
         return path if path.startswith("http") else self._settings.url + path
+
+    def open_tickets(self, account: str, *, limit: int) -> Sequence[ListedTicket]:
+        if self._settings.tickets_url is None:
+            return ()
+        page = self._door.call("GET", uritemplate.expand(self._settings.tickets_url, account=account))
+        found = self._look("tickets_path", page)
+        if not isinstance(found, list):
+            raise AnswerUnusable(self.connection, "tickets_path finds no list in it")
+        lines = (self._listed(raw, account) for raw in found)
+        return tuple(line for line in lines if line is not None)[:limit]
+
+    def _listed(self, raw: Any, account: str) -> ListedTicket | None:
+        """None for what is not theirs, or solved: whether the helpdesk looks at the whole query is not known."""
+        number = exact(self._look("number", raw))
+        mine = exact(self._look("assignee_account", raw)) == account
+        if number is None or not mine or not self._is_number(number) or self._status(raw) is Status.SOLVED:
+            return None
+        return ListedTicket(number, self._word("subject", raw) or "")
 
     def write_note(self, number: str, text: str) -> None:
         # Our words hold names that Entra and the helpdesk told us, so they are escaped where the note will be HTML.
@@ -213,6 +232,9 @@ class Generic:
 
     def _word(self, setting: str, raw: Any) -> str | None:
         return word(self._look(setting, raw))
+
+    def _status(self, raw: Any) -> Status:
+        return self._statuses.get((self._word("status", raw) or "").casefold(), Status.OPEN)
 
     def _account(self, value: Any) -> str | None:
         """An account's id. One that cannot be taken as it stands could pass for another's, so it ends the reading."""

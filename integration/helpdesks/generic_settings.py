@@ -37,12 +37,20 @@ def _functions(node: Any) -> set[str]:
 
 
 def _template(text: str, info: ValidationInfo) -> str:
-    """A template that holds {number} and nothing else, so that whatever a number holds cannot leave its place."""
+    return _below(_holds("number", text, info), info)
+
+
+def _listing(text: str, info: ValidationInfo) -> str:
+    return _below(_holds("account", text, info), info)
+
+
+def _holds(name: str, text: str, info: ValidationInfo) -> str:
+    """A template that holds {name} and nothing else, so that whatever stands there cannot leave its place."""
     found = [variable.original for variable in uritemplate.URITemplate(text).variables]
-    rest = text.replace("{number}", "")
-    if set(found) != {"number"} or "{" in rest or "}" in rest:
-        raise ValueError(f"{info.field_name} must hold {{number}}, and no other placeholder: {text!r}.")
-    return _below(text, info)
+    rest = text.replace(f"{{{name}}}", "")
+    if set(found) != {name} or "{" in rest or "}" in rest:
+        raise ValueError(f"{info.field_name} must hold {{{name}}}, and no other placeholder: {text!r}.")
+    return text
 
 
 def _below(text: str, info: ValidationInfo) -> str:
@@ -144,6 +152,16 @@ class GenericSettings(BaseModel):
     )
     notes_next_path: Expression = Field(
         "next", description="JMESPath in a page of notes: the URL of the next page, or null. It must be on url's host."
+    )
+    tickets_url: Annotated[str, AfterValidator(_listing)] | None = Field(
+        None,
+        description="URL template with {account}, added to url: lists the open tickets of that account, so that a "
+        "technician can pick one of theirs. Without it they type the number.",
+    )
+    tickets_path: Expression = Field(
+        "not_null(tickets, value)",
+        description="JMESPath in that list: the tickets, each such that number, subject, status and assignee_account "
+        "find what they find in a single one.",
     )
     history_url: Template | None = Field(
         None, description="URL template, added to url: reads the ticket's history, if the ticket itself has none."

@@ -23,6 +23,7 @@ from integration.tickets import (
     HelpdeskError,
     HelpdeskRefused,
     HelpdeskUnavailable,
+    ListedTicket,
     Person,
     Status,
     Ticket,
@@ -99,7 +100,7 @@ class RequestTracker:
             connection=self.connection,
             number=number,
             subject=word(raw.get("Subject")) or "",
-            status=self._settings.status_map.get(word(raw.get("Status")) or "", Status.ON_HOLD),
+            status=self._status(raw),
             read_at=now,
             category=category,
             queue=word(_object(raw.get("Queue")).get("Name")),
@@ -114,6 +115,21 @@ class RequestTracker:
     def ticket_url(self, number: str) -> str:
         self._known(number)
         return f"{self._settings.url}/Ticket/Display.html?id={number}"
+
+    def open_tickets(self, account: str, *, limit: int) -> Sequence[ListedTicket]:
+        if not account or set(account) & set("'\\\""):
+            return ()  # nothing that could end the text within the query
+        rows = self._list(
+            "/tickets",
+            query=f"Owner = '{account}' AND Status = '__Active__'",
+            fields="Subject,Status,Owner",
+            orderby="LastUpdated",
+            order="DESC",
+            per_page=str(limit),
+        )
+        mine = (row for row in rows if _owner(row) == account and _is_number(exact(row.get("id"))))
+        open_ones = (row for row in mine if self._status(row) is not Status.SOLVED)
+        return tuple(ListedTicket(str(row["id"]), word(row.get("Subject")) or "") for row in open_ones)[:limit]
 
     def write_note(self, number: str, text: str) -> None:
         self._known(number)
@@ -190,6 +206,9 @@ class RequestTracker:
             raise TicketGone(self.connection, number)
         return raw
 
+    def _status(self, raw: Mapping[str, Any]) -> Status:
+        return self._settings.status_map.get(word(raw.get("Status")) or "", Status.ON_HOLD)
+
     def _changes(self, number: str, revision: str | None) -> list[dict[str, Any]]:
         """The newest few transactions that set the owner, the ticket's creation, and `revision`; newest first."""
         kinds = "Type='Create' OR (Type='Set' AND Field='Owner')"
@@ -262,6 +281,11 @@ def _assignment(changes: Sequence[Mapping[str, Any]], owner: Any) -> tuple[str |
         return None, None, None
     by = exact(_object(change.get("Creator")).get("id"))
     return by, moment(change.get("Created")), exact(change.get("id"))
+
+
+def _owner(raw: Mapping[str, Any]) -> str | None:
+    owner = _person(raw.get("Owner"))
+    return owner.account if owner else None
 
 
 def _id(raw: Mapping[str, Any]) -> int:

@@ -12,6 +12,10 @@ from alembic.config import Config
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 
+# What a read or write raises while the database is away, starts, or takes nobody more.
+AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
+CONNECT_PATIENCE = 5  # seconds; a database that is off the network must not hold a page for minutes
+
 
 class Records:
     """`url` is SQLAlchemy's: `sqlite:////path/to/file` or `postgresql+psycopg://...`."""
@@ -27,7 +31,8 @@ class Records:
         self.engine = sa.create_engine(
             url,
             hide_parameters=True,  # an error of the database ends in a log; what was to be written must not
-            **({"connect_args": {"timeout": 10}} if self.sqlite else {"pool_pre_ping": True}),
+            pool_pre_ping=not self.sqlite,
+            connect_args={"timeout": 10} if self.sqlite else _connecting(url),
         )
         if self.sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
@@ -73,6 +78,11 @@ def put(tx: sa.Connection, table: sa.Table, key: dict[str, Any], values: dict[st
     insert = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     statement = insert(table).values(**key, **values)
     tx.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+
+
+def _connecting(url: str) -> dict[str, Any]:
+    """Nothing that `url` says itself."""
+    return {} if "connect_timeout" in sa.make_url(url).query else {"connect_timeout": CONNECT_PATIENCE}
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -14,6 +14,7 @@ from integration import checkpoints
 from integration.deployment import Deployment
 from integration.journal import Kind
 from integration.records import journal
+from integration.rules import SHIPPED
 from integration.tickets import Finding
 from tests.conftest import Practice, settings_for
 from tests.end_to_end.product import settings_file
@@ -90,6 +91,22 @@ def test_rules_that_cannot_be_used_are_found(findings: Findings, tmp_path: Path)
 
     assert not found.ok
     assert found.fix
+
+
+BREAK_GLASS = '[break_glass]\nroles = ["Password Administrator"]\n'
+
+
+@pytest.mark.parametrize(("told", "ok"), [((), False), (("json://127.0.0.1:9/alarm",), True)])
+def test_break_glass_of_which_nobody_is_told_is_found(
+    findings: Findings, tmp_path: Path, told: tuple[str, ...], ok: bool
+) -> None:
+    (tmp_path / "rules.toml").write_text(BREAK_GLASS + SHIPPED.read_text())
+    found = findings(rules_file=tmp_path / "rules.toml", notify={"break_glass": told})["break glass"]
+    assert found.ok is ok
+
+
+def test_without_break_glass_nobody_needs_to_be_told(findings: Findings) -> None:
+    assert "break glass" not in findings()
 
 
 def test_a_tenant_that_does_not_answer_is_found(findings: Findings, practice: Practice) -> None:

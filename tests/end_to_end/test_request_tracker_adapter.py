@@ -70,6 +70,19 @@ def test_an_owner_set_at_creation_was_set_by_the_creator(rt: RtInstance, helpdes
     assert _pick(helpdesk, number) == ("technician", "root")
 
 
+def test_the_open_tickets_of_a_technician_are_listed_the_newest_change_first(
+    rt: RtInstance, helpdesk: RequestTracker
+) -> None:
+    mine, others, solved, second = (rt.create_ticket(f"list {word}") for word in ("mine", "others", "solved", "second"))
+    for number in (mine, solved, second):
+        rt.take(number)
+    rt.take(others, by="technician2")
+    rt.set_status(solved, "resolved", by="root")
+    found = [(it.number, it.subject) for it in helpdesk.open_tickets("technician", limit=100)]
+    assert [it for it in found if it[1].startswith("list ")] == [(second, "list second"), (mine, "list mine")]
+    assert len(helpdesk.open_tickets("technician", limit=1)) == 1
+
+
 @pytest.mark.parametrize(
     ("word", "status"),
     [("open", Status.OPEN), ("stalled", Status.ON_HOLD), ("resolved", Status.SOLVED), ("rejected", Status.SOLVED)],

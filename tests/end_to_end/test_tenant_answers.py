@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 from cli.stage import Stage, staged
 from tests.conftest import Practice, until
 from tests.end_to_end.conftest import Someone
+from tests.workers.steps import fault
 
 pytestmark = pytest.mark.browser
 Arrive = Callable[..., Someone]
@@ -224,6 +225,25 @@ def test_a_request_is_withdrawn_with_one_button(me: Someone, live_practice: Prac
     me.page.get_by_role("button", name="Withdraw request").click()
     me.note(ticket, "was withdrawn before an approver decided it")
     assert live_practice.activation_requests()[-1]["status"] == "Canceled"
+
+
+def test_a_tenant_that_slows_us_down_is_waited_for_and_the_page_goes_on(me: Someone, live_practice: Practice) -> None:
+    fault(
+        live_practice,
+        "throttle",
+        method="POST",
+        path="roleAssignmentScheduleRequests",
+        times=1,
+        retry_after="4",
+    )
+    ticket = live_practice.new_ticket("Password reset")
+    live_practice.assign(ticket, "technician", by="approver")
+    opens(me, ticket)
+    me.page.get_by_role("button", name="Elevate").click()
+    badge(me, "Active")
+    me.reads("Usable since")
+    assert [each["times"] for each in live_practice.state()["faults"]] == [0], "the first try was slowed down"
+    solves(me, live_practice, ticket)
 
 
 @pytest.mark.parametrize(("category", "heading"), [("Mailbox", "Exchange helpers"), ("Server", "Virtual Machine")])

@@ -137,7 +137,7 @@ def test_a_cookie_is_worth_nothing_after_sign_out(browser: Open, app: Flask, pra
     assert stolen is not None
     left = it.press("/sign-out")
     assert left.status_code == 200
-    assert '/oauth2/v2.0/logout">sign out there too' in left.text
+    assert '/oauth2/v2.0/logout">On a shared desk, sign out there too' in left.text
     thief = Browser(app.test_client(), practice)
     thief.client.set_cookie("te", stolen)
     assert thief.get("/").status_code == 401

@@ -124,20 +124,3 @@ def test_the_page_that_finds_it_out_leads_to_a_sign_in_that_works(
     form_token = asked.text.partition('name="csrf_token" value="')[2].partition('"')[0]
     pressed = me.client.post("/sign-in", data={"csrf_token": form_token, "back_to": "/"})
     assert pressed.status_code == 200, pressed.text
-
-
-def test_a_problem_page_is_shown_while_the_database_is_away(
-    browser: Open, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    me = browser("technician")
-    age(deployment, 85 * DAY)
-
-    def away() -> None:
-        raise sa.exc.OperationalError("", None, Exception())
-
-    monkeypatch.setattr("webhooks.mine.overview.open_of", lambda *_a, **_k: away())
-    monkeypatch.setattr("webhooks.mine.signins.of", lambda *_a, **_k: away())
-    monkeypatch.setitem(me.client.application.config, "PROPAGATE_EXCEPTIONS", False)
-    answer = me.get("/")
-    assert answer.status_code == 500
-    assert "Something went wrong on our side" in answer.text

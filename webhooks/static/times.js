@@ -3,6 +3,7 @@ const language = document.documentElement.lang;
 const day = { year: "numeric", month: "short", day: "numeric" };
 const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" };
 const moment = new Intl.DateTimeFormat(language, { ...day, ...clock });
+const date = new Intl.DateTimeFormat(language, day);
 const time = new Intl.DateTimeFormat(language, { ...clock, timeZoneName: undefined });
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
 const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
@@ -18,7 +19,8 @@ function show() {
     const at = new Date(element.dateTime);
     const how = element.dataset.shownAs;
     element.title = how === "moment" ? fromNow(at) : moment.format(at);
-    element.textContent = how === "moment" ? moment.format(at) : how === "time" ? time.format(at) : fromNow(at);
+    const formats = { moment, time, day: date };
+    element.textContent = how in formats ? formats[how].format(at) : fromNow(at);
   }
 }
 

@@ -50,6 +50,15 @@ ASKING = Asking("o1", TARGET, timedelta(hours=1), "Ticket 4821", "4821", "Desk",
 KEY = NAME.replace("-", "_")
 
 
+def test_everything_that_is_active_is_listed_with_its_end() -> None:
+    rows = [row(assignmentType="Activated", endDateTime="2026-11-24T10:00:00Z"), row(scope="/subscriptions/5a")]
+    found = roles(_Arm(GET_roleAssignmentScheduleInstances=(200, {"value": rows}))).actives("token")
+    assert [(target.scope, active.activated, active.end) for target, active in found] == [
+        (SCOPE, True, datetime(2026, 11, 24, 10, tzinfo=UTC)),
+        ("/subscriptions/5a", False, None),
+    ]
+
+
 def test_eligibilities_of_all_pages_carry_role_and_place() -> None:
     named = {"roleDefinition": {"displayName": "Contributor"}, "scope": {"displayName": "web"}}
     more = "https://arm.test/next?api-version=2020-10-01"

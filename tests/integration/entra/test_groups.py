@@ -51,6 +51,27 @@ def test_membership_and_ownership_are_two_targets_with_keys_of_their_own() -> No
     assert Target.from_key(found[0].target.key) == TARGET
 
 
+@pytest.mark.parametrize("ends", [("2026-12-01T00:00:00Z", None), (None, "2026-12-01T00:00:00Z")])
+def test_of_two_ways_to_the_same_target_the_longer_one_counts(ends: tuple[str | None, ...]) -> None:
+    rows = [{"groupId": GROUP, "accessId": "member", "endDateTime": end} for end in ends]
+    (only,) = groups(_Graph({"value": rows})).eligibilities("token")
+    assert only.until is None
+    (first,) = groups(_Graph({"value": [{**rows[0], "endDateTime": ends[0] or ends[1]}]})).eligibilities("token")
+    assert first.until == datetime(2026, 12, 1, tzinfo=UTC)
+
+
+def test_everything_that_is_active_is_listed_with_its_end() -> None:
+    rows = [
+        {"groupId": GROUP, "accessId": "owner", "assignmentType": "assigned", "endDateTime": None},
+        {"groupId": GROUP, "accessId": "member", "assignmentType": "activated", "endDateTime": "2026-11-24T10:00:00Z"},
+    ]
+    found = groups(_Graph({"value": rows})).actives("token")
+    assert [(target.scope, active.activated, active.end) for target, active in found] == [
+        ("owner", False, None),
+        ("member", True, datetime(2026, 11, 24, 10, tzinfo=UTC)),
+    ]
+
+
 def test_asking_names_group_and_access() -> None:
     graph = _Graph({"id": "r1", "status": "Provisioned", "targetScheduleId": f"{GROUP}_member_r1"}, 201)
     asking = Asking("o1", TARGET, timedelta(minutes=90), "Ticket 4821", "4821", "Desk", "ignored", NOW)

@@ -20,6 +20,7 @@ from integration.tickets import (
     DeliveryUnreadable,
     HelpdeskRefused,
     HelpdeskUnavailable,
+    ListedTicket,
     Person,
     SignatureRefused,
     Status,
@@ -41,6 +42,54 @@ def signed(payload):
     mac = hmac.digest(KEY, b".".join((b"msg_1", time.encode(), body)), hashlib.sha256)
     signature = "v1," + base64.b64encode(mac).decode()
     return {"webhook-id": "msg_1", "webhook-timestamp": time, "webhook-signature": signature}, body
+
+
+# Lists of tickets
+
+
+def test_the_open_tickets_of_an_account_are_listed_and_nobody_elses(connect, helpdesk):
+    rows = [
+        TICKET,
+        {**TICKET, "id": 4822, "assignee": {"id": "12"}},
+        {**TICKET, "id": 4823, "status": "solved"},
+        {**TICKET, "id": "../4824"},
+        {**TICKET, "id": 4825, "subject": "Two\nlines\u202e"},
+        "text",
+        None,
+    ]
+    helpdesk.answer("/api/tickets", 200, {"tickets": rows})
+
+    found = connect(tickets_url="/api/tickets?assignee={account}").open_tickets("11", limit=5)
+
+    assert found == (ListedTicket("4821", "Cannot sign in"), ListedTicket("4825", "Two lines"))
+    assert helpdesk.calls == [("GET", "/api/tickets?assignee=11")]
+
+
+def test_an_account_cannot_leave_its_place_in_the_address(connect, helpdesk):
+    """Trust row 29."""
+    helpdesk.answer("/api/tickets", 200, {"tickets": []})
+
+    connect(tickets_url="/api/tickets?assignee={account}").open_tickets("11&all=1#/../x", limit=5)
+
+    assert helpdesk.calls == [("GET", "/api/tickets?assignee=11%26all%3D1%23%2F..%2Fx")]
+
+
+def test_a_helpdesk_that_is_not_set_up_to_list_tickets_is_not_asked(connect, helpdesk):
+    assert connect().open_tickets("11", limit=5) == ()
+    assert helpdesk.calls == []
+
+
+def test_a_list_that_is_none_is_for_an_administrator(connect, helpdesk):
+    helpdesk.answer("/api/tickets", 200, {"tickets": "x"})
+
+    with pytest.raises(AnswerUnusable):
+        connect(tickets_url="/api/tickets?assignee={account}").open_tickets("11", limit=5)
+
+
+@pytest.mark.parametrize("template", ["/api/tickets", "/t/{number}", "/t/{account}/{x}", "//evil.example/{account}"])
+def test_a_template_of_a_list_names_the_account_alone(connect, template):
+    with pytest.raises(ValidationError):
+        connect(tickets_url=template)
 
 
 # Deliveries

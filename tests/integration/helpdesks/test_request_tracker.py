@@ -139,6 +139,29 @@ def test_a_comment_without_the_right_to_it_is_for_an_administrator(rt, helpdesk)
     assert caught.value.status == 400
 
 
+def listed(number, **more):
+    row = {"id": number, "type": "ticket", "Subject": f"Ticket {number}", "Status": "open"}
+    return {**row, "Owner": {"type": "user", "id": "technician"}, **more}
+
+
+def test_the_open_tickets_of_a_technician_are_listed_and_nobody_elses(rt, helpdesk):
+    other = {"type": "user", "id": "technician2"}
+    rows = [listed("9"), listed("8", Owner=other), listed("7", Status="resolved"), listed("../6"), listed("5")]
+    helpdesk.answer("/REST/2.0/tickets", 200, {"items": rows})
+
+    assert [(it.number, it.subject) for it in rt.open_tickets("technician", limit=9)] == [
+        ("9", "Ticket 9"),
+        ("5", "Ticket 5"),
+    ]
+    assert "query=Owner+%3D+%27technician%27+AND+Status" in helpdesk.calls[-1][1]
+
+
+@pytest.mark.parametrize("account", ["' OR id > 0 OR Owner = '", "a\\", 'a"', ""])
+def test_an_account_cannot_change_the_question(rt, helpdesk, account):
+    assert rt.open_tickets(account, limit=9) == ()
+    assert helpdesk.calls == []
+
+
 def test_a_page_with_hidden_rows_does_not_end_the_search_for_our_note(rt, helpdesk):
     helpdesk.answer("/REST/2.0/user/elevate-bot", 200, {"id": 34, "Name": "elevate-bot"})
     for contents in (["newest"], ["older"], ["01J-MARKER"], []):

@@ -29,6 +29,7 @@ from integration.entra.errors import (
     StepUpNeeded,
     TooEarlyToGiveBack,
 )
+from integration.entra.pim import Active
 from integration.journal import Kind, StartsStopped
 from integration.records import comments, elevations
 from integration.records.elevations import Overtaken
@@ -217,7 +218,7 @@ def _end_sessions(run: Run, it: Activation) -> None:
 
 def _give_back(run: Run, it: Activation) -> Iterable[Due]:
     target = Target.from_key(it.target)
-    there = shown(run, it, target)
+    looked, there = _look_before_giving_back(run, it, target)
     if there is not None and not is_it(it, there):
         # The technician ended ours and made one by hand, which is theirs.
         return close(run, it, ActivationState.GIVEN_BACK, EndReason.OUTSIDE)
@@ -226,13 +227,22 @@ def _give_back(run: Run, it: Activation) -> Iterable[Due]:
     except TooEarlyToGiveBack:
         return later(run, it, timedelta(seconds=5))
     except NotActive:
-        if is_shown(run, it):  # Entra answers the same for one that not all of it can see yet
-            return later(run, it, timedelta(seconds=5))
+        if there is not None or not looked:  # Entra answers the same for one that not all of it can see yet
+            return later(run, it, backoff(it.attempts, first=5, most=SLOWEST_GIVE_BACK))
     except EntraRefused as error:
         log.warning("give_back_refused", extra={"activation": it.id, "code": error.code})
         return later(run, it, backoff(it.attempts, first=10, most=SLOWEST_GIVE_BACK))
     _end_sessions(run, it)
     return close(run, it, ActivationState.GIVEN_BACK, EndReason.OUTSIDE)
+
+
+def _look_before_giving_back(run: Run, it: Activation, target: Target) -> tuple[bool, Active | None]:
+    """Whether the tenant let us look, and what is there. That it did not must not keep a role that nobody needs."""
+    try:
+        return True, shown(run, it, target)
+    except EntraError as error:
+        log.warning("give_back_unseen", extra={"activation": it.id, "error": type(error).__name__})
+        return False, None
 
 
 def _stuck(run: Run, it: Activation, error: SignInNeeded) -> list[Due]:

@@ -48,7 +48,7 @@ from workers.outcomes import (
     shown,
     surely_over,
 )
-from workers.run import Due, Run
+from workers.run import ENOUGH, Due, Run, lease_left
 
 LOOK_AGAIN = timedelta(seconds=0.5)  # first look for an instance that Entra has not shown yet; doubled each time
 SLOWEST_LOOK = 15.0
@@ -67,7 +67,7 @@ def ask(run: Run, it: Activation) -> Iterable[Due]:
         hindered = _hindered(run, it)
         if hindered is not None:
             return hindered
-        if it.due_at is None or it.due_at - run.now < ROOM:
+        if lease_left(run, it) < ROOM:
             # Our lease is nearly over: whoever takes the row next would not see what we are about to ask.
             raise EntraUnavailable("There was no time left to ask.")
         outcome = _post(run, it, target)
@@ -203,7 +203,7 @@ def _see_asked(run: Run, it: Activation, request: Request, target: Target) -> It
     if request.kind is RequestKind.HUMAN:
         return approvals.wait(run, it, request, asked=True)
     try:
-        active = shown(run, it, target)
+        active = shown(run, it, target) if lease_left(run, it) > ENOUGH else None
     except EntraError:
         active = None
     if active is not None and is_it(it, active):

@@ -35,14 +35,16 @@ from integration.targets import Eligibility, Target, TargetKind
 _BASE = "/providers/Microsoft.Authorization"
 _REQUESTS = f"{_BASE}/roleAssignmentScheduleRequests"
 _APPROVALS = f"{_BASE}/roleAssignmentApprovals"
+# Its lists take 10 to 30 s. One such look and one change fit into a lease (60 s), so that no second worker takes over.
+PATIENCE = 35.0
 _SUBSCRIPTION = re.compile(r"/subscriptions/[^/]+")
 
 
 def transports(arm_url: str, http: EntraHttp) -> tuple[Transport, Transport]:
     """The two versions of the interface that AzureRoles needs."""
     return (
-        Transport(arm_url, http, always={"api-version": "2020-10-01"}),
-        Transport(arm_url, http, always={"api-version": "2021-01-01-preview"}),
+        Transport(arm_url, http, always={"api-version": "2020-10-01"}, patience=PATIENCE),
+        Transport(arm_url, http, always={"api-version": "2021-01-01-preview"}, patience=PATIENCE),
     )
 
 

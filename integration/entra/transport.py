@@ -12,7 +12,7 @@ from urllib3.exceptions import NewConnectionError
 
 from integration.entra import refusals
 from integration.entra.errors import EntraUnavailable
-from integration.entra.http import EntraHttp
+from integration.entra.http import TIMEOUT, EntraHttp
 
 log = logging.getLogger(__name__)
 
@@ -20,12 +20,20 @@ _PAGES = 50
 
 
 class Transport:
-    """Calls below `base`, each with the query `always`."""
+    """Calls below `base`, each with the query `always`. `patience`: seconds to wait for what is only read."""
 
-    def __init__(self, base: str, http: EntraHttp, *, always: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        base: str,
+        http: EntraHttp,
+        *,
+        always: Mapping[str, str] | None = None,
+        patience: float = TIMEOUT[1],
+    ) -> None:
         self._base = base.rstrip("/")
         self._http = http
         self._always = dict(always or {})
+        self._patience = patience
 
     def call(
         self,
@@ -65,7 +73,8 @@ class Transport:
             "client-request-id": str(uuid4()),
         }
         try:
-            answer = self._http.request(method, url, headers=headers, json=json, params=params)
+            timeout = TIMEOUT if changes else (TIMEOUT[0], self._patience)
+            answer = self._http.request(method, url, headers=headers, json=json, params=params, timeout=timeout)
             text = answer.text
         except requests.RequestException as failure:
             raise EntraUnavailable(

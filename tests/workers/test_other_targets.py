@@ -1,5 +1,6 @@
 """Groups, Azure roles and scopes: the same life as a directory role, whatever the tenant calls its parts."""
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -219,3 +220,44 @@ def test_a_tenant_that_answers_each_call_after_a_while_still_gives_and_takes(des
     wait_for(desk, timedelta(seconds=20), steps=3)
     assert desk.only(ticket).state is State.ACTIVE
     assert len(practice.activation_requests()) == 1
+
+
+def test_a_list_that_takes_long_is_waited_for(desk: Desk, practice: Practice) -> None:
+    """Azure's take 10 to 30 s."""
+    fault(practice, "slow_answer", side="arm", path="roleEligibilityScheduleInstances", seconds=11, times=1)
+    desk.link()
+    ticket = pick(desk, practice, category="BitLocker key")
+    assert desk.only(ticket).state is State.ACTIVE, desk.only(ticket).outcome
+
+
+@pytest.mark.parametrize("status", [503, 403, 401])
+def test_a_role_is_given_back_although_nobody_can_look_for_it(
+    desk: Desk, practice: Practice, category: str, status: int
+) -> None:
+    desk.link()
+    ticket = pick(desk, practice, category=category)
+    desk.advance(timedelta(minutes=6))
+    fault(practice, "status", method="GET", path="ssignmentScheduleInstances", status=status, times=1000)
+    practice.solve(ticket)
+    desk.deliver(ticket)
+    desk.sweep()
+    assert (desk.only(ticket).state, active(practice)) == (State.ENDED, [])
+
+
+def test_what_is_not_there_and_cannot_be_looked_for_is_not_called_given_back(
+    desk: Desk, practice: Practice, category: str
+) -> None:
+    desk.link()
+    ticket = pick(desk, practice, category=category)
+    desk.advance(timedelta(minutes=6))
+    fault(practice, "status", method="GET", path="ssignmentScheduleInstances", status=503, times=1000)
+    refused = json.dumps({"error": {"code": "RoleAssignmentDoesNotExist", "message": ""}})
+    for side, method in (("graph", "POST"), ("arm", "PUT")):
+        fault(practice, "status", side=side, method=method, path="Requests", status=400, body=refused, times=2)
+    practice.solve(ticket)
+    desk.deliver(ticket)
+    wait_for(desk, timedelta(seconds=6))
+    assert desk.only(ticket).state is State.ENDING
+    mend(practice)
+    wait_for(desk, timedelta(seconds=30), steps=2)
+    assert (desk.only(ticket).state, active(practice)) == (State.ENDED, [])

@@ -7,8 +7,10 @@ from typing import Any, cast
 import pytest
 import requests
 
+from integration.elevation import LEASE
 from integration.entra import azure
 from integration.entra.azure import AzureRoles
+from integration.entra.brake import PROBE
 from integration.entra.errors import EntraRefused
 from integration.entra.http import EntraHttp
 from integration.entra.pim import Asking, Request, RequestKind, Sought
@@ -57,6 +59,16 @@ def test_everything_that_is_active_is_listed_with_its_end() -> None:
         (SCOPE, True, datetime(2026, 11, 24, 10, tzinfo=UTC)),
         ("/subscriptions/5a", False, None),
     ]
+
+
+def test_a_look_has_time_for_a_slow_list_and_fits_into_a_lease_with_a_change() -> None:
+    arm = _Arm(GET_roleAssignmentScheduleInstances=(200, {"value": []}), **{f"PUT_{KEY}": (201, row())})
+    roles(arm).actives("token")
+    roles(arm).activate("token", ASKING)
+    (to_read, to_change) = (more["timeout"] for _, _, more in arm.sent)
+    assert to_read[1] > 30
+    assert sum(to_read) + sum(to_change) < LEASE.total_seconds()
+    assert sum(to_read) < PROBE.total_seconds()
 
 
 def test_eligibilities_of_all_pages_carry_role_and_place() -> None:

@@ -261,3 +261,16 @@ def test_what_is_not_there_and_cannot_be_looked_for_is_not_called_given_back(
     mend(practice)
     wait_for(desk, timedelta(seconds=30), steps=2)
     assert (desk.only(ticket).state, active(practice)) == (State.ENDED, [])
+
+
+@pytest.mark.parametrize("status", [503, 403])
+def test_a_source_that_is_away_holds_up_nothing_that_does_not_need_it(
+    desk: Desk, practice: Practice, status: int
+) -> None:
+    desk.link()
+    fault(practice, "status", side="arm", status=status, times=1000)
+    fault(practice, "status", path="/privilegedAccess/group/", status=status, times=1000)
+    ticket = pick(desk, practice, category="MFA reset")
+    assert desk.only(ticket).state is State.ACTIVE, desk.only(ticket).outcome
+    asked = [it["path"] for it in practice.log()["requests"] if it["side"] == "arm" or "privilegedAccess" in it["path"]]
+    assert asked == []

@@ -48,17 +48,22 @@ class Transport:
         return self._send(method, self._base + path, token, json, {**self._always, **(params or {})})
 
     def items(self, path: str, token: str, *, params: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
-        """The objects of a collection, page after page. A next page on another origin ends in EntraUnavailable."""
+        """The objects of a collection, page after page.
+
+        What is no list, or goes on elsewhere, ends in EntraUnavailable: it must not pass for an empty list.
+        """
         url: str = self._base + path
         query: Mapping[str, str] | None = {**self._always, **(params or {})}
         for _ in range(_PAGES):
             page = self._send("GET", url, token, None, query)
             value = page.get("value")
-            yield from (item for item in (value if isinstance(value, list) else []) if isinstance(item, dict))
+            if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+                raise EntraUnavailable("Microsoft Entra's answer could not be read; it is tried again.")
+            yield from value
             following = page.get("@odata.nextLink") or page.get("nextLink")
-            if not isinstance(following, str):
+            if not following:
                 return
-            if urlsplit(following)[:2] != urlsplit(self._base)[:2]:
+            if not isinstance(following, str) or urlsplit(following)[:2] != urlsplit(self._base)[:2]:
                 raise EntraUnavailable("Microsoft Entra's answer pointed elsewhere and was not followed.")
             url, query = following, None
         raise EntraUnavailable("Microsoft Entra's answer did not end.")

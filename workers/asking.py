@@ -162,7 +162,9 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
         return request if request is not None else _adopt_waiting(run, it, target, error)
     except EntraRefused as error:
         if "ExpirationRule" in error.rules:
-            learn_too_long(run, it)
+            shorter = learn_too_long(run, it)
+            if shorter and len(error.rules) == 1:
+                return _plan_again(run, it, error)
         else:
             with run.deployment.records.write() as tx:
                 people.forget_answers(tx, it.tid, it.oid)
@@ -171,6 +173,13 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
         raise
     except EntraError as error:
         return fail(run, it, str(error), code="setup")
+
+
+def _plan_again(run: Run, it: Activation, error: EntraRefused) -> list[Due]:
+    """The policy was cut since it was read, and nothing was granted. What is planned now keeps to it: should that be
+    refused as well the policy says no shorter one, and there it ends.
+    """
+    return drop(run, it, str(error), approvals.ask_anew, code=error.code)
 
 
 def _adopt_waiting(run: Run, it: Activation, target: Target, error: PendingRequestExists) -> Iterable[Due]:

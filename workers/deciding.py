@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from integration import rules_break_glass
 from integration.elevation import Activation, Elevation
+from integration.entra.errors import EntraError
 from integration.entra.pim import Policy
 from integration.records import people, roles
 from integration.rules import Plan, Refusal, RefusalCode, Rules
@@ -106,11 +107,20 @@ def _known(run: Run, it: Elevation) -> "_Technician":
     return technician
 
 
-def learn_too_long(run: Run, it: Activation) -> None:
-    """The tenant refused this duration. Where its policy cannot be read, the next plan asks for less."""
+def learn_too_long(run: Run, it: Activation) -> bool:
+    """The tenant refused this duration: whether its policy, read again, says a shorter one.
+
+    Where the policy cannot be read, the next plan asks for less.
+    """
+    target = Target.from_key(it.target)
     with run.deployment.records.write() as tx:
-        people.forget_answers(tx, it.tid, it.oid)
+        people.forget_answer(tx, it.tid, it.oid, _policy_name(target))
         people.keep_answer(tx, it.tid, it.oid, f"too_long:{it.target}", str(it.duration_seconds), now=run.now)
+    try:
+        maximum = _Technician(run, it.tid, it.oid).maximum(target)
+    except EntraError:
+        return False
+    return maximum is not None and maximum < timedelta(seconds=it.duration_seconds)
 
 
 def _twice(
@@ -121,6 +131,10 @@ def _twice(
     if isinstance(decision, Refusal) and decision.code is RefusalCode.NOT_ELIGIBLE and not kinds <= technician.asked:
         return plan(True)
     return decision
+
+
+def _policy_name(target: Target) -> str:
+    return f"policy:{target.key}"
 
 
 class _Technician:
@@ -181,7 +195,7 @@ class _Technician:
             return json.dumps(policy.to_json() if policy else None)
 
         # By person: that one of them may not read it says nothing about the next.
-        kept = json.loads(self._answer(f"policy:{target.key}", read))
+        kept = json.loads(self._answer(_policy_name(target), read))
         return Policy.from_json(kept) if kept else None
 
     def maximum(self, target: Target) -> timedelta | None:

@@ -132,6 +132,12 @@ def forget_answers(tx: sa.Connection, tid: str, oid: str) -> None:
     tx.execute(tenant_answers.delete().where(tenant_answers.c.tid == tid, tenant_answers.c.oid == oid))
 
 
+def forget_answer(tx: sa.Connection, tid: str, oid: str, name: str) -> None:
+    """As `forget_answers`, of one answer."""
+    theirs = sa.and_(tenant_answers.c.tid == tid, tenant_answers.c.oid == oid)
+    tx.execute(tenant_answers.delete().where(theirs, tenant_answers.c.name == name))
+
+
 class TokenRows:
     """The token store that `integration.entra` asks for: lease first, read again, save by compare-and-set.
 

@@ -32,7 +32,7 @@ from integration.targets import Target
 from integration.tickets import HelpdeskError, TicketGone
 from workers import approvals
 from workers.change import Change, change
-from workers.deciding import learn_too_long
+from workers.deciding import eligibility_of, learn_too_long
 from workers.deliveries import reason_to_end
 from workers.ending import let_go
 from workers.outcomes import (
@@ -154,6 +154,7 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
             ticket_number=it.ticket_number,
             ticket_system=run.deployment.settings.ticket_system,
             asked_as=_asked_as(it),
+            eligibility=eligibility_of(run, it),
         )
     except RoleAssignmentExists as error:
         return _adopt(run, it, target, error)

@@ -107,6 +107,17 @@ def _known(run: Run, it: Elevation) -> "_Technician":
     return technician
 
 
+def eligibility_of(run: Run, it: Activation) -> str:
+    """What Azure calls the eligibility that `it` rests on, as it was read for the plan; "" where that is forgotten."""
+    target = Target.from_key(it.target)
+    if target.kind is not TargetKind.AZURE_ROLE:
+        return ""
+    with run.deployment.records.read() as connection:
+        kept = people.last_answer(connection, it.tid, it.oid, roles.eligible_name(target.kind))
+    found = roles.eligible_from_text(kept) if kept else []
+    return next((one.schedule_id for one in found if one.target == target), "")
+
+
 def learn_too_long(run: Run, it: Activation) -> bool:
     """The tenant refused this duration: whether its policy, read again, says a shorter one.
 

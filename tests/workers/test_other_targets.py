@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from integration.deployment import Deployment
 from integration.elevation import ActivationState, State
+from integration.records import roles
 from integration.targets import Target, TargetKind
 from tests.conftest import Desk, Practice, settings_for
 from tests.workers.steps import activations_of, by_hand, end_now, fault, mend, pick, said, wait_for
@@ -164,6 +166,35 @@ def test_what_was_activated_by_hand_is_used_and_left_alone(desk: Desk, practice:
     wait_for(desk, timedelta(minutes=6))
     assert len(active(practice)) == 1
     assert [it.state for it in activations_of(desk)] == [ActivationState.LEFT]
+
+
+def linked(practice: Practice) -> list[str | None]:
+    puts = [it["body"]["properties"] for it in practice.log()["requests"] if it["method"] == "PUT"]
+    return [it.get("linkedRoleEligibilityScheduleId") for it in puts if it["requestType"] == "SelfActivate"]
+
+
+def test_an_azure_role_is_asked_for_by_the_eligibility_that_it_rests_on(desk: Desk, practice: Practice) -> None:
+    desk.link()
+    ticket = pick(desk, practice, category="BitLocker key")
+    assert desk.only(ticket).state is State.ACTIVE
+    (name,) = linked(practice)
+    assert name
+
+
+def test_an_eligibility_that_was_renewed_since_it_was_read_still_serves(desk: Desk, practice: Practice) -> None:
+    desk.link()
+    ticket = pick(desk, practice, category="BitLocker key")
+    (oid, tid), now = (practice.people["technician"]["oid"], practice.facts["tenant_id"]), desk.now()
+    wait_for(desk, timedelta(minutes=6))
+    end_now(desk, ticket)
+    desk.sweep()
+    with desk.deployment.records.write() as tx:
+        found = desk.deployment.tenant.eligibilities(tid, oid, now, frozenset({TargetKind.AZURE_ROLE}))
+        old = [replace(it, schedule_id="gone") for it in found]
+        roles.keep_eligible(tx, tid, oid, TargetKind.AZURE_ROLE, old, now=desk.now())
+    second = pick(desk, practice, category="BitLocker key")
+    assert desk.only(second).state is State.ACTIVE
+    assert linked(practice)[1:] == ["gone", None]
 
 
 def test_azure_refuses_for_a_while_after_giving_back_and_it_is_waited_for(desk: Desk, practice: Practice) -> None:

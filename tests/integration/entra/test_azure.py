@@ -1,6 +1,7 @@
 """Azure roles over a stand-in of Azure Resource Manager that answers as its reference says."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -106,6 +107,27 @@ def test_asking_puts_a_request_under_our_own_name() -> None:
         "endDateTime": None,
         "duration": "PT1H",
     }
+
+
+def test_asking_names_the_eligibility_that_it_rests_on() -> None:
+    rows = [row(roleEligibilityScheduleId=f"{SCOPE}/providers/Microsoft.Authorization/RoleEligibilitySchedules/aBc-1")]
+    arm = _Arm(GET_roleEligibilityScheduleInstances=(200, {"value": rows}), **{f"PUT_{KEY}": (201, row())})
+    (held,) = roles(arm).eligibilities("token")
+    roles(arm).activate("token", replace(ASKING, eligibility=held.schedule_id))
+    roles(arm).activate("token", ASKING)
+    named, unnamed = (more["json"]["properties"] for method, _, more in arm.sent if method == "PUT")
+    assert named["linkedRoleEligibilityScheduleId"] == "aBc-1"
+    assert "linkedRoleEligibilityScheduleId" not in unnamed
+
+
+def test_an_eligibility_that_was_renewed_is_asked_for_without_its_name() -> None:
+    message = 'The following policy rules failed: ["EligibilityRule"]'
+    refused = (400, {"error": {"code": "RoleAssignmentRequestPolicyValidationFailed", "message": message}})
+    arm = _Arm(**{f"PUT_{KEY}": refused})
+    with pytest.raises(EntraRefused):
+        roles(arm).activate("token", replace(ASKING, eligibility="old"))
+    bodies = [more["json"]["properties"] for _, _, more in arm.sent]
+    assert [body.get("linkedRoleEligibilityScheduleId") for body in bodies] == ["old", None]
 
 
 def test_asking_twice_under_one_name_is_one_request() -> None:

@@ -47,7 +47,7 @@ ACTIVATION_MEANINGS: Mapping[ActivationState, str] = {
     ActivationState.ACTIVE: "The tenant shows the role as active.",
     ActivationState.GIVING_BACK: "Nobody needs it any more; the tenant is being asked to take it back.",
     ActivationState.GIVEN_BACK: "The role is gone from the tenant before its time was up.",
-    ActivationState.EXPIRED: "The tenant ended the role because its time was up.",
+    ActivationState.EXPIRED: "The role ended in the tenant: its time was up, or somebody ended it there.",
     ActivationState.FAILED: "The tenant did not give the role.",
     ActivationState.WITHDRAWN: "The request was taken back before an approver decided it.",
     ActivationState.LEFT: "The role was activated outside Ticket Elevate and is left alone; no ticket uses it.",

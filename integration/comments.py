@@ -213,12 +213,17 @@ def ended(
     why = END_WORDS[EndReason(elevation.end_reason)] if elevation.end_reason else "it was ended"
     if shared:
         return f"The elevation for this ticket ended because {why}. {name} stays active for another ticket."
+    at = clock(elevation.ended_at, zone) if elevation.ended_at else "now"
+    if elevation.end_reason == EndReason.OUTSIDE:
+        return (
+            f"{name} is no longer active: {why}, which was seen at {at}. Entra itself stops honouring it at once; "
+            f"other services that remember a sign-in may do so for up to {in_words(CACHED_ACCESS)} more."
+        )
     if activation is not None and activation.by_hand:
         return (
             f"The elevation for this ticket ended because {why}. "
             f"{name} was activated outside Ticket Elevate and is left alone."
         )
-    at = clock(elevation.ended_at, zone) if elevation.ended_at else "now"
     if again:
         return f"{name} ended at {at}: {why}. It is asked for again, as its technician needs longer."
     return (

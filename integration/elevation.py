@@ -62,6 +62,7 @@ MOVES: Mapping[State, frozenset[State]] = {
     State.SIGN_IN_NEEDED: frozenset({State.OFFERED, State.REQUESTED, State.REFUSED, State.CANCELLED}),
     State.WAITING: frozenset(
         {
+            State.REQUESTED,
             State.PENDING,
             State.ACTIVE,
             State.OFFERED,

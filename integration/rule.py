@@ -110,6 +110,10 @@ class Rule:
     revoke_sessions: bool = False
 
     @property
+    def kinds(self) -> frozenset[TargetKind]:
+        return frozenset(wanted.kind for wanted in self.targets)
+
+    @property
     def by_unit(self) -> bool:
         """Whether it must be known whom a ticket is about."""
         return any(wanted.by_unit for wanted in self.targets)

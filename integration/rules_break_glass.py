@@ -29,7 +29,7 @@ def plan(
             "Break glass is switched off here. If it should not be, an administrator must allow it in the rules file."
         )
         return Refusal(BREAK_GLASS, RefusalCode.NO_BREAK_GLASS, words, (), mode)
-    target = _target(table, wanted)
+    target = named(table, wanted)
     if target is None:
         words = "Break glass does not name this role. Choose one of those on the page."
         return Refusal(BREAK_GLASS, RefusalCode.NO_BREAK_GLASS, words, (), mode)
@@ -62,7 +62,8 @@ def plan(
     )
 
 
-def _target(table: BreakGlass, wanted: int | str) -> Wanted | None:
+def named(table: BreakGlass, wanted: int | str) -> Wanted | None:
+    """The target at this place, or with this key."""
     if isinstance(wanted, int):
         return table.targets[wanted] if 0 <= wanted < len(table.targets) else None
     keys = {Target(it.kind, it.id, it.scope).key.casefold(): it for it in table.targets}

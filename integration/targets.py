@@ -45,12 +45,13 @@ class Target:
 class Eligibility:
     """One target that a technician may activate for themselves. `name` is the tenant's display name of it.
 
-    `until`: when that ends; None where it does not.
+    `until`: when that ends; None where it does not. `schedule_id`: what Azure wants an activation to name it by.
     """
 
     target: Target
     name: str
     until: datetime | None = None
+    schedule_id: str = ""
 
     def lasts_longer_than(self, other: "Eligibility") -> bool:
         return other.until is not None and (self.until is None or self.until > other.until)

@@ -46,6 +46,7 @@ class Wanted:
     schedule_info: Any = None
     validation_only: bool = False
     number: str | None = None
+    linked: str | None = None
 
 
 def action_of(body: dict[str, Any]) -> str:
@@ -74,6 +75,7 @@ def wanted(body: dict[str, Any], action: str, what: Target, number: str | None =
         schedule_info=body.get("scheduleInfo"),
         validation_only=body.get("isValidationOnly") is True,
         number=number,
+        linked=_text(body.get("linkedRoleEligibilityScheduleId")),
     )
 
 
@@ -156,6 +158,7 @@ def _new_request(tenant: Tenant, caller: Caller, want: Wanted) -> ScheduleReques
         justification=want.justification,
         ticket=want.ticket,
         schedule_id=number,
+        linked=want.linked,
         mfa=caller.mfa,
     )
 
@@ -186,6 +189,7 @@ def _provision(tenant: Tenant, asked: ScheduleRequest, start: datetime) -> None:
     asked.status, asked.start, asked.completed, asked.settles = "Provisioned", start, start, None
     person = tenant.by_oid(asked.principal)
     found = rules.eligibility(person, asked.what, tenant.clock.now()) if person else None
+    asked.linked = asked.linked or (found.schedule_id if found else None)
     asked.end = start + (schedule.length(asked, start) or timedelta(hours=1))
     row = Instance(
         id=secrets.token_urlsafe(32) + "-1",

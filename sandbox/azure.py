@@ -230,6 +230,7 @@ def _request(row: ScheduleRequest) -> Row:
     properties = {
         "targetRoleAssignmentScheduleId": row.schedule_id,
         "targetRoleAssignmentScheduleInstanceId": None,
+        "linkedRoleEligibilityScheduleId": row.linked,
         "scope": what.scope,
         "roleDefinitionId": _definition(what),
         "principalId": row.principal,

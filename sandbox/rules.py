@@ -31,7 +31,8 @@ def eligibility(person: Person, what: Target, now: datetime) -> Eligibility | No
 def broken(tenant: Tenant, caller: Caller, asked: ScheduleRequest) -> list[str]:
     """The names of all rules that fail, in no order that one may lean on."""
     policy = tenant.policy(asked.what.policy_key)
-    failed = [] if eligibility(caller.person, asked.what, tenant.clock.now()) else ["EligibilityRule"]
+    found = eligibility(caller.person, asked.what, tenant.clock.now())
+    failed = [] if found and asked.linked in (None, found.schedule_id) else ["EligibilityRule"]
     if "Justification" in policy.enabled_rules and not (asked.justification or "").strip():
         failed.append("JustificationRule")
     ticket = asked.ticket or {}

@@ -55,6 +55,8 @@ class ScheduleRequest:
     ticket: dict[str, Any] | None = None
     approval_id: str | None = None
     schedule_id: str | None = None
+    # Azure's: the eligibility that the person says it rests on, or the one that was found.
+    linked: str | None = None
     settles: datetime | None = None
     mfa: bool = False
     # When the person wanted to begin, whatever `start` shows while an approver is waited for.

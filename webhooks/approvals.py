@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from integration.elevation import APPROVAL_PATIENCE, LABELS, Activation, Elevation
-from integration.entra.errors import EntraRefused, EntraUnavailable
+from integration.entra.errors import EntraError, EntraRefused, EntraUnavailable
 from integration.entra.pim import Approval
 from integration.records import elevations, journal
 from integration.rule import place
@@ -24,7 +24,8 @@ from integration.tickets import HelpdeskError, Ticket, clean
 from webhooks import current
 from webhooks.people import Viewer, signed_in
 from webhooks.problems import page
-from workers import decisions
+from webhooks.unread import Unread, in_words
+from workers import decisions, roles
 from workers.app import wake
 from workers.decisions import Decision
 from workers.run import Run
@@ -99,10 +100,11 @@ def show(viewer: Viewer) -> str:
 
 def _page(viewer: Viewer, wrong: str = "", reason: str = "") -> str:
     """`wrong`: the request that was decided about with a `reason` that is none; it stays in its field."""
-    found = _waiting(viewer)
+    found, unread = _read(viewer)
     return render_template(
         "approvals.html",
         waiting=_beside(found[:MOST]),
+        unread=unread,
         more=max(len(found) - MOST, 0),
         wrong=wrong,
         reason=reason,
@@ -112,13 +114,39 @@ def _page(viewer: Viewer, wrong: str = "", reason: str = "") -> str:
     )
 
 
-def _waiting(viewer: Viewer) -> list[Approval]:
-    """Everything that the viewer may decide; never their own. Raises EntraError."""
-    deployment = current.deployment()
-    kinds = deployment.rules.kinds | {TargetKind.DIRECTORY_ROLE}
-    found = deployment.tenant.approvals(viewer.tid, viewer.oid, datetime.now(UTC), kinds)
-    others = [it for it in found if it.requestor.casefold() != viewer.oid.casefold()]
-    return sorted(others, key=_age)
+def _read(viewer: Viewer) -> tuple[list[Approval], list[Unread]]:
+    """What the viewer may decide, and whose requests cannot be shown. Raises EntraError where no source answers."""
+    found: list[Approval] = []
+    errors: dict[TargetKind, EntraError] = {}
+    kinds = roles.kinds(current.deployment())
+    for kind in kinds:
+        try:
+            found += _waiting(viewer, kind)
+        except EntraError as error:
+            errors[kind] = error
+    return sorted(found, key=_age), in_words(errors, rest=len(errors) < len(kinds))
+
+
+def _find(viewer: Viewer, request_id: str) -> Approval | None:
+    """A request that the viewer may decide, whatever other sources say. Raises EntraError where it cannot be known."""
+    silent: EntraError | None = None
+    for kind in roles.kinds(current.deployment()):
+        try:
+            found = next((it for it in _waiting(viewer, kind) if it.request_id == request_id), None)
+        except EntraError as error:
+            silent, found = silent or error, None
+        if found is not None:
+            return found
+    if silent is not None:
+        raise silent
+    return None
+
+
+def _waiting(viewer: Viewer, kind: TargetKind) -> list[Approval]:
+    """Everything of this kind that the viewer may decide; never their own. Raises EntraError."""
+    tenant = current.deployment().tenant
+    found = tenant.approvals(viewer.tid, viewer.oid, datetime.now(UTC), frozenset({kind}))
+    return [it for it in found if it.requestor.casefold() != viewer.oid.casefold()]
 
 
 def _age(it: Approval) -> datetime:
@@ -200,7 +228,7 @@ def _facts(entry: str) -> dict[str, object]:
 def decide(viewer: Viewer, request_id: str) -> Response | str:
     reason = clean(request.form.get("reason", ""), limit=WORDS_LIMIT + 1)
     decision = request.form.get("decision", "")
-    it = next((each for each in _waiting(viewer) if each.request_id == request_id), None)
+    it = _find(viewer, request_id)
     if it is None:
         sentence = _("This request does not wait for you: it was decided or withdrawn, has run out, or is your own.")
         return page(409, _("There is nothing to decide"), sentence, link=_all_that_waits())

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 from integration import comments as words
 from integration.comments import Step
 from integration.elevation import Elevation, State
+from integration.entra.errors import EntraError
 from integration.journal import Kind
 from integration.notices import NoticeKind
 from integration.records import elevations
@@ -19,10 +20,12 @@ from integration.records.elevations import Overtaken
 from integration.rule import BREAK_GLASS
 from integration.rules import Mode, Plan, Refusal
 from integration.rules_break_glass import LONGEST_REASON, SHORTEST_REASON
+from integration.targets import Target, TargetKind
 from integration.tickets import HelpdeskError, clean
 from webhooks import current
 from webhooks.people import AppRole, Viewer, reviewer, signed_in
 from webhooks.problems import page
+from webhooks.unread import Unread, in_words
 from workers.app import wake
 from workers.change import change
 from workers.deciding import decide_emergency
@@ -62,13 +65,27 @@ def _new(viewer: Viewer, target: str, reason: str) -> Elevation:
     )
 
 
-def _plans(viewer: Viewer) -> list[Plan]:
-    """What they could activate now, each with its duration. Raises EntraError."""
+def _plans(viewer: Viewer) -> tuple[list[Plan], list[Unread]]:
+    """What they could activate now, each with its duration, and of which kinds that cannot be known.
+
+    Raises EntraError where no kind answers.
+    """
     table = current.deployment().rules.break_glass
     run = Run(current.deployment(), cause="click")
-    keys = [f"{it.kind}:{it.id}@{it.scope}" for it in table.targets] if table else []
-    asked = (decide_emergency(run, _new(viewer, key, "x" * SHORTEST_REASON), key) for key in keys)
-    return [found for found in asked if isinstance(found, Plan)]
+    plans: list[Plan] = []
+    errors: dict[TargetKind, EntraError] = {}
+    targets = [Target(it.kind, it.id, it.scope) for it in table.targets] if table else []
+    for target in targets:
+        if target.kind in errors:
+            continue
+        try:
+            found = decide_emergency(run, _new(viewer, target.key, "x" * SHORTEST_REASON), target.key)
+        except EntraError as error:
+            errors[target.kind] = error
+            continue
+        if isinstance(found, Plan):
+            plans.append(found)
+    return plans, in_words(errors, rest=bool(plans) or any(it.kind not in errors for it in targets))
 
 
 @blueprint.get("/break-glass")
@@ -81,9 +98,11 @@ def ask(viewer: Viewer) -> str:
 
 def _page(viewer: Viewer, wrong: str = "", asked: Elevation | None = None) -> str:
     """`asked`: what was asked for and refused, to be mended."""
+    plans, unread = _plans(viewer)
     return render_template(
         "break_glass.html",
-        plans=_plans(viewer),
+        plans=plans,
+        unread=unread,
         wrong=wrong,
         asked=asked,
         limits=(SHORTEST_REASON, LONGEST_REASON),

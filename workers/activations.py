@@ -29,11 +29,12 @@ from integration.entra.errors import (
     StepUpNeeded,
     TooEarlyToGiveBack,
 )
+from integration.entra.pim import Active
 from integration.journal import Kind, StartsStopped
 from integration.records import comments, elevations
 from integration.records.elevations import Overtaken
 from integration.targets import Target
-from workers import approvals, usable
+from workers import approvals, outside, usable
 from workers.asking import SURELY_ASKED, ask
 from workers.change import Change, change
 from workers.ending import give_back_unheld
@@ -52,6 +53,7 @@ from workers.outcomes import (
 )
 from workers.parking import park, woken_meanwhile
 from workers.run import Due, Run, claimed_at
+from workers.watching import next_look
 
 log = logging.getLogger(__name__)
 SIGN_IN_PAUSE = timedelta(minutes=5)  # the tenant may stop asking for it, too
@@ -136,17 +138,17 @@ def _ask_for_sign_in(
 
 
 def _watch(run: Run, it: Activation) -> Iterable[Due]:
-    """Give it back when nobody holds it and the tenant lets us; see it expire when its time is up."""
+    """Give it back when nobody holds it and the tenant lets us; see it expire, or that it was ended outside."""
     if it.ends_at is not None and run.now >= it.ends_at:
         return _expire(run, it)
-    if usable.wanted(it) and _is_held_by_all(run, it):
-        return usable.look(run, it)
+    if _is_held_by_all(run, it):
+        return usable.look(run, it) if usable.wanted(it) else outside.look(run, it)
+    at = next_look(run, it)
     with change(run) as changed:
         elevations.lock_activation(changed.tx, it.id)  # nobody joins between the look at the holders and the decision
         if elevations.holders(changed.tx, it.id):
-            end = it.ends_at or run.now + PATIENCE
-            due_at = min(end, run.now + usable.FIRST_LOOK) if usable.wanted(it) else end
-            kept = replace(it, due_at=due_at, attempts=0)
+            at = run.now + usable.FIRST_LOOK if usable.wanted(it) else at
+            kept = replace(it, due_at=min(at, it.ends_at or at), attempts=0)
             _keep(changed, elevations.save_activation(changed.tx, kept))
         else:
             give_back_unheld(changed, it)
@@ -217,7 +219,7 @@ def _end_sessions(run: Run, it: Activation) -> None:
 
 def _give_back(run: Run, it: Activation) -> Iterable[Due]:
     target = Target.from_key(it.target)
-    there = shown(run, it, target)
+    looked, there = _look_before_giving_back(run, it, target)
     if there is not None and not is_it(it, there):
         # The technician ended ours and made one by hand, which is theirs.
         return close(run, it, ActivationState.GIVEN_BACK, EndReason.OUTSIDE)
@@ -226,13 +228,22 @@ def _give_back(run: Run, it: Activation) -> Iterable[Due]:
     except TooEarlyToGiveBack:
         return later(run, it, timedelta(seconds=5))
     except NotActive:
-        if is_shown(run, it):  # Entra answers the same for one that not all of it can see yet
-            return later(run, it, timedelta(seconds=5))
+        if there is not None or not looked:  # Entra answers the same for one that not all of it can see yet
+            return later(run, it, backoff(it.attempts, first=5, most=SLOWEST_GIVE_BACK))
     except EntraRefused as error:
         log.warning("give_back_refused", extra={"activation": it.id, "code": error.code})
         return later(run, it, backoff(it.attempts, first=10, most=SLOWEST_GIVE_BACK))
     _end_sessions(run, it)
     return close(run, it, ActivationState.GIVEN_BACK, EndReason.OUTSIDE)
+
+
+def _look_before_giving_back(run: Run, it: Activation, target: Target) -> tuple[bool, Active | None]:
+    """Whether the tenant let us look, and what is there. That it did not must not keep a role that nobody needs."""
+    try:
+        return True, shown(run, it, target)
+    except EntraError as error:
+        log.warning("give_back_unseen", extra={"activation": it.id, "error": type(error).__name__})
+        return False, None
 
 
 def _stuck(run: Run, it: Activation, error: SignInNeeded) -> list[Due]:

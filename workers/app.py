@@ -49,8 +49,8 @@ app.conf.update(
     worker_enable_remote_control=False,  # on by default, and it lets a Redis writer stop us
     worker_send_task_events=False,
     task_acks_late=False,  # the due row is the retry; a message delivered twice would be noise
-    task_time_limit=120,
-    task_soft_time_limit=100,
+    task_time_limit=220,  # a share, and behind it a pick of an Azure role whose source takes its time with each answer
+    task_soft_time_limit=200,
     worker_prefetch_multiplier=1,
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,

@@ -203,11 +203,12 @@ def _withdrawn(run: Run, it: Activation) -> list[Due]:
                 why = EndReason(elevation.end_reason or EndReason.END_NOW)
                 changed.settle(elevation, State.ENDED, text=words.withdrawn(why))
             else:
-                _ask_anew(changed, elevation)
+                ask_anew(changed, elevation)
     return changed.due
 
 
-def _ask_anew(changed: Change, it: Elevation) -> None:
+def ask_anew(changed: Change, it: Elevation) -> None:
+    """Nothing came of what `it` waited for, and that says nothing against it: it is planned once more."""
     run = changed.run
     anew = move(replace(it, activation=None, until=None), State.REQUESTED, due_at=run.now)
     saved = elevations.save_elevation(changed.tx, run.at_once(anew))

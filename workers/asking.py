@@ -32,7 +32,7 @@ from integration.targets import Target
 from integration.tickets import HelpdeskError, TicketGone
 from workers import approvals
 from workers.change import Change, change
-from workers.deciding import learn_too_long
+from workers.deciding import eligibility_of, learn_too_long
 from workers.deliveries import reason_to_end
 from workers.ending import let_go
 from workers.outcomes import (
@@ -48,7 +48,7 @@ from workers.outcomes import (
     shown,
     surely_over,
 )
-from workers.run import Due, Run
+from workers.run import ENOUGH, Due, Run, lease_left
 
 LOOK_AGAIN = timedelta(seconds=0.5)  # first look for an instance that Entra has not shown yet; doubled each time
 SLOWEST_LOOK = 15.0
@@ -67,7 +67,7 @@ def ask(run: Run, it: Activation) -> Iterable[Due]:
         hindered = _hindered(run, it)
         if hindered is not None:
             return hindered
-        if it.due_at is None or it.due_at - run.now < ROOM:
+        if lease_left(run, it) < ROOM:
             # Our lease is nearly over: whoever takes the row next would not see what we are about to ask.
             raise EntraUnavailable("There was no time left to ask.")
         outcome = _post(run, it, target)
@@ -154,6 +154,7 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
             ticket_number=it.ticket_number,
             ticket_system=run.deployment.settings.ticket_system,
             asked_as=_asked_as(it),
+            eligibility=eligibility_of(run, it),
         )
     except RoleAssignmentExists as error:
         return _adopt(run, it, target, error)
@@ -162,7 +163,9 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
         return request if request is not None else _adopt_waiting(run, it, target, error)
     except EntraRefused as error:
         if "ExpirationRule" in error.rules:
-            learn_too_long(run, it)
+            shorter = learn_too_long(run, it)
+            if shorter and len(error.rules) == 1:
+                return _plan_again(run, it, error)
         else:
             with run.deployment.records.write() as tx:
                 people.forget_answers(tx, it.tid, it.oid)
@@ -171,6 +174,13 @@ def _post(run: Run, it: Activation, target: Target) -> Request | Iterable[Due]:
         raise
     except EntraError as error:
         return fail(run, it, str(error), code="setup")
+
+
+def _plan_again(run: Run, it: Activation, error: EntraRefused) -> list[Due]:
+    """The policy was cut since it was read, and nothing was granted. What is planned now keeps to it: should that be
+    refused as well the policy says no shorter one, and there it ends.
+    """
+    return drop(run, it, str(error), approvals.ask_anew, code=error.code)
 
 
 def _adopt_waiting(run: Run, it: Activation, target: Target, error: PendingRequestExists) -> Iterable[Due]:
@@ -203,7 +213,7 @@ def _see_asked(run: Run, it: Activation, request: Request, target: Target) -> It
     if request.kind is RequestKind.HUMAN:
         return approvals.wait(run, it, request, asked=True)
     try:
-        active = shown(run, it, target)
+        active = shown(run, it, target) if lease_left(run, it) > ENOUGH else None
     except EntraError:
         active = None
     if active is not None and is_it(it, active):

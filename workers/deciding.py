@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
+from integration import rules_break_glass
 from integration.elevation import Activation, Elevation
+from integration.entra.errors import EntraError
 from integration.entra.pim import Policy
 from integration.records import people, roles
 from integration.rules import Plan, Refusal, RefusalCode, Rules
@@ -39,11 +41,14 @@ def decide(
         reason = "You filed this ticket yourself. Somebody else must work on it."
         return Refusal(rule=it.rule, code=RefusalCode.OWN_TICKET, reason=reason, analysis=(), mode=found.mode)
     affected = technician.affected(ticket) if not isinstance(found, Refusal) and found.by_unit else None
+    # Another rule's group or Azure role is no business of this ticket: its source may be slow, or away. Of a kind that
+    # the rules in force do not name nobody was asked for a permission.
+    kinds = frozenset[TargetKind]() if isinstance(found, Refusal) else found.kinds & run.deployment.rules.kinds
 
     def plan(again: bool) -> Plan | Refusal:
         return rules.plan(
             ticket,
-            eligibilities=[*technician.eligibilities(again=again), *supposed],
+            eligibilities=[*technician.eligibilities(kinds, again=again), *supposed],
             maximum=technician.maximum,
             too_long=technician.too_long,
             duration=asked,
@@ -51,7 +56,7 @@ def decide(
             affected=affected,
         )
 
-    return _twice(technician, plan)
+    return _twice(technician, kinds, plan)
 
 
 def decide_all(
@@ -71,18 +76,20 @@ def last_told(answers: Mapping[str, str], kinds: frozenset[TargetKind]) -> Known
 
 def decide_emergency(run: Run, it: Elevation, wanted: str) -> Plan | Refusal:
     """As `decide`, for break glass: `wanted` is the key of a target that the rules name for it."""
-    technician = _known(run, it)
+    technician, table = _known(run, it), run.deployment.rules.break_glass
+    named = rules_break_glass.named(table, wanted) if table else None
+    kinds = frozenset({named.kind} if named else ())
 
     def plan(again: bool) -> Plan | Refusal:
         return run.deployment.rules.plan_break_glass(
             wanted,
             it.reason or "",
-            technician.eligibilities(again=again),
+            technician.eligibilities(kinds, again=again),
             technician.maximum,
             too_long=technician.too_long,
         )
 
-    return _twice(technician, plan)
+    return _twice(technician, kinds, plan)
 
 
 def policy_of(run: Run, it: Elevation, target: Target) -> Policy | None:
@@ -100,19 +107,45 @@ def _known(run: Run, it: Elevation) -> "_Technician":
     return technician
 
 
-def learn_too_long(run: Run, it: Activation) -> None:
-    """The tenant refused this duration. Where its policy cannot be read, the next plan asks for less."""
+def eligibility_of(run: Run, it: Activation) -> str:
+    """What Azure calls the eligibility that `it` rests on, as it was read for the plan; "" where that is forgotten."""
+    target = Target.from_key(it.target)
+    if target.kind is not TargetKind.AZURE_ROLE:
+        return ""
+    with run.deployment.records.read() as connection:
+        kept = people.last_answer(connection, it.tid, it.oid, roles.eligible_name(target.kind))
+    found = roles.eligible_from_text(kept) if kept else []
+    return next((one.schedule_id for one in found if one.target == target), "")
+
+
+def learn_too_long(run: Run, it: Activation) -> bool:
+    """The tenant refused this duration: whether its policy, read again, says a shorter one.
+
+    Where the policy cannot be read, the next plan asks for less.
+    """
+    target = Target.from_key(it.target)
     with run.deployment.records.write() as tx:
-        people.forget_answers(tx, it.tid, it.oid)
+        people.forget_answer(tx, it.tid, it.oid, _policy_name(target))
         people.keep_answer(tx, it.tid, it.oid, f"too_long:{it.target}", str(it.duration_seconds), now=run.now)
+    try:
+        maximum = _Technician(run, it.tid, it.oid).maximum(target)
+    except EntraError:
+        return False
+    return maximum is not None and maximum < timedelta(seconds=it.duration_seconds)
 
 
-def _twice(technician: "_Technician", plan: Callable[[bool], Plan | Refusal]) -> Plan | Refusal:
+def _twice(
+    technician: "_Technician", kinds: frozenset[TargetKind], plan: Callable[[bool], Plan | Refusal]
+) -> Plan | Refusal:
     """Somebody may have been made eligible since the tenant was last asked."""
     decision = plan(False)
-    if isinstance(decision, Refusal) and decision.code is RefusalCode.NOT_ELIGIBLE and not technician.asked:
+    if isinstance(decision, Refusal) and decision.code is RefusalCode.NOT_ELIGIBLE and not kinds <= technician.asked:
         return plan(True)
     return decision
+
+
+def _policy_name(target: Target) -> str:
+    return f"policy:{target.key}"
 
 
 class _Technician:
@@ -121,24 +154,26 @@ class _Technician:
     def __init__(self, run: Run, tid: str, oid: str) -> None:
         self._run, self._tid, self._oid = run, tid, oid
         self._kept: dict[str, str] = {}
-        self.asked = False  # whether the tenant was asked for the eligibilities just now
+        self.asked: set[TargetKind] = set()  # of which eligibilities the tenant was asked just now
 
     def look_up(self, connection: sa.Connection) -> None:
         """Take what is kept, all at once."""
         since = self._run.now - timedelta(seconds=self._run.deployment.settings.eligibilities_seconds)
         self._kept = people.answers(connection, self._tid, self._oid, newer_than=since)
 
-    def eligibilities(self, *, again: bool = False) -> Sequence[Eligibility]:
-        kinds = sorted(self._run.deployment.rules.kinds)
-        return [one for kind in kinds for one in self._eligibilities(kind, again=again)]
+    def eligibilities(self, kinds: frozenset[TargetKind], *, again: bool = False) -> Sequence[Eligibility]:
+        """Of these kinds. `again`: what was not asked for just now is."""
+        return [one for kind in sorted(kinds) for one in self._eligibilities(kind, again=again)]
 
     def _eligibilities(self, kind: TargetKind, *, again: bool) -> Sequence[Eligibility]:
         def read() -> str:
-            self.asked = True
+            self.asked.add(kind)
             tenant = self._run.deployment.tenant
             return roles.eligible_to_text(tenant.eligibilities(self._tid, self._oid, self._run.now, frozenset({kind})))
 
-        return roles.eligible_from_text(self._answer(roles.eligible_name(kind), read, again=again))
+        return roles.eligible_from_text(
+            self._answer(roles.eligible_name(kind), read, again=again and kind not in self.asked)
+        )
 
     def has_address_of(self, persons: Sequence[Person]) -> bool:
         """Whether one of them goes by an address that the directory has for this technician."""
@@ -171,7 +206,7 @@ class _Technician:
             return json.dumps(policy.to_json() if policy else None)
 
         # By person: that one of them may not read it says nothing about the next.
-        kept = json.loads(self._answer(f"policy:{target.key}", read))
+        kept = json.loads(self._answer(_policy_name(target), read))
         return Policy.from_json(kept) if kept else None
 
     def maximum(self, target: Target) -> timedelta | None:

@@ -36,7 +36,7 @@ from workers.deliveries import reason_to_end
 from workers.ending import let_go
 from workers.parking import park, woken_meanwhile
 from workers.parts import open_parts
-from workers.run import Due, Run, What, claimed_at
+from workers.run import ENOUGH, Due, Run, What, claimed_at, lease_left
 
 log = logging.getLogger(__name__)
 GIVING_BACK_PAUSE = timedelta(seconds=3)
@@ -138,6 +138,9 @@ def _hold(run: Run, it: Elevation, plan: Plan) -> Iterable[Due]:
     planned = _planned(it, plan)
     with run.deployment.records.read() as connection:
         seen = elevations.open_activation_of(connection, it.tid, it.oid, plan.target.key)
+    if seen is not None and lease_left(run, it) < ENOUGH:
+        # What was read is kept: with a new lease there is time to look for the role, and nobody takes over meanwhile.
+        return _postpone(run, replace(it, attempts=0), "the tenant was slow", timedelta(0))
     closed: list[Due] = []
     if seen is not None and not is_there(run, seen):
         if it.attempts < SURE_LOOKS:  # Entra does not agree with itself at each moment

@@ -23,6 +23,7 @@ from workers import longer, usable
 from workers.change import Change, change
 from workers.ending import give_back_unheld
 from workers.run import Due, Run, What
+from workers.watching import next_look
 
 SLOWEST_GIVE_BACK = 60.0  # a role that nobody holds must not stay for long after the tenant answers again
 CLOCK_SKEW = timedelta(minutes=5)  # how far the tenant's clock may be from ours when we look for our own request
@@ -75,13 +76,12 @@ def seen(run: Run, it: Activation, active: Active, *, asked: Request | None = No
     seen = replace(
         it, schedule_id=active.schedule_id, started_at=active.start or run.now, ends_at=active.end, outcome=None
     )
-    end = active.end or run.now + PATIENCE
-    if usable.wanted(seen):
-        end = min(end, run.now + usable.FIRST_LOOK)
+    look = run.now + usable.FIRST_LOOK if usable.wanted(seen) else next_look(run, seen)
+    due_at = min(look, active.end or look)
     with change(run) as changed:
         elevations.lock_activation(changed.tx, it.id)  # whoever joins does so before this, or joins an active one
         held = elevations.holders(changed.tx, it.id)
-        seen = elevations.save_activation(changed.tx, move_activation(seen, ActivationState.ACTIVE, due_at=end))
+        seen = elevations.save_activation(changed.tx, move_activation(seen, ActivationState.ACTIVE, due_at=due_at))
         if asked is not None:
             record_asked(changed, it, asked)
         for elevation in held:
@@ -142,11 +142,13 @@ def surely_over(it: Activation, now: datetime) -> bool:
 
 def close(run: Run, it: Activation, to: ActivationState, unless_said: EndReason) -> list[Due]:
     """The role is gone: say so on every ticket that still held it or was letting go of it."""
-    kind = Kind.GIVEBACK_DONE if to is ActivationState.GIVEN_BACK else Kind.ACTIVATION_EXPIRED
+    kind, facts = Kind.GIVEBACK_DONE, dict[str, Fact](target=it.target)
+    if to is ActivationState.EXPIRED:
+        kind, facts = Kind.ACTIVATION_EXPIRED, {**facts, "reason": unless_said}
     with change(run) as changed:
         gone = replace(move_activation(it, to, due_at=None), ended_at=run.now)
         gone = elevations.save_activation(changed.tx, gone)
-        changed.record(kind, activation=it.id, facts={"target": it.target})
+        changed.record(kind, activation=it.id, facts=facts)
         for elevation in elevations.on_activation(changed.tx, it.id):
             _end(changed, elevation, gone, unless_said)
     return changed.due

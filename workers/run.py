@@ -39,13 +39,18 @@ class Claim(Protocol[Claimed_co]):
     def __call__(self, tx: sa.Connection, row_id: str, /, *, now: datetime) -> Claimed_co | None: ...
 
 
-ENOUGH = timedelta(seconds=40)  # of a lease, for a step to be done in: the slowest answer of a helpdesk and our writing
+# Of a lease, for a step to be done in: the slowest answer, which is a list of Azure's, and our writing.
+ENOUGH = timedelta(seconds=40)
 
 
 def claimed_at(it: OpenRow) -> datetime:
     """When the step that works on `it` began."""
     assert it.due_at is not None
     return it.due_at - LEASE
+
+
+def lease_left(run: "Run", it: OpenRow) -> timedelta:
+    return it.due_at - run.now if it.due_at is not None else timedelta()
 
 
 @dataclass(frozen=True)

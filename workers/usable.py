@@ -12,6 +12,7 @@ from integration.records import elevations
 from integration.targets import Probe
 from workers.change import change
 from workers.run import Due, Run
+from workers.watching import next_look
 
 FIRST_LOOK = timedelta(seconds=1)
 SLOWEST_LOOK = 30.0
@@ -53,8 +54,9 @@ def _later(run: Run, it: Activation) -> list[Due]:
 
 
 def _say(run: Run, it: Activation, text: str | None) -> list[Due]:
+    at = next_look(run, it)
     with change(run) as changed:
-        kept = replace(it, due_at=it.ends_at or run.now + PATIENCE, attempts=0)
+        kept = replace(it, due_at=min(at, it.ends_at or at), attempts=0)
         elevations.save_activation(changed.tx, kept)
         facts = {"target": it.target, "probe": it.probe, "usable": it.usable_at is not None}
         for elevation in elevations.holders(changed.tx, it.id):

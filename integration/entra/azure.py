@@ -35,14 +35,16 @@ from integration.targets import Eligibility, Target, TargetKind
 _BASE = "/providers/Microsoft.Authorization"
 _REQUESTS = f"{_BASE}/roleAssignmentScheduleRequests"
 _APPROVALS = f"{_BASE}/roleAssignmentApprovals"
+# Its lists take 10 to 30 s. One such look and one change fit into a lease (60 s), so that no second worker takes over.
+PATIENCE = 35.0
 _SUBSCRIPTION = re.compile(r"/subscriptions/[^/]+")
 
 
 def transports(arm_url: str, http: EntraHttp) -> tuple[Transport, Transport]:
     """The two versions of the interface that AzureRoles needs."""
     return (
-        Transport(arm_url, http, always={"api-version": "2020-10-01"}),
-        Transport(arm_url, http, always={"api-version": "2021-01-01-preview"}),
+        Transport(arm_url, http, always={"api-version": "2020-10-01"}, patience=PATIENCE),
+        Transport(arm_url, http, always={"api-version": "2021-01-01-preview"}, patience=PATIENCE),
     )
 
 
@@ -56,7 +58,12 @@ class AzureRoles:
     def eligibilities(self, token: str) -> list[Eligibility]:
         found = ((row, _target(row)) for row in self._mine(f"{_BASE}/roleEligibilityScheduleInstances", token))
         return longest(
-            Eligibility(target, _name(row, target), parse_time(row.get("endDateTime")))
+            Eligibility(
+                target,
+                _name(row, target),
+                parse_time(row.get("endDateTime")),
+                _last(text(row, "roleEligibilityScheduleId")),
+            )
             for row, target in found
             if target.id and target.scope
         )
@@ -78,8 +85,18 @@ class AzureRoles:
 
     def activate(self, token: str, asking: Asking) -> Request:
         """`asked_as` is the request's name: where an earlier try of ours got there, that one is the answer."""
+        try:
+            return self._activate(token, asking, linked=asking.eligibility)
+        except EntraRefused as refused:
+            if not asking.eligibility or "EligibilityRule" not in refused.rules:
+                raise
+        # It was renewed since it was read. The name is optional: Azure finds another eligibility by itself.
+        return self._activate(token, asking, linked="")
+
+    def _activate(self, token: str, asking: Asking, *, linked: str) -> Request:
         properties = {
             **_body("SelfActivate", asking.principal, asking.target),
+            **({"linkedRoleEligibilityScheduleId": linked} if linked else {}),
             "justification": asking.justification,
             "scheduleInfo": {
                 "startDateTime": format_time(asking.now),

@@ -15,7 +15,7 @@ from typing import Protocol
 from integration.entra.errors import EntraError, EntraUnavailable
 
 GRAPH, ARM, TOKENS = "graph", "arm", "tokens"  # what is slowed down, each for itself
-PROBE = timedelta(seconds=30)  # longer than a call takes: then another one may try
+PROBE = timedelta(seconds=45)  # longer than a call takes: then another one may try
 UNSAID = 10.0  # seconds to wait where the tenant names none
 _CLEAR = timedelta(seconds=1)  # how long a process trusts that there is no brake
 _BUSY = "Microsoft Entra asked us to wait a little; it is tried again by itself."

@@ -17,6 +17,8 @@ from urllib3.util import Retry
 from integration.entra.errors import SetupWrong
 from integration.entra.refusals import retry_after, throttles
 
+TIMEOUT = 3.05, 10.0
+
 
 class Throttled(requests.RequestException):
     """The sign-in service asked us to slow down; `after` seconds, if it said how many."""
@@ -51,11 +53,12 @@ def _session() -> requests.Session:
 class EntraHttp:
     """MSAL's `http_client` duck type (get, post, close) and `request` for Graph.
 
-    `ca_bundle`: path of a PEM file to trust instead of the usual ones. `timeout`: seconds to connect, seconds to read.
+    `ca_bundle`: path of a PEM file to trust instead of the usual ones. `timeout`: seconds to connect, seconds to read;
+    a call may bring its own.
     Raises SetupWrong for a missing bundle; calls raise requests' own exceptions, which the callers translate.
     """
 
-    def __init__(self, ca_bundle: str | None = None, timeout: tuple[float, float] = (3.05, 10)) -> None:
+    def __init__(self, ca_bundle: str | None = None, timeout: tuple[float, float] = TIMEOUT) -> None:
         if ca_bundle and not Path(ca_bundle).is_file():
             raise SetupWrong(f"The file of trusted authorities {ca_bundle} cannot be found.")
         self._fixed: dict[str, Any] = {"verify": ca_bundle or True, "timeout": timeout, "allow_redirects": False}

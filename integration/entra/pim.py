@@ -118,6 +118,7 @@ class Asking:
     """An activation to ask for, from `now` on. `principal`: the technician's oid.
 
     `asked_as`: a GUID of ours. Azure takes it as the request's name, so that asking twice asks once; Graph has no such.
+    `eligibility`: the `schedule_id` of the eligibility that it rests on, for Azure; empty where it is not known.
     """
 
     principal: str
@@ -128,6 +129,7 @@ class Asking:
     ticket_system: str
     asked_as: str
     now: datetime
+    eligibility: str = ""
 
 
 @dataclass(frozen=True)

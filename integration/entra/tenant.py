@@ -118,9 +118,13 @@ class Tenant:
         ticket_number: str,
         ticket_system: str,
         asked_as: str,
+        eligibility: str = "",
     ) -> Request:
-        """Ask for `target` from now on. `asked_as`: a GUID, the same for each try of one activation."""
-        asking = Asking(oid, target, duration, justification, ticket_number, ticket_system, asked_as, now)
+        """Ask for `target` from now on. `asked_as`: a GUID, the same for each try of one activation.
+
+        `eligibility`: the `schedule_id` of the eligibility that it rests on, where it is known.
+        """
+        asking = Asking(oid, target, duration, justification, ticket_number, ticket_system, asked_as, now, eligibility)
         return self._by(tid, oid, now, target.kind, lambda pim, token: pim.activate(token, asking))
 
     def request(self, tid: str, oid: str, now: datetime, target: Target, request_id: str) -> Request | None:

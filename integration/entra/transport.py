@@ -12,7 +12,7 @@ from urllib3.exceptions import NewConnectionError
 
 from integration.entra import refusals
 from integration.entra.errors import EntraUnavailable
-from integration.entra.http import EntraHttp
+from integration.entra.http import TIMEOUT, EntraHttp
 
 log = logging.getLogger(__name__)
 
@@ -20,12 +20,20 @@ _PAGES = 50
 
 
 class Transport:
-    """Calls below `base`, each with the query `always`."""
+    """Calls below `base`, each with the query `always`. `patience`: seconds to wait for what is only read."""
 
-    def __init__(self, base: str, http: EntraHttp, *, always: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        base: str,
+        http: EntraHttp,
+        *,
+        always: Mapping[str, str] | None = None,
+        patience: float = TIMEOUT[1],
+    ) -> None:
         self._base = base.rstrip("/")
         self._http = http
         self._always = dict(always or {})
+        self._patience = patience
 
     def call(
         self,
@@ -40,17 +48,22 @@ class Transport:
         return self._send(method, self._base + path, token, json, {**self._always, **(params or {})})
 
     def items(self, path: str, token: str, *, params: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
-        """The objects of a collection, page after page. A next page on another origin ends in EntraUnavailable."""
+        """The objects of a collection, page after page.
+
+        What is no list, or goes on elsewhere, ends in EntraUnavailable: it must not pass for an empty list.
+        """
         url: str = self._base + path
         query: Mapping[str, str] | None = {**self._always, **(params or {})}
         for _ in range(_PAGES):
             page = self._send("GET", url, token, None, query)
             value = page.get("value")
-            yield from (item for item in (value if isinstance(value, list) else []) if isinstance(item, dict))
+            if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+                raise EntraUnavailable("Microsoft Entra's answer could not be read; it is tried again.")
+            yield from value
             following = page.get("@odata.nextLink") or page.get("nextLink")
-            if not isinstance(following, str):
+            if not following:
                 return
-            if urlsplit(following)[:2] != urlsplit(self._base)[:2]:
+            if not isinstance(following, str) or urlsplit(following)[:2] != urlsplit(self._base)[:2]:
                 raise EntraUnavailable("Microsoft Entra's answer pointed elsewhere and was not followed.")
             url, query = following, None
         raise EntraUnavailable("Microsoft Entra's answer did not end.")
@@ -65,7 +78,8 @@ class Transport:
             "client-request-id": str(uuid4()),
         }
         try:
-            answer = self._http.request(method, url, headers=headers, json=json, params=params)
+            timeout = TIMEOUT if changes else (TIMEOUT[0], self._patience)
+            answer = self._http.request(method, url, headers=headers, json=json, params=params, timeout=timeout)
             text = answer.text
         except requests.RequestException as failure:
             raise EntraUnavailable(

@@ -19,6 +19,7 @@ from integration.elevation import (
 )
 from integration.records import due
 from integration.records.tables import activations, elevations
+from integration.targets import TargetKind
 
 
 class Overtaken(Exception):
@@ -243,6 +244,30 @@ def wait_longer(
     for start in range(0, len(names), 500):
         named = activations.c.request_id.in_(names[start : start + 500])
         tx.execute(activations.update().where(others, named).values(due_at=until))
+
+
+def lists_active(connection: sa.Connection, kind: TargetKind) -> int:
+    """How many lists tell of all active roles of this kind: one of each technician."""
+    each = sa.select(activations.c.tid, activations.c.oid).where(*_active(kind)).distinct()
+    return int(connection.execute(sa.select(sa.func.count()).select_from(each.subquery())).scalar_one())
+
+
+def active_of(connection: sa.Connection, tid: str, oid: str, kind: TargetKind) -> list[Activation]:
+    """What a technician has active of this kind, in one order for all who change several of it."""
+    query = sa.select(activations).where(activations.c.tid == tid, activations.c.oid == oid, *_active(kind))
+    found = (_activation(row) for row in connection.execute(query))
+    return sorted(found, key=lambda it: it.id)  # not by the database, which would walk along all ids
+
+
+def _active(kind: TargetKind) -> tuple[sa.ColumnElement[bool], ...]:
+    waits = activations.c.due_at.is_not(None)  # as all that is open does; there is an index for that
+    return waits, activations.c.state == ActivationState.ACTIVE, activations.c.target.startswith(f"{kind}:")
+
+
+def look_later(tx: sa.Connection, it: Activation, until: datetime) -> None:
+    """It was looked for just now. One that was changed since it was read is left alone."""
+    same = sa.and_(activations.c.id == it.id, activations.c.version == it.version)
+    tx.execute(activations.update().where(same).values(due_at=until))
 
 
 def others_open(connection: sa.Connection, it: Activation) -> bool:

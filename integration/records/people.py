@@ -122,6 +122,13 @@ def answers(connection: sa.Connection, tid: str, oid: str, *, newer_than: dateti
     return {row.name: row.answer for row in rows}
 
 
+def last_answer(connection: sa.Connection, tid: str, oid: str, name: str) -> str | None:
+    """However old it is."""
+    theirs = sa.and_(tenant_answers.c.tid == tid, tenant_answers.c.oid == oid)
+    query = sa.select(tenant_answers.c.answer).where(theirs, tenant_answers.c.name == name)
+    return connection.execute(query).scalar_one_or_none()
+
+
 def keep_answer(tx: sa.Connection, tid: str, oid: str, name: str, text: str, *, now: datetime) -> None:
     """Two workers may bring the same answer in the same moment; the later one stays."""
     put(tx, tenant_answers, {"tid": tid, "oid": oid, "name": name}, {"answer": text, "read_at": now})
@@ -130,6 +137,12 @@ def keep_answer(tx: sa.Connection, tid: str, oid: str, name: str, text: str, *, 
 def forget_answers(tx: sa.Connection, tid: str, oid: str) -> None:
     """What the tenant told about this technician was wrong, or is no longer so: ask again."""
     tx.execute(tenant_answers.delete().where(tenant_answers.c.tid == tid, tenant_answers.c.oid == oid))
+
+
+def forget_answer(tx: sa.Connection, tid: str, oid: str, name: str) -> None:
+    """As `forget_answers`, of one answer."""
+    theirs = sa.and_(tenant_answers.c.tid == tid, tenant_answers.c.oid == oid)
+    tx.execute(tenant_answers.delete().where(theirs, tenant_answers.c.name == name))
 
 
 class TokenRows:

@@ -118,14 +118,22 @@ def _trouble_name(kind: TargetKind) -> str:
 def eligible_to_text(found: Iterable[Eligibility]) -> str:
     return json.dumps(
         [
-            {"target": it.target.key, "name": it.name, "until": it.until.isoformat() if it.until else None}
+            {
+                "target": it.target.key,
+                "name": it.name,
+                "until": it.until.isoformat() if it.until else None,
+                "schedule": it.schedule_id,
+            }
             for it in found
         ]
     )
 
 
 def eligible_from_text(text: str) -> list[Eligibility]:
-    return [Eligibility(Target.from_key(it["target"]), it["name"], _time(it["until"])) for it in json.loads(text)]
+    return [
+        Eligibility(Target.from_key(it["target"]), it["name"], _time(it["until"]), it.get("schedule", ""))
+        for it in json.loads(text)
+    ]
 
 
 def _active_from_text(text: str) -> dict[str, Active]:

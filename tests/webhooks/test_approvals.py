@@ -1,20 +1,23 @@
 """What an approver sees, and what their word does: on the ticket, in the journal, in the tenant."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from integration.deployment import Deployment
 from integration.elevation import State
 from integration.entra.tenant import Tenant
 from integration.records import story
 from integration.tickets import clean
-from tests.conftest import Desk, Practice
+from tests.conftest import Desk, Practice, settings_for
 from tests.webhooks.conftest import Browser, rows, words
 from tests.workers.steps import by_hand, end_now, fault, mend, pick, said, wait_for
 from webhooks import approvals
+from webhooks.app import create_app
 
 ROLE = "Password Administrator"
 Opened = Callable[..., Browser]
@@ -252,3 +255,49 @@ def test_an_approved_request_that_fails_afterwards_is_not_called_denied(
     practice.control(f"/requests/{practice.activation_requests()[-1]['id']}", {"status": "Failed"})
     desk.sweep()
     assert said(practice, asked, "denied it") == 0
+
+
+@pytest.fixture
+def with_azure(practice: Practice, desk: Desk, asked: str, tmp_path: Path) -> Iterator[Browser]:
+    """An approver of the request for a directory role, and of one for an Azure role, where both are in the rules."""
+    azure = practice.people["technician"]["eligible_azure"][0]
+    place = tmp_path / "rules.toml"
+    place.write_text(f"""
+[[rule]]
+name = "Azure"
+match = {{ category = "BitLocker key" }}
+roles = [{{ azure_role = "{azure["roleDefinitionId"]}", scope = "{azure["scope"]}" }}]
+""")
+    practice.control(f"/policies/{azure['role']}", {"approval_required": True})
+    made = Deployment(settings_for(practice, desk.deployment.settings.database_url, tmp_path, rules_file=place))
+    mixed = Desk(made, practice)
+    mixed.sign_in()
+    assert mixed.only(pick(mixed, practice, category="BitLocker key")).state is State.PENDING
+    page = Browser(create_app(made).test_client(), practice)
+    assert page.sign_in("approver").status_code == 303
+    yield page
+    made.records.dispose()
+
+
+@pytest.mark.parametrize("status", [503, 403])
+def test_a_source_that_is_away_is_named_and_the_rest_can_be_decided(
+    practice: Practice, with_azure: Browser, status: int
+) -> None:
+    assert words(with_azure.get("/approvals")).count("Who asks") == 2
+    fault(practice, "status", side="arm", status=status, times=1000)
+    page = words(with_azure.get("/approvals"))
+    assert "Azure roles cannot be shown now." in page
+    assert page.count("Who asks") == 1
+    assert decide(with_azure, "approve", "Yes.").status_code == 303  # type: ignore[attr-defined]
+    assert "Nothing waits for you" not in words(with_azure.get("/approvals"))
+
+
+def test_a_request_whose_source_is_away_is_not_called_gone(practice: Practice, with_azure: Browser) -> None:
+    text = with_azure.get("/approvals").text
+    fault(practice, "status", side="arm", status=503, times=1000)
+    both = re.findall(r'action="(/approvals/[^"]+)"', text)
+    for path, shown in zip(both, re.findall(r'name="shown" value="([^"]+)"', text), strict=True):
+        answer = with_azure.press(path, decision="deny", reason="No.", shown=shown)
+        assert answer.status_code in (303, 502)
+    waits = [it["status"] for it in practice.activation_requests()]
+    assert sorted(waits) == ["Denied", "PendingApproval"]

@@ -19,6 +19,7 @@ from tests.conftest import Desk, Practice, settings_for
 from tests.webhooks.conftest import Browser, rows
 from tests.workers.steps import PASSWORD_ADMINISTRATOR, fault, pick, said, wait_for
 from tests.workers.test_broken_journal import tamper
+from webhooks.app import create_app
 
 RULES = """
 [break_glass]
@@ -249,3 +250,55 @@ def test_reviewers_see_what_a_watching_rule_would_have_done(desk: Desk, practice
     page = browser("technician").get(f"/elevate/practice/{ticket}").text
     assert "This rule only watches so far: nothing is activated" in page
     assert (practice.notes(ticket), practice.activation_requests()) == ([], [])
+
+
+@pytest.fixture
+def mixed(practice: Practice, desk: Desk, tmp_path: Path) -> Iterator[Browser]:
+    """A firefighter, where break glass names a directory role and an Azure role."""
+    practice.control("/people/technician", {"app_roles": ["BreakGlass"]})
+    azure = practice.people["technician"]["eligible_azure"][0]
+    place = tmp_path / "mixed.toml"
+    other = f'{{ azure_role = "{azure["roleDefinitionId"]}", scope = "{azure["scope"]}" }}'
+    place.write_text(RULES.replace('"User Administrator"', other))
+    made = Deployment(settings_for(practice, desk.deployment.settings.database_url, tmp_path, rules_file=place))
+    page = Browser(create_app(made).test_client(), practice)
+    assert page.sign_in("technician").status_code == 303
+    yield page
+    made.records.dispose()
+
+
+def test_what_can_be_read_is_offered_and_what_cannot_is_said(practice: Practice, mixed: Browser) -> None:
+    text = mixed.get("/break-glass").text
+    assert text.count('type="radio"') == 2
+    assert "cannot be shown now" not in text
+
+    with_cache = practice.log()["requests"]
+    mixed.get("/break-glass")
+    assert [it for it in practice.log()["requests"][len(with_cache) :] if it["side"] != "helpdesk"] == []
+
+
+@pytest.mark.parametrize(
+    ("side", "path", "shown", "silent"),
+    [
+        ("arm", "", "Password Administrator", "Azure roles"),
+        ("graph", "/roleManagement/", "Virtual Machine Administrator Login", "Directory roles"),
+    ],
+)
+@pytest.mark.parametrize("status", [503, 403])
+def test_one_source_that_is_away_hides_nothing_of_the_other(
+    practice: Practice, mixed: Browser, side: str, path: str, shown: str, silent: str, status: int
+) -> None:
+    fault(practice, "status", side=side, path=path, status=status, times=1000)
+    text = mixed.get("/break-glass").text
+    assert shown in text
+    assert text.count('type="radio"') == 1
+    assert f"{silent} cannot be shown now." in text
+    assert break_glass(mixed, target=re.findall(r'value="([^"]+@[^"]+)"', text)[0]).status_code == 303  # type: ignore[attr-defined]
+
+
+def test_where_no_source_answers_it_is_said_that_entra_did_not(practice: Practice, mixed: Browser) -> None:
+    fault(practice, "status", side="arm", status=503, times=1000)
+    fault(practice, "status", side="graph", path="/roleManagement/", status=503, times=1000)
+    answer = mixed.get("/break-glass")
+    assert answer.status_code == 502
+    assert "Entra did not answer" in answer.text

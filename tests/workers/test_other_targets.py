@@ -1,6 +1,8 @@
 """Groups, Azure roles and scopes: the same life as a directory role, whatever the tenant calls its parts."""
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 
 from integration.deployment import Deployment
 from integration.elevation import ActivationState, State
+from integration.records import roles
 from integration.targets import Target, TargetKind
 from tests.conftest import Desk, Practice, settings_for
 from tests.workers.steps import activations_of, by_hand, end_now, fault, mend, pick, said, wait_for
@@ -165,6 +168,35 @@ def test_what_was_activated_by_hand_is_used_and_left_alone(desk: Desk, practice:
     assert [it.state for it in activations_of(desk)] == [ActivationState.LEFT]
 
 
+def linked(practice: Practice) -> list[str | None]:
+    puts = [it["body"]["properties"] for it in practice.log()["requests"] if it["method"] == "PUT"]
+    return [it.get("linkedRoleEligibilityScheduleId") for it in puts if it["requestType"] == "SelfActivate"]
+
+
+def test_an_azure_role_is_asked_for_by_the_eligibility_that_it_rests_on(desk: Desk, practice: Practice) -> None:
+    desk.link()
+    ticket = pick(desk, practice, category="BitLocker key")
+    assert desk.only(ticket).state is State.ACTIVE
+    (name,) = linked(practice)
+    assert name
+
+
+def test_an_eligibility_that_was_renewed_since_it_was_read_still_serves(desk: Desk, practice: Practice) -> None:
+    desk.link()
+    ticket = pick(desk, practice, category="BitLocker key")
+    (oid, tid), now = (practice.people["technician"]["oid"], practice.facts["tenant_id"]), desk.now()
+    wait_for(desk, timedelta(minutes=6))
+    end_now(desk, ticket)
+    desk.sweep()
+    with desk.deployment.records.write() as tx:
+        found = desk.deployment.tenant.eligibilities(tid, oid, now, frozenset({TargetKind.AZURE_ROLE}))
+        old = [replace(it, schedule_id="gone") for it in found]
+        roles.keep_eligible(tx, tid, oid, TargetKind.AZURE_ROLE, old, now=desk.now())
+    second = pick(desk, practice, category="BitLocker key")
+    assert desk.only(second).state is State.ACTIVE
+    assert linked(practice)[1:] == ["gone", None]
+
+
 def test_azure_refuses_for_a_while_after_giving_back_and_it_is_waited_for(desk: Desk, practice: Practice) -> None:
     practice.control("/settings", {"arm_release_delay": 100})
     desk.link()
@@ -219,3 +251,57 @@ def test_a_tenant_that_answers_each_call_after_a_while_still_gives_and_takes(des
     wait_for(desk, timedelta(seconds=20), steps=3)
     assert desk.only(ticket).state is State.ACTIVE
     assert len(practice.activation_requests()) == 1
+
+
+def test_a_list_that_takes_long_is_waited_for(desk: Desk, practice: Practice) -> None:
+    """Azure's take 10 to 30 s."""
+    fault(practice, "slow_answer", side="arm", path="roleEligibilityScheduleInstances", seconds=11, times=1)
+    desk.link()
+    ticket = pick(desk, practice, category="BitLocker key")
+    assert desk.only(ticket).state is State.ACTIVE, desk.only(ticket).outcome
+
+
+@pytest.mark.parametrize("status", [503, 403, 401])
+def test_a_role_is_given_back_although_nobody_can_look_for_it(
+    desk: Desk, practice: Practice, category: str, status: int
+) -> None:
+    desk.link()
+    ticket = pick(desk, practice, category=category)
+    desk.advance(timedelta(minutes=6))
+    fault(practice, "status", method="GET", path="ssignmentScheduleInstances", status=status, times=1000)
+    practice.solve(ticket)
+    desk.deliver(ticket)
+    desk.sweep()
+    assert (desk.only(ticket).state, active(practice)) == (State.ENDED, [])
+
+
+def test_what_is_not_there_and_cannot_be_looked_for_is_not_called_given_back(
+    desk: Desk, practice: Practice, category: str
+) -> None:
+    desk.link()
+    ticket = pick(desk, practice, category=category)
+    desk.advance(timedelta(minutes=6))
+    fault(practice, "status", method="GET", path="ssignmentScheduleInstances", status=503, times=1000)
+    refused = json.dumps({"error": {"code": "RoleAssignmentDoesNotExist", "message": ""}})
+    for side, method in (("graph", "POST"), ("arm", "PUT")):
+        fault(practice, "status", side=side, method=method, path="Requests", status=400, body=refused, times=2)
+    practice.solve(ticket)
+    desk.deliver(ticket)
+    wait_for(desk, timedelta(seconds=6))
+    assert desk.only(ticket).state is State.ENDING
+    mend(practice)
+    wait_for(desk, timedelta(seconds=30), steps=2)
+    assert (desk.only(ticket).state, active(practice)) == (State.ENDED, [])
+
+
+@pytest.mark.parametrize("status", [503, 403])
+def test_a_source_that_is_away_holds_up_nothing_that_does_not_need_it(
+    desk: Desk, practice: Practice, status: int
+) -> None:
+    desk.link()
+    fault(practice, "status", side="arm", status=status, times=1000)
+    fault(practice, "status", path="/privilegedAccess/group/", status=status, times=1000)
+    ticket = pick(desk, practice, category="MFA reset")
+    assert desk.only(ticket).state is State.ACTIVE, desk.only(ticket).outcome
+    asked = [it["path"] for it in practice.log()["requests"] if it["side"] == "arm" or "privilegedAccess" in it["path"]]
+    assert asked == []

@@ -300,3 +300,69 @@ def test_a_comment_that_cannot_be_written_any_more_is_given_up_and_that_is_recor
     assert (comment.due_at, comment.written_at) == (None, None)
     refused = [entry["facts"] for entry in entries if entry["kind"] == "comment.refused"]
     assert {"step": "active", "error": "TicketGone"} in refused
+
+
+@pytest.fixture
+def policy_cut(desk: Desk, practice: Practice) -> Iterator[None]:
+    """A policy that allowed more when it was read for the first ticket."""
+    desk.link()
+    first = pick(desk, practice)
+    pass_time(desk, 6)
+    practice.solve(first)
+    desk.deliver(first)
+    desk.sweep()
+    practice.control("/policies/Password Administrator", {"maximum_duration": "PT10M"})
+    yield
+    # The judge holds every request against the policy as it is then.
+    practice.control("/policies/Password Administrator", {"maximum_duration": "PT8H"})
+
+
+@pytest.mark.parametrize("joined", [False, True])
+@pytest.mark.usefixtures("policy_cut")
+def test_a_policy_that_was_cut_since_it_was_read_is_read_again(desk: Desk, practice: Practice, joined: bool) -> None:
+    if joined:
+        fault(practice, "status", side="graph", method="POST", path=REQUESTS, status=503)
+    second = pick(desk, practice)
+    third = pick(desk, practice) if joined else second
+    wait_for(desk, timedelta(seconds=5), steps=2)
+
+    for ticket in (second, third):
+        assert desk.only(ticket).state is State.ACTIVE, desk.only(ticket).outcome
+        assert desk.only(ticket).duration_seconds == 600
+        assert "cut to that" in (desk.only(ticket).analysis or "")
+        assert said(practice, ticket, "No role was activated") == 0
+    durations = [it["scheduleInfo"]["expiration"]["duration"] for it in practice.activation_requests()]
+    assert durations == ["PT30M", "PT10M"]
+
+
+def test_a_duration_that_is_refused_although_the_policy_allows_it_is_refused_once(
+    desk: Desk, practice: Practice
+) -> None:
+    desk.link()
+    practice.control("/policies/Password Administrator", {"maximum_duration": "PT10M"})
+    message = 'The following policy rules failed: ["ExpirationRule"]'
+    body = json.dumps({"error": {"code": "RoleAssignmentRequestPolicyValidationFailed", "message": message}})
+    fault(practice, "status", side="graph", method="POST", path=REQUESTS, status=400, body=body, times=EVER)
+    ticket = pick(desk, practice)
+    pass_time(desk, 3)
+    assert desk.only(ticket).state is State.FAILED
+    assert len(tries(practice)) == 1
+
+    practice.control("/policies/Password Administrator", {"maximum_duration": "PT5M"})
+    second = pick(desk, practice)
+    pass_time(desk, 3)
+    assert desk.only(second).state is State.FAILED
+    assert said(practice, second, "longer than the policy") == 1
+    assert len(tries(practice)) == 1 + 2
+    practice.control("/policies/Password Administrator", {"maximum_duration": "PT8H"})
+
+
+@pytest.mark.usefixtures("policy_cut")
+@pytest.mark.parametrize("status", [403, 503])
+def test_a_policy_that_cannot_be_read_again_leaves_the_tenants_refusal(
+    desk: Desk, practice: Practice, status: int
+) -> None:
+    fault(practice, "status", method="GET", path="roleManagementPolicyAssignments", status=status, times=1)
+    second = pick(desk, practice)
+    assert desk.only(second).state is State.FAILED
+    assert desk.only(pick(desk, practice)).state is State.ACTIVE

@@ -1,14 +1,17 @@
 """Azure roles over a stand-in of Azure Resource Manager that answers as its reference says."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 import requests
 
+from integration.elevation import LEASE
 from integration.entra import azure
 from integration.entra.azure import AzureRoles
+from integration.entra.brake import PROBE
 from integration.entra.errors import EntraRefused
 from integration.entra.http import EntraHttp
 from integration.entra.pim import Asking, Request, RequestKind, Sought
@@ -59,6 +62,16 @@ def test_everything_that_is_active_is_listed_with_its_end() -> None:
     ]
 
 
+def test_a_look_has_time_for_a_slow_list_and_fits_into_a_lease_with_a_change() -> None:
+    arm = _Arm(GET_roleAssignmentScheduleInstances=(200, {"value": []}), **{f"PUT_{KEY}": (201, row())})
+    roles(arm).actives("token")
+    roles(arm).activate("token", ASKING)
+    (to_read, to_change) = (more["timeout"] for _, _, more in arm.sent)
+    assert to_read[1] > 30
+    assert sum(to_read) + sum(to_change) < LEASE.total_seconds()
+    assert sum(to_read) < PROBE.total_seconds()
+
+
 def test_eligibilities_of_all_pages_carry_role_and_place() -> None:
     named = {"roleDefinition": {"displayName": "Contributor"}, "scope": {"displayName": "web"}}
     more = "https://arm.test/next?api-version=2020-10-01"
@@ -94,6 +107,27 @@ def test_asking_puts_a_request_under_our_own_name() -> None:
         "endDateTime": None,
         "duration": "PT1H",
     }
+
+
+def test_asking_names_the_eligibility_that_it_rests_on() -> None:
+    rows = [row(roleEligibilityScheduleId=f"{SCOPE}/providers/Microsoft.Authorization/RoleEligibilitySchedules/aBc-1")]
+    arm = _Arm(GET_roleEligibilityScheduleInstances=(200, {"value": rows}), **{f"PUT_{KEY}": (201, row())})
+    (held,) = roles(arm).eligibilities("token")
+    roles(arm).activate("token", replace(ASKING, eligibility=held.schedule_id))
+    roles(arm).activate("token", ASKING)
+    named, unnamed = (more["json"]["properties"] for method, _, more in arm.sent if method == "PUT")
+    assert named["linkedRoleEligibilityScheduleId"] == "aBc-1"
+    assert "linkedRoleEligibilityScheduleId" not in unnamed
+
+
+def test_an_eligibility_that_was_renewed_is_asked_for_without_its_name() -> None:
+    message = 'The following policy rules failed: ["EligibilityRule"]'
+    refused = (400, {"error": {"code": "RoleAssignmentRequestPolicyValidationFailed", "message": message}})
+    arm = _Arm(**{f"PUT_{KEY}": refused})
+    with pytest.raises(EntraRefused):
+        roles(arm).activate("token", replace(ASKING, eligibility="old"))
+    bodies = [more["json"]["properties"] for _, _, more in arm.sent]
+    assert [body.get("linkedRoleEligibilityScheduleId") for body in bodies] == ["old", None]
 
 
 def test_asking_twice_under_one_name_is_one_request() -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from integration.marked import N_
+
 
 class Mark(StrEnum):
     BREAK_GLASS = "break_glass"
@@ -21,24 +23,30 @@ class Mark(StrEnum):
 
 
 WORDS: Mapping[Mark, str] = {
-    Mark.BREAK_GLASS: "Break glass",
-    Mark.NOT_REVIEWED: "Not reviewed yet",
-    Mark.BY_HAND: "Activated by hand outside",
-    Mark.NOT_GIVEN_BACK: "Ended by time although its ticket let go",
-    Mark.NEVER_USABLE: "Never seen usable",
-    Mark.ENDED_OUTSIDE: "Ended outside",
-    Mark.NOTE_MISSING: "A note is missing on the ticket",
+    Mark.BREAK_GLASS: N_("Break glass"),
+    Mark.NOT_REVIEWED: N_("Not reviewed yet"),
+    Mark.BY_HAND: N_("Activated by hand outside"),
+    Mark.NOT_GIVEN_BACK: N_("Ended by time although its ticket let go"),
+    Mark.NEVER_USABLE: N_("Never seen usable"),
+    Mark.ENDED_OUTSIDE: N_("Ended outside"),
+    Mark.NOTE_MISSING: N_("A note is missing on the ticket"),
 }
 MEANINGS: Mapping[Mark, str] = {
-    Mark.BREAK_GLASS: "The role was asked for without a ticket.",
-    Mark.NOT_REVIEWED: "The role was asked for without a ticket, and nobody has said yet that they looked at it.",
-    Mark.BY_HAND: "The technician activated the role, or asked for it, outside Ticket Elevate, and the ticket used it.",
-    Mark.NOT_GIVEN_BACK: "The ticket was solved or handed over, or its technician ended it, and yet the role was "
-    "active until its time was up.",
-    Mark.NEVER_USABLE: "The role was active, and no look showed before it ended that it could be used. Whether "
-    "anything was done with it only the tenant's own log says.",
-    Mark.ENDED_OUTSIDE: "The role was ended before its time in the tenant, and not by Ticket Elevate.",
-    Mark.NOTE_MISSING: "The helpdesk did not take a note about it, so the ticket does not tell the whole story.",
+    Mark.BREAK_GLASS: N_("The role was asked for without a ticket."),
+    Mark.NOT_REVIEWED: N_("The role was asked for without a ticket, and nobody has said yet that they looked at it."),
+    Mark.BY_HAND: N_(
+        "The technician activated the role, or asked for it, outside Ticket Elevate, and the ticket used it."
+    ),
+    Mark.NOT_GIVEN_BACK: N_(
+        "The ticket was solved or handed over, or its technician ended it, and yet the role was active until its time "
+        "was up."
+    ),
+    Mark.NEVER_USABLE: N_(
+        "The role was active, and no look showed before it ended that it could be used. Whether anything was done with "
+        "it only the tenant's own log says."
+    ),
+    Mark.ENDED_OUTSIDE: N_("The role was ended before its time in the tenant, and not by Ticket Elevate."),
+    Mark.NOTE_MISSING: N_("The helpdesk did not take a note about it, so the ticket does not tell the whole story."),
 }
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from integration import journal
 from integration.elevation import Activation, ActivationState
 from integration.journal import Kind
+from integration.marked import N_
 
 
 class Source(StrEnum):
@@ -24,71 +25,71 @@ class Source(StrEnum):
 
 
 SOURCES: Mapping[Source, str] = {
-    Source.JOURNAL: "Our journal",
-    Source.TICKET: "On the ticket",
-    Source.TENANT: "The tenant",
+    Source.JOURNAL: N_("Our journal"),
+    Source.TICKET: N_("On the ticket"),
+    Source.TENANT: N_("The tenant"),
 }
 KINDS: Mapping[Kind, str] = {
-    Kind.PICK_PLANNED: "Picked; the rules found a role",
-    Kind.PICK_OFFERED: "The link was offered",
-    Kind.PICK_REFUSED: "The rules refused",
-    Kind.PICK_WATCHED: "Watched: nothing was done",
-    Kind.PICK_LONGER: "The technician asked for more time, or took that back",
-    Kind.BREAKGLASS_STARTED: "Break glass: asked for without a ticket",
-    Kind.BREAKGLASS_TICKET: "A ticket was named afterwards",
-    Kind.BREAKGLASS_REVIEWED: "Reviewed",
-    Kind.APPROVAL_ASKED: "An approver is waited for",
-    Kind.APPROVAL_INTENDED: "An approver is about to decide on our page",
-    Kind.APPROVAL_DECIDED: "An approver decided on our page",
-    Kind.ACTIVATION_USABLE: "It was looked at whether the role can be used",
-    Kind.ACTIVATION_WITHDRAWN: "The request was taken back, or left to the technician",
-    Kind.SESSIONS_REVOKED: "The technician's sign-ins were ended with the role",
-    Kind.SIGNIN_NEEDED: "The technician has to sign in",
-    Kind.SIGNIN_DONE: "The technician signed in",
-    Kind.SIGNIN_LOST: "The kept sign-in was lost",
-    Kind.SIGNIN_PURGED: "The kept sign-in was deleted",
-    Kind.NOTICE_REFUSED: "A notice was given up",
-    Kind.LINK_MADE: "The helpdesk account was linked",
-    Kind.LINK_SUSPENDED: "The link of the helpdesk account was suspended",
-    Kind.LINK_ENDED: "The link of the helpdesk account ended",
-    Kind.ACTIVATION_INTENDED: "We are about to ask the tenant",
-    Kind.ACTIVATION_JOINED: "It shares a role that is active or asked for",
-    Kind.ACTIVATION_ASKED: "The tenant took the request",
-    Kind.ACTIVATION_SEEN: "Seen active in the tenant",
-    Kind.ACTIVATION_FAILED: "Nothing came of the request",
-    Kind.ACTIVATION_EXPIRED: "The tenant ended the role",
-    Kind.ACTIVATION_LEFT: "The role is left to the technician, who had activated it",
-    Kind.GIVEBACK_INTENDED: "We are about to give the role back",
-    Kind.GIVEBACK_DONE: "The role is gone from the tenant",
-    Kind.ELEVATION_ENDING: "The ticket let go of the role",
-    Kind.ELEVATION_ENDED: "The ticket holds no role any more",
-    Kind.ELEVATION_CANCELLED: "Called off before the role was active",
-    Kind.ELEVATION_FAILED: "It did not come to an active role",
-    Kind.COMMENT_REFUSED: "A note on the ticket was given up",
-    Kind.SESSION_SIGNED_IN: "Signed in to our pages",
-    Kind.SESSION_SIGNED_OUT: "Signed out of our pages",
-    Kind.PRIVACY_ERASED: "Personal data were erased",
-    Kind.LOG_CONTINUED: "The journal was found damaged, and goes on in a new log",
-    Kind.LOG_ACCEPTED: "The damage of the journal was accepted",
-    Kind.CHECKPOINT_SIGNED: "A checkpoint was signed",
+    Kind.PICK_PLANNED: N_("Picked; the rules found a role"),
+    Kind.PICK_OFFERED: N_("The link was offered"),
+    Kind.PICK_REFUSED: N_("The rules refused"),
+    Kind.PICK_WATCHED: N_("Watched: nothing was done"),
+    Kind.PICK_LONGER: N_("The technician asked for more time, or took that back"),
+    Kind.BREAKGLASS_STARTED: N_("Break glass: asked for without a ticket"),
+    Kind.BREAKGLASS_TICKET: N_("A ticket was named afterwards"),
+    Kind.BREAKGLASS_REVIEWED: N_("Reviewed"),
+    Kind.APPROVAL_ASKED: N_("An approver is waited for"),
+    Kind.APPROVAL_INTENDED: N_("An approver is about to decide on our page"),
+    Kind.APPROVAL_DECIDED: N_("An approver decided on our page"),
+    Kind.ACTIVATION_USABLE: N_("It was looked at whether the role can be used"),
+    Kind.ACTIVATION_WITHDRAWN: N_("The request was taken back, or left to the technician"),
+    Kind.SESSIONS_REVOKED: N_("The technician's sign-ins were ended with the role"),
+    Kind.SIGNIN_NEEDED: N_("The technician has to sign in"),
+    Kind.SIGNIN_DONE: N_("The technician signed in"),
+    Kind.SIGNIN_LOST: N_("The kept sign-in was lost"),
+    Kind.SIGNIN_PURGED: N_("The kept sign-in was deleted"),
+    Kind.NOTICE_REFUSED: N_("A notice was given up"),
+    Kind.LINK_MADE: N_("The helpdesk account was linked"),
+    Kind.LINK_SUSPENDED: N_("The link of the helpdesk account was suspended"),
+    Kind.LINK_ENDED: N_("The link of the helpdesk account ended"),
+    Kind.ACTIVATION_INTENDED: N_("We are about to ask the tenant"),
+    Kind.ACTIVATION_JOINED: N_("It shares a role that is active or asked for"),
+    Kind.ACTIVATION_ASKED: N_("The tenant took the request"),
+    Kind.ACTIVATION_SEEN: N_("Seen active in the tenant"),
+    Kind.ACTIVATION_FAILED: N_("Nothing came of the request"),
+    Kind.ACTIVATION_EXPIRED: N_("The tenant ended the role"),
+    Kind.ACTIVATION_LEFT: N_("The role is left to the technician, who had activated it"),
+    Kind.GIVEBACK_INTENDED: N_("We are about to give the role back"),
+    Kind.GIVEBACK_DONE: N_("The role is gone from the tenant"),
+    Kind.ELEVATION_ENDING: N_("The ticket let go of the role"),
+    Kind.ELEVATION_ENDED: N_("The ticket holds no role any more"),
+    Kind.ELEVATION_CANCELLED: N_("Called off before the role was active"),
+    Kind.ELEVATION_FAILED: N_("It did not come to an active role"),
+    Kind.COMMENT_REFUSED: N_("A note on the ticket was given up"),
+    Kind.SESSION_SIGNED_IN: N_("Signed in to our pages"),
+    Kind.SESSION_SIGNED_OUT: N_("Signed out of our pages"),
+    Kind.PRIVACY_ERASED: N_("Personal data were erased"),
+    Kind.LOG_CONTINUED: N_("The journal was found damaged, and goes on in a new log"),
+    Kind.LOG_ACCEPTED: N_("The damage of the journal was accepted"),
+    Kind.CHECKPOINT_SIGNED: N_("A checkpoint was signed"),
 }
 # Where one kind of entry says two things: by the fact that tells which, and what it is.
 TOLD_APART: Mapping[Kind, tuple[str, Mapping[journal.Fact, str]]] = {
     Kind.ACTIVATION_USABLE: (
         "usable",
-        {True: "Seen that the role can be used", False: "Not seen that the role can be used"},
+        {True: N_("Seen that the role can be used"), False: N_("Not seen that the role can be used")},
     ),
     Kind.APPROVAL_DECIDED: (
         "decision",
-        {"approved": "An approver approved on our page", "denied": "An approver denied on our page"},
+        {"approved": N_("An approver approved on our page"), "denied": N_("An approver denied on our page")},
     ),
 }
 ENDS: Mapping[ActivationState, str] = {
-    ActivationState.GIVEN_BACK: "The role was given back",
-    ActivationState.EXPIRED: "The role ran out, or was ended in the tenant",
-    ActivationState.FAILED: "The request came to nothing",
-    ActivationState.WITHDRAWN: "The request was withdrawn",
-    ActivationState.LEFT: "The role is used by no ticket any more",
+    ActivationState.GIVEN_BACK: N_("The role was given back"),
+    ActivationState.EXPIRED: N_("The role ran out, or was ended in the tenant"),
+    ActivationState.FAILED: N_("The request came to nothing"),
+    ActivationState.WITHDRAWN: N_("The request was withdrawn"),
+    ActivationState.LEFT: N_("The role is used by no ticket any more"),
 }
 
 
@@ -201,14 +202,14 @@ def _of_activation(it: Activation, asked_at: datetime | None) -> Iterable[Event]
     """What the tenant told us, at its own times where it names them."""
     about = {"request": it.request_id or "", "schedule": it.schedule_id or "", "justification": it.justification}
     here = Event(
-        asked_at or it.created_at, Source.TENANT, "The role was asked for", {k: v for k, v in about.items() if v}
+        asked_at or it.created_at, Source.TENANT, N_("The role was asked for"), {k: v for k, v in about.items() if v}
     )
     if it.by_hand:
-        yield replace(here, title="The role was asked for outside Ticket Elevate, and is used from here on")
+        yield replace(here, title=N_("The role was asked for outside Ticket Elevate, and is used from here on"))
     else:
         yield here
     if it.pending_at:
-        yield Event(it.pending_at, Source.TENANT, "An approver is asked")
+        yield Event(it.pending_at, Source.TENANT, N_("An approver is asked"))
     if it.started_at:
         yield Event(it.started_at, Source.TENANT, "The role is active")
     if it.ended_at and it.state in ENDS:

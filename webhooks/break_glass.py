@@ -185,13 +185,14 @@ def reviewed(viewer: Viewer, elevation_id: str) -> Response:
         it = elevations.elevation(connection, elevation_id)
     if it is None or not it.emergency:
         abort(404)
-    back = ("Back to the list", url_for("review.emergencies"))
+    back = (_("Back to the list"), url_for("review.emergencies"))
     if (it.tid, it.oid) == (viewer.tid, viewer.oid):
-        return page(403, "This was yours", "Somebody else must review it.", link=back)
+        return page(403, _("This was yours"), _("Somebody else must review it."), link=back)
     if not 1 <= len(note) <= NOTE_LIMIT:
-        return page(400, "A note is needed", f"Say in 1 to {NOTE_LIMIT} characters what you found.", link=back)
+        sentence = _("Say in 1 to %(most)s characters what you found.", most=NOTE_LIMIT)
+        return page(400, _("A note is needed"), sentence, link=back)
     if it.reviewed_at is not None:
-        return page(409, "It was reviewed already", "Nothing was changed.", link=back)
+        return page(409, _("It was reviewed already"), _("Nothing was changed."), link=back)
     try:
         with change(run) as changed:
             seen = replace(it, reviewed_at=run.now, reviewed_by=clean(viewer.name, limit=200))

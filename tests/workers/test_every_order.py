@@ -22,7 +22,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from integration.deployment import Deployment
 from integration.elevation import OPEN, EndReason, State
+from integration.entra.errors import EntraError
 from integration.records import people
+from integration.targets import Target, TargetKind
 from tests.conftest import Desk, Practice, settings_for
 from tests.workers.conftest import complaints, unlike_the_tables
 from tests.workers.test_random_stories import left_over
@@ -33,8 +35,42 @@ from workers.ending import let_go
 from workers.run import Due, Run
 
 NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-CATEGORIES = ("Password reset", "MFA reset", "BitLocker key")
-ROLES = ("Password Administrator", "Authentication Administrator", "Cloud Device Administrator")
+CATEGORIES = ("Password reset", "MFA reset", "BitLocker key", "Investigation", "Unlock")
+ANY = st.integers(0, len(CATEGORIES) - 1)
+ROLES = ("Password Administrator", "Authentication Administrator", "Cloud Device Administrator", "Reports Reader")
+WATCHED = "Unlock"
+RULES = """
+[[rule]]
+name = "Password"
+match = { category = "Password reset" }
+roles = ["Password Administrator"]
+duration = "30m"
+
+[[rule]]
+name = "MFA"
+match = { category = "MFA reset" }
+roles = ["Authentication Administrator"]
+duration = "30m"
+
+[[rule]]
+name = "Device"
+match = { category = "BitLocker key" }
+roles = ["Cloud Device Administrator"]
+duration = "30m"
+
+[[rule]]
+name = "Both"
+match = { category = "Investigation" }
+roles = ["Authentication Administrator", "Reports Reader"]
+bundle = "all"
+duration = "30m"
+
+[[rule]]
+name = "Watching"
+match = { category = "Unlock" }
+roles = ["Password Administrator"]
+mode = "watch"
+"""
 MOMENTS = ("activate", "active", "give_back", "withdraw", "pending")
 
 
@@ -60,7 +96,11 @@ class Orders(RuleBasedStateMachine):
             self.practice.control(f"/policies/{role}", policy)
         place = Path(tempfile.mkdtemp(dir=self.directory))
         shutil.copy(self.template, place / "elevate.sqlite")
-        self.deployment = Deployment(settings_for(self.practice, f"sqlite:///{place}/elevate.sqlite", place))
+        (place / "rules.toml").write_text(RULES)
+        url = f"sqlite:///{place}/elevate.sqlite"
+        settings = settings_for(self.practice, url, place, rules_file=place / "rules.toml")
+        self.deployment = Deployment(settings)
+        self.at_the_portal = False
         self.desk = Desk(self.deployment, self.practice)
         self.desk.link()
         self.tickets = [self.practice.new_ticket(category=category) for category in CATEGORIES]
@@ -73,36 +113,36 @@ class Orders(RuleBasedStateMachine):
         with contextlib.suppress(Killed):
             self.desk.step(due)
 
-    @rule(at=st.integers(0, 2), hears=st.booleans())
+    @rule(at=ANY, hears=st.booleans())
     def picks(self, at: int, hears: bool) -> None:
         self.practice.desk("POST", f"/api/tickets/{self.tickets[at]}/status", {"status": "open"})
         self.practice.assign(self.tickets[at])
         if hears:
             self.desk.deliver(self.tickets[at])
 
-    @rule(at=st.integers(0, 2), hears=st.booleans())
+    @rule(at=ANY, hears=st.booleans())
     def solves(self, at: int, hears: bool) -> None:
         self.practice.solve(self.tickets[at])
         if hears:
             self.desk.deliver(self.tickets[at])
 
-    @rule(at=st.integers(0, 2), hears=st.booleans())
+    @rule(at=ANY, hears=st.booleans())
     def hands_over(self, at: int, hears: bool) -> None:
         self.practice.assign(self.tickets[at], "technician2")
         if hears:
             self.desk.deliver(self.tickets[at])
 
-    @rule(at=st.integers(0, 2))
+    @rule(at=ANY)
     def is_heard_of(self, at: int) -> None:
         self.desk.deliver(self.tickets[at])
 
-    @rule(at=st.integers(0, 2))
+    @rule(at=ANY)
     def ends_now(self, at: int) -> None:
         for it in self.desk.elevations(self.tickets[at]):
             for due in let_go(self._run(), it.id, EndReason.END_NOW):
                 self._step(due)
 
-    @rule(at=st.integers(0, 2))
+    @rule(at=ANY)
     def needs_longer(self, at: int) -> None:
         run = self._run()
         for it in self.desk.elevations(self.tickets[at]):
@@ -119,6 +159,25 @@ class Orders(RuleBasedStateMachine):
         waiting = [r for r in self.practice.activation_requests() if r["status"] == "PendingApproval"]
         if waiting:
             self.practice.control(f"/requests/{waiting[0]['id']}", {"decision": decision, "reason": "As it is."})
+
+    def _in_portal(self, act: Callable[..., object], *args: object) -> None:
+        who = self.practice.facts["tenant_id"], self.practice.people["technician"]["oid"], self.desk.now()
+        self.at_the_portal = True
+        with contextlib.suppress(EntraError):  # the portal, too, is answered no, late or not at all
+            act(*who, *args)
+
+    @rule(at=st.integers(0, 9))
+    def is_ended_in_the_portal(self, at: int) -> None:
+        if active := self.practice.active_roles():
+            target = Target(TargetKind.DIRECTORY_ROLE, active[at % len(active)], "/")
+            self._in_portal(self.deployment.tenant.give_back, target)
+
+    @rule()
+    def is_withdrawn_in_the_portal(self) -> None:
+        for it in self.practice.activation_requests():
+            if it["status"] == "PendingApproval":
+                target = Target(TargetKind.DIRECTORY_ROLE, it["roleDefinitionId"], "/")
+                self._in_portal(self.deployment.tenant.withdraw, target, it["id"])
 
     @rule()
     def confirms(self) -> None:
@@ -195,12 +254,15 @@ class Orders(RuleBasedStateMachine):
         try:
             open_ones = [it.state for ticket in self.tickets for it in self.desk.elevations(ticket) if it.state in OPEN]
             assert open_ones == []
+            assert self.practice.notes(self.tickets[CATEGORIES.index(WATCHED)]) == []
             assert left_over(self.desk) == {}
             assert self.practice.active_roles() == []
             waiting = [r for r in self.practice.activation_requests() if r["status"] == "PendingApproval"]
             assert waiting == []
             assert unlike_the_tables(self.desk) == []
-            assert complaints(self.desk, self.practice) == []
+            found = complaints(self.desk, self.practice)
+            # What the technician gave back by hand here was asked for with the same app, as the judge cannot know.
+            assert [it for it in found if not (self.at_the_portal and it.startswith("5:"))] == []
         finally:
             self.deployment.records.dispose()
             shutil.rmtree(self.place)

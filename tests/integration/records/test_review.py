@@ -143,7 +143,7 @@ def _pages(connection: sa.Connection, asked: Filter, limit: int) -> Iterator[Pag
         yield found
 
 
-@pytest.mark.parametrize("asked", FILTERS, ids=repr)
+@pytest.mark.parametrize("asked", FILTERS, ids=range(len(FILTERS)))
 def test_pages_end_to_end_hold_what_the_filter_means_each_once_the_newest_first(
     records: Records, asked: Filter
 ) -> None:

@@ -117,13 +117,11 @@ class Story:
         self._cast.say("us", f"the journal verifies, with {witnesses} as its witnesses")
 
     def stay(self) -> None:
-        free = next(str(t["id"]) for t in self._cast.state()["tickets"] if t["status"] == "open" and not t["assignee"])
         self._console.print(
             f"\nStays up until Ctrl-C:\n  practice helpdesk  {self._cast.facts['helpdesk_url']}\n"
-            f"  Elevate page       {self._cast.public_url}/elevate/{CONNECTION}/{free} "
-            f"(take ticket {free} in the helpdesk first)\n"
-            f"  my elevations      {self._cast.public_url}/\n  review             {self._cast.public_url}/review "
-            "(sign in as the auditor)\n",
+            f"  our pages          {self._cast.public_url}/ (the menu leads to everything; sign in as Technician One "
+            "or Two, Approver One, Auditor One or Administrator One)\n"
+            "  what to try        docs/first-elevation.md, two minutes\n",
             soft_wrap=True,
         )
         try:

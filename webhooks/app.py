@@ -1,14 +1,18 @@
 """The web server's app: pages for people, and beside them the app that answers machines."""
 
+import hashlib
 import logging
 import secrets
 import sys
 import time
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask import Flask, Response, g, request
 from flask_bootstrap import Bootstrap5
+from flask_compress import Compress
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LARGEST_FORM = 32 * 1024  # bytes
+STATIC = ("static", "bootstrap.static")
 MACHINES = "ticket_elevate_machines"  # where the pages' app keeps the other one
 
 
@@ -84,9 +89,13 @@ def _pages(deployment: Deployment) -> Flask:
         MAX_FORM_MEMORY_SIZE=LARGEST_FORM,
         MAX_FORM_PARTS=50,
         BOOTSTRAP_SERVE_LOCAL=True,
+        # Files alone: a page holds secrets of its session beside what others can have it say (the BREACH attack).
+        COMPRESS_MIMETYPES=["text/css", "text/javascript", "image/svg+xml"],
     )
     app.session_interface = RowSessions(deployment)
     Bootstrap5(app)
+    Compress(app)
+    _name_files_by_content(app)
     language.install(app, deployment)
     problems.install(app)
     guards.install(app, deployment)
@@ -96,6 +105,29 @@ def _pages(deployment: Deployment) -> Flask:
     guards.limit_sign_in(app, deployment)
     _dress(app, deployment)
     return app
+
+
+def _name_files_by_content(app: Flask) -> None:
+    """An address whose content never changes: browsers need not ask for a file again before it did."""
+
+    @cache
+    def digest(folder: str, name: str) -> str:
+        return hashlib.sha256(Path(folder, name).read_bytes()).hexdigest()[:12]
+
+    @app.url_defaults
+    def with_digest(endpoint: str, values: dict[str, object]) -> None:
+        if endpoint not in STATIC or "v" in values:
+            return
+        owner = app.blueprints.get(endpoint.rpartition(".")[0], app)
+        values["v"] = digest(str(owner.static_folder), str(values["filename"]))
+
+    @app.after_request
+    def read_whole(response: Response) -> Response:
+        """They are small; what is streamed could only be compressed in ways that leave the file open."""
+        if request.endpoint in STATIC and response.is_streamed:
+            response.direct_passthrough = False
+            response.make_sequence()
+        return response
 
 
 def _log_calls(app: Flask) -> None:
@@ -165,6 +197,8 @@ def _protect(app: Flask, deployment: Deployment) -> None:
             "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         )
         response.headers.setdefault("Referrer-Policy", "same-origin")
-        if not response.headers.get("Cache-Control") or response.mimetype in ("text/html", "application/json"):
+        if request.endpoint in STATIC and "v" in request.args and response.status_code == 200:
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        elif not response.headers.get("Cache-Control") or response.mimetype in ("text/html", "application/json"):
             response.headers["Cache-Control"] = "no-store"
         return response

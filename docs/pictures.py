@@ -12,9 +12,12 @@ import requests
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cli.stage import CONNECTION, Stage, staged, wait
+from integration.rules import SHIPPED
 
 HERE = Path(__file__).parent / "pictures"
 CHROMIUM = "/usr/bin/chromium"
+APPROVED = "Authentication Administrator"
+BREAK_GLASS = '[break_glass]\nroles = ["Helpdesk Administrator"]\nduration = "15m"\n\n'
 SIZE = {"width": 1000, "height": 300}
 
 
@@ -34,6 +37,11 @@ class Desk:
         answer = requests.request(method, url, json=body, headers=headers, timeout=10)
         answer.raise_for_status()
         return answer.json()
+
+    def practice(self, path: str, body: dict[str, Any]) -> None:
+        """Have the practice tenant be so."""
+        answer = requests.post(f"{self._facts['practice_url']}/_practice{path}", json=body, timeout=10)
+        answer.raise_for_status()
 
     def ticket(self, subject: str, category: str) -> str:
         body = {"subject": subject, "category": category}
@@ -84,7 +92,7 @@ def technician(browser: Browser, stage: Stage, desk: Desk) -> None:
     page.get_by_text("Why this role").click()
     take(page, "elevate")
     page.goto(stage.public_url)
-    take(page, "mine")
+    take(page, "now")
     page.goto(f"{stage.public_url}/roles")
     expect(page.get_by_text("sent for you")).to_have_count(5)  # the first visit reads while the page waits
     take(page, "my-roles")
@@ -95,18 +103,68 @@ def auditor(browser: Browser, stage: Stage, desk: Desk) -> None:
     page.goto(f"{stage.public_url}/review")
     sign_in(page, desk.person("auditor")["upn"])
     take(page, "review")
+    take_month(page, stage)
+    page.goto(f"{stage.public_url}/review")
     page.get_by_role("cell", name="Password Administrator").first.locator("xpath=..").get_by_role("link").first.click()
     expect(page.get_by_role("heading", name="What happened")).to_be_visible()
     take(page, "review-detail")
 
 
+def take_month(page: Page, stage: Stage) -> None:
+    page.goto(f"{stage.public_url}/review/month")
+    take(page, "review-month")
+
+
+def approver(browser: Browser, stage: Stage, desk: Desk) -> None:
+    """A request that waits, with its ticket beside it; the technician's page of it; and break glass."""
+    desk.practice(f"/policies/{APPROVED}", {"approval_required": True})
+    ticket = desk.ticket("New phone, no sign-in codes any more", "MFA reset")
+    desk.assign(ticket)
+    desk.note(ticket, "waits for an approver")
+    page = browser.new_page(viewport=SIZE, ignore_https_errors=True)
+    page.goto(f"{stage.public_url}/approvals")
+    sign_in(page, desk.person("approver")["upn"])
+    expect(page.get_by_role("button", name="Approve")).to_be_visible()
+    take(page, "approvals")
+    desk.practice("/people/technician", {"app_roles": ["BreakGlass"]})
+    page = browser.new_page(viewport=SIZE, ignore_https_errors=True)
+    page.goto(f"{stage.public_url}/break-glass")
+    sign_in(page, desk.person("technician")["upn"])
+    take(page, "break-glass")
+
+
+def administrator(browser: Browser, stage: Stage, desk: Desk) -> None:
+    page = browser.new_page(viewport=SIZE, ignore_https_errors=True)
+    page.goto(f"{stage.public_url}/administration")
+    sign_in(page, desk.person("administrator")["upn"])
+    take(page, "administration")
+    page.goto(f"{stage.public_url}/administration/try")
+    page.get_by_label("Ticket").first.fill(desk.ticket("Cannot sign in since this morning", "Login error"))
+    page.get_by_role("button", name="Try").click()
+    expect(page.get_by_role("heading", level=2).first).to_be_visible()
+    take(page, "try-a-rule")
+
+
+def rules(facts: dict[str, Any]) -> str:
+    """The rules that come with the product, and break glass."""
+    return '[break_glass]\nroles = ["Helpdesk Administrator"]\nduration = "15m"\n\n' + SHIPPED.read_text(
+        encoding="utf-8"
+    )
+
+
 def main() -> None:
     HERE.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place)) as stage, sync_playwright() as it:
+    with (
+        tempfile.TemporaryDirectory(prefix="te-") as place,
+        staged(Path(place), rules) as stage,
+        sync_playwright() as it,
+    ):
         browser = it.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         desk = Desk(stage)
         technician(browser, stage, desk)
+        approver(browser, stage, desk)
         auditor(browser, stage, desk)
+        administrator(browser, stage, desk)
         browser.close()
 
 

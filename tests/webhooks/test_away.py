@@ -60,7 +60,7 @@ def test_it_may_go_away_in_the_middle_of_a_page(
     def gone(*_args: object, **_more: object) -> None:
         raise sa.exc.OperationalError("", None, Exception())
 
-    for name in ("webhooks.mine.overview.open_of", "webhooks.mine.signins.of", "webhooks.app.overview.unreviewed"):
+    for name in ("webhooks.mine.overview.open_of", "webhooks.mine.signins.of", "webhooks.app.reviewed.unreviewed"):
         monkeypatch.setattr(name, gone)
     answer = me.get("/")
     assert answer.status_code == 503

@@ -36,6 +36,10 @@ def test_a_page(someone: Arrive, name: str, who: str | None, path: str) -> None:
 def test_the_states_of_an_elevation_and_of_the_page_now(someone: Arrive, live_practice: Practice) -> None:
     me = someone("technician")
     me.comes_to("/")
+    me.at(f"/elevate/practice/{offered(live_practice, 'Password reset', 'technician')}")
+    me.page.get_by_role("button", name="Elevate").click()  # which links the accounts, if they are not linked yet
+    me.page.get_by_role("button", name="End now").click()
+    until(lambda: not live_practice.active_roles(), "the role is given back", patience=30)
     first, second = (offered(live_practice, "Password reset", "technician", "Ä" * 150) for _ in range(2))
     for ticket in (first, second):
         me.note(ticket, "was assigned by somebody else")

@@ -26,7 +26,7 @@ SEEN_EVERY = timedelta(minutes=1)  # how exactly idleness is measured; each page
 
 def _by_itself() -> bool:
     """Whether an open page made this call, and nobody is known to sit before it."""
-    return request.endpoint in ("live.status", "mine.status") or BY_ITSELF in request.args
+    return request.endpoint in ("live.status", "mine.status", "roles.status") or BY_ITSELF in request.args
 
 
 class RowSession(CallbackDict[str, Any], SessionMixin):

@@ -187,15 +187,17 @@ def in_words(duration: timedelta) -> str:
     return " ".join(f"{amount} {unit}" for amount, unit in named if amount) or "0 min"
 
 
+PLACES = {
+    "/": N_("in the whole directory"),
+    "member": N_("as a member"),
+    "owner": N_("as an owner"),
+    REQUESTERS_UNIT: N_("where it covers the requester"),
+}
+
+
 def place(scope: str) -> str:
     """A scope as people read it, to stand behind a role's name: `in the whole directory`."""
-    known = {
-        "/": N_("in the whole directory"),
-        "member": N_("as a member"),
-        "owner": N_("as an owner"),
-        REQUESTERS_UNIT: N_("where it covers the requester"),
-    }
-    return known.get(scope) or f"at {scope}"
+    return PLACES.get(scope) or f"at {scope}"
 
 
 def _template_values(rule: Rule, ticket: Ticket) -> dict[str, str]:

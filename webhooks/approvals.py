@@ -17,13 +17,13 @@ from integration.elevation import APPROVAL_PATIENCE, LABELS, Activation, Elevati
 from integration.entra.errors import EntraError, EntraRefused, EntraUnavailable
 from integration.entra.pim import Approval
 from integration.records import elevations, journal
-from integration.rule import place
 from integration.rules_answers import Analysis, analysis_from_json
 from integration.targets import TargetKind
 from integration.tickets import HelpdeskError, Ticket, clean
 from webhooks import current
 from webhooks.people import Viewer, signed_in
 from webhooks.problems import page
+from webhooks.role_words import where
 from webhooks.unread import Unread, in_words
 from workers import decisions, roles
 from workers.app import wake
@@ -71,7 +71,7 @@ class Waiting:
 
     @property
     def where(self) -> str:
-        return str(_(place(self.approval.target.scope)))
+        return where(self.approval.target.scope)
 
     @property
     def until(self) -> datetime | None:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from flask import Blueprint, redirect, render_template, request, url_for
-from flask_babel import gettext as _
 from ulid import ULID
 from werkzeug.wrappers import Response
 
@@ -17,13 +16,12 @@ from integration.journal import Kind
 from integration.records import elevations, journal
 from integration.records.elevations import Overtaken
 from integration.records.people import Link
-from integration.rule import place
 from integration.rules import Mode, Plan, Refusal
 from integration.tickets import Ticket
 from webhooks import current, linking, roles
 from webhooks.claims import Claim, claim
 from webhooks.people import Viewer, signed_in
-from webhooks.role_words import role_words
+from webhooks.role_words import role_words, where
 from workers.app import wake
 from workers.deciding import decide_all, policy_of
 from workers.deliveries import CLICK
@@ -125,7 +123,7 @@ def _ask_page(asked: Asked, connection: str, ticket: str, *, changed: bool = Fal
         durations=durations,
         ticket_url=url,
         policies=asked.policies,
-        where=_(place(asked.decision.target.scope)),
+        where=where(asked.decision.target.scope),
         words=role_words(asked.decision.target),
         cut=rule is not None and rule.duration > most,
         instead_of=_instead_of(asked),

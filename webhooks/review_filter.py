@@ -59,7 +59,7 @@ class Asked:
     @property
     def problems(self) -> list[str]:
         wrong = [text for text in (self.since, self.until) if text and _day(text) is None]
-        found = [_("%(text)s is not a date. Write it like 2026-11-24.", text=f"“{text}”") for text in wrong]
+        found = [_("“%(text)s” is not a date. Write it like 2026-11-24.", text=text) for text in wrong]
         known = (
             (self.state, set(State)),
             (self.unusual, {ANY, *Mark}),
@@ -67,7 +67,7 @@ class Asked:
             (self.days, {self.days} if _span(self.days) else set()),
         )
         unknown = [text for text, words in known if text and text not in words]
-        return found + [_("%(text)s is nothing to filter by, and was left out.", text=f"“{text}”") for text in unknown]
+        return found + [_("“%(text)s” is nothing to filter by, and was left out.", text=text) for text in unknown]
 
     @property
     def filter(self) -> Filter:

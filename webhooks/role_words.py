@@ -7,8 +7,10 @@ Source: learn.microsoft.com/entra/identity/role-based-access-control/permissions
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from flask_babel import gettext
 from flask_babel import lazy_gettext as _
 
+from integration.rule import PLACES
 from integration.targets import Target, TargetKind
 
 
@@ -65,3 +67,8 @@ _ROLES: Mapping[str, RoleWords] = {
 def role_words(target: Target) -> RoleWords | None:
     """None for a role that we have no words for: a tenant's own, a group's or an Azure role."""
     return _ROLES.get(target.id.lower()) if target.kind is TargetKind.DIRECTORY_ROLE else None
+
+
+def where(scope: str) -> str:
+    """`place`, in the reader's language."""
+    return str(gettext(PLACES[scope]) if scope in PLACES else gettext("at %(scope)s", scope=scope))

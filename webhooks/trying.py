@@ -14,12 +14,12 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from integration.elevation import LABELS
-from integration.rule import place
 from integration.rules import Mode, Plan, Problem, Rules, RulesInvalid, Start, loads
 from integration.tickets import HelpdeskError, clean
 from webhooks import current
 from webhooks.administration import blueprint
 from webhooks.people import Viewer, administrator, viewer
+from webhooks.role_words import where
 from workers import trying
 from workers.run import Run
 from workers.trying import Month, Tried
@@ -121,7 +121,7 @@ def _page(asked: Asked, file: File | None, *, pressed: bool) -> Response:
         by_unit=edited is not None and (edited.by_unit or deployment.rules.by_unit),
         is_plan=lambda it: isinstance(it, Plan),
         ticket_url=_address,
-        place=place,
+        place=where,
         labels=LABELS,
         on_click=Start.ON_CLICK,
         watching=Mode.WATCH,

@@ -81,3 +81,21 @@ def test_a_refusal_a_solved_ticket_and_a_sign_out(someone: Arrive, live_practice
     me.is_accessible("solved")
     me.page.get_by_role("button", name="Sign out").click()
     me.is_accessible("signed-out")
+
+
+@pytest.mark.parametrize("who", ["technician2", "administrator"])
+def test_german_words_which_are_longer(someone: Arrive, live_practice: Practice, who: str) -> None:
+    me = someone(who, locale="de-DE")
+    me.at("/")
+    me.page.get_by_role("button", name="Mit Microsoft anmelden").click()
+    me.page.get_by_role("button", name=me.person["upn"], exact=False).click()
+    me.sees(me.page.get_by_role("heading", name="Jetzt", exact=True))
+    for path in ("/", "/account", "/roles", "/approvals", "/no-such-page"):
+        me.at(path)
+        me.is_accessible(f"german{path.replace('/', '-')}-{who}")
+    ticket = offered(live_practice, "Password reset", who)
+    paths = ["/review", "/review/month", "/administration", "/administration/rules", "/administration/try"]
+    for path in paths if who == "administrator" else [f"/elevate/practice/{ticket}"]:
+        me.at(path)
+        me.is_accessible(f"german{path.replace('/', '-')}")
+    live_practice.solve(ticket, by=who)

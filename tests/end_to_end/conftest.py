@@ -12,6 +12,7 @@ from typing import Any
 import axe_playwright_python
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from cli.stage import Stage, staged
 from tests.conftest import Practice, until
@@ -108,12 +109,23 @@ class Someone:
                 self.page.set_viewport_size({"width": width, "height": size["height"]})
                 if pictures := os.environ.get("PICTURES"):
                     self.page.screenshot(path=f"{pictures}/{name}-{theme}-{width}.png", full_page=True)
-                found = self.page.evaluate(_RUN_AXE, [_AXE.read_text(), rules])
+                found = self._judged(rules)
                 assert not found, f"{name}, {theme}, {width} px: {json.dumps(found, indent=1)}"
                 over = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
                 assert over <= 0, f"{name}, {theme}: {over} px too wide for {width}"
         self.page.set_viewport_size(size)
         self.page.emulate_media(color_scheme="light", reduced_motion="no-preference")
+
+    def _judged(self, rules: dict[str, Any]) -> Any:
+        """A page may load itself again while it is being judged: then what stands there afterwards is judged."""
+        for left in reversed(range(3)):
+            try:
+                return self.page.evaluate(_RUN_AXE, [_AXE.read_text(), rules])
+            except PlaywrightError as error:
+                if "navigation" not in str(error) or not left:
+                    raise
+                self.page.wait_for_load_state()
+        raise AssertionError
 
     def note(self, ticket: str, words: str) -> str:
         """The note on the ticket with these words, as soon as it is there."""

@@ -88,13 +88,14 @@ def sign_in_to_see(link: str) -> str:
     )
 
 
-def approval(activation: Activation, until: datetime, zone: ZoneInfo) -> str:
+def approval(activation: Activation, until: datetime, zone: ZoneInfo, page: str) -> str:
+    """`page`: where approvers decide."""
     name = clean(activation.target_name, limit=120)
     since = clock(activation.pending_at or activation.created_at, zone)
     whose = "The request was made outside Ticket Elevate and is used for this ticket. " if activation.by_hand else ""
     return (
-        f"{name} was asked for and waits for an approver since {since}. {whose}Approvers have until "
-        f"{day_clock(until, zone)}; when one of them approves, it becomes active by itself."
+        f"{name} was asked for and waits for an approver since {since}. {whose}Approvers decide at {page} or in the "
+        f"Entra portal until {day_clock(until, zone)}; when one of them approves, it becomes active by itself."
     )
 
 

@@ -108,7 +108,7 @@ LABELS: Mapping[State, str] = {
     State.ENDING: N_("Being given back"),
     State.ENDED: N_("Ended"),
     State.REFUSED: N_("Refused by the rules"),
-    State.FAILED: N_("Refused by Entra"),
+    State.FAILED: N_("Not activated"),
     State.CANCELLED: N_("Cancelled"),
     State.WATCHED: N_("Watched only"),
 }

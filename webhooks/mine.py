@@ -78,16 +78,21 @@ def _tasks(viewer: Viewer) -> list[Task]:
         for row in rows
         if row.state == State.OFFERED or live.waits_for_sign_in(row, activations.get(row.activation))
     }
+    several = len(current.deployment().helpdesks) > 1
     by_act: dict[tuple[str, ...], list[Row]] = {}
-    on: dict[str | None, set[str]] = {}  # the tickets by the activation that they hold
+    on: dict[str | None, set[tuple[str, str]]] = {}  # the tickets by the activation that they hold
     for row in rows:
         by_act.setdefault((row.connection, row.ticket, row.account, row.pick), []).append(row)
         if row.state in HOLDING:
-            on.setdefault(row.activation, set()).add(row.ticket)
+            on.setdefault(row.activation, set()).add((row.connection, row.ticket))
     return [
         Task(
             rows=of_it,
-            shared=sorted(set().union(*(on.get(row.activation, ()) for row in of_it if row.activation)) - {act[1], ""}),
+            shared=[
+                f"{ticket} ({desk})" if several else ticket
+                for desk, ticket in sorted(set().union(*(on.get(row.activation, ()) for row in of_it)) - {act[:2]})
+                if ticket
+            ],
             waits_for_viewer=any(row.id in waiting for row in of_it),
         )
         for act, of_it in by_act.items()

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import wraps
 from typing import Any
 
-from flask import Response, abort, render_template, request, session
+from flask import Response, abort, current_app, render_template, request, session
 
 from integration.records import sessions
 from webhooks import current
@@ -105,8 +105,12 @@ FILTER = r"[A-Za-z0-9_.~%+=&*-]{1,350}"
 
 
 def _here() -> str:
+    """The page that was asked for; of a button, the page that it stands on."""
+    path = request.path
+    if path.endswith(".csv") or not current_app.url_map.bind("").test(path, method="GET"):
+        path = path.rpartition("/")[0]
     query = request.query_string.decode("ascii", "replace")
-    return f"{request.path}?{query}" if request.blueprint == "review" and re.fullmatch(FILTER, query) else request.path
+    return f"{path}?{query}" if request.blueprint in ("review", "roles") and re.fullmatch(FILTER, query) else path
 
 
 def to_sign_in(why: Why = Why.STRANGER) -> Response:

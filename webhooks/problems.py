@@ -94,6 +94,8 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(CSRFError)
     def forged(error: CSRFError) -> Response:
+        if viewer() is None and request.endpoint != "sign_in.start":
+            return to_sign_in()  # an old page: its session ended, or its person signed out
         return page(
             400,
             _("This page is too old"),

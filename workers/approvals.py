@@ -69,7 +69,8 @@ def wait(run: Run, it: Activation, request: Request, *, asked: bool) -> list[Due
 def tell(changed: Change, it: Elevation, activation: Activation) -> None:
     """`it` waits for the approver that `activation` waits for: on the ticket, the page, and wherever it is told."""
     until = until_when(activation)
-    text = words.approval(activation, until, changed.run.deployment.settings.zone)
+    settings = changed.run.deployment.settings
+    text = words.approval(activation, until, settings.zone, f"{settings.public_url}/approvals")
     facts = {"target": activation.target, "until": until.isoformat()}
     changed.settle(replace(it, until=until), State.PENDING, due_at=until + GRACE + GRACE, text=text, facts=facts)
     changed.notify(NoticeKind.APPROVAL, it)
@@ -142,9 +143,9 @@ def _decided(run: Run, it: Activation, target: Target, request: Request) -> list
         said = run.deployment.tenant.decision(it.tid, it.oid, run.now, target, it.approval_id)
     was_denied = said is not None and not said.approved
     if was_denied or request.status in ("Denied", "AdminDenied"):
-        news = said if was_denied and not _was_told(run, it) else None
-        who, why = (clean(news.who, limit=100), clean(news.words, limit=300)) if news else ("", "")
-        return fail(run, it, words.denied(who, why), code="denied")
+        who, why = (clean(said.who, limit=100), clean(said.words, limit=300)) if said and was_denied else ("", "")
+        on_ticket = words.denied("", "") if _was_told(run, it) else None
+        return fail(run, it, words.denied(who, why), code="denied", on_ticket=on_ticket)
     if run.now >= until_when(it):
         return _expired(run, it)
     return fail(run, it, f"Entra answered {clean(request.status, limit=40)}.", code="refused")

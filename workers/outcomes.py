@@ -108,12 +108,14 @@ def _facts(it: Activation) -> dict[str, Fact]:
     return {"target": it.target, "until": it.ends_at.isoformat() if it.ends_at else None, "by_hand": it.by_hand}
 
 
-def fail(run: Run, it: Activation, sentence: str, *, code: str) -> list[Due]:
-    """The tenant did not give it: every elevation that waits for it ends, with the tenant's reason on its ticket."""
+def fail(run: Run, it: Activation, sentence: str, *, code: str, on_ticket: str | None = None) -> list[Due]:
+    """The tenant did not give it: every elevation that waits for it ends, with the tenant's reason on its ticket, or
+    with what is said `on_ticket` where that knows the reason already.
+    """
 
     def end(changed: Change, elevation: Elevation) -> None:
         failed = replace(elevation, outcome=sentence[:600])
-        changed.settle(failed, State.FAILED, text=words.refused(sentence), facts={"code": code})
+        changed.settle(failed, State.FAILED, text=words.refused(on_ticket or sentence), facts={"code": code})
 
     return drop(run, it, sentence, end, code=code)
 

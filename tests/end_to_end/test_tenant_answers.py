@@ -212,7 +212,7 @@ def test_a_denial_is_read_in_the_approvers_words(me: Someone, someone: Arrive, l
     boss.comes_to("/approvals")
     boss.page.get_by_label("Your reason").fill("Ask the owner first.")
     boss.page.get_by_role("button", name="Deny").click()
-    badge(me, "Refused by Entra")
+    badge(me, "Not activated")
     me.note(ticket, "Ask the owner first.")
     live_practice.solve(ticket)
 

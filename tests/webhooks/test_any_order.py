@@ -1,10 +1,13 @@
 """The link in a note works whenever it is opened: one clear sentence, and what to do next."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
 
 import pytest
 
+from integration.elevation import State
 from tests.conftest import Desk, Practice
 from tests.webhooks.conftest import Browser, words
 from tests.workers.steps import pick, wait_for
@@ -80,3 +83,53 @@ def test_of_an_elevation_that_is_over_it_says_why_and_leads_to_the_next_one(
     assert ("Elevate again" in text) is not handed_over
     if not handed_over:
         assert "Use of this role is monitored" in read(page, f"/elevate/practice/{ticket}")
+
+
+@pytest.mark.parametrize(
+    ("asked", "back"),
+    [
+        ("/account", "/account"),
+        ("/earlier", "/earlier"),
+        ("/roles?q=reader", "/roles?q=reader"),
+        ("/review?state=active", "/review?state=active"),
+        ("/review/export.csv?state=active", "/review?state=active"),
+        ("/approvals", "/approvals"),
+    ],
+)
+def test_who_signs_in_comes_back_to_the_page_that_they_asked_for(browser: Opened, asked: str, back: str) -> None:
+    page = browser()
+    answer = page.get(asked)
+    assert answer.status_code == 401
+    (form,) = re.findall(r'name="back_to" value="([^"]*)"', answer.text)
+    assert page.sign_in("auditor", back_to=unescape(form)).location == back
+
+
+@pytest.mark.parametrize(
+    ("button", "back"),
+    [("/elevations/{id}/end", "/elevations/{id}"), ("/approvals/{id}", "/approvals"), ("/now/end-all", "/now")],
+)
+def test_a_button_of_an_old_page_asks_for_a_sign_in_and_leads_to_its_page(
+    desk: Desk, practice: Practice, browser: Opened, button: str, back: str
+) -> None:
+    desk.link()
+    it = desk.only(pick(desk, practice))
+    page = browser("technician")
+    token = page.token("/")
+    page.press("/sign-out")
+    answer = page.client.post(button.format(id=it.id), data={"csrf_token": token})
+    assert answer.status_code == 401
+    assert f'name="back_to" value="{back.format(id=it.id)}"' in answer.text
+    assert desk.only(it.ticket).state is State.ACTIVE
+
+
+def test_a_denial_is_read_on_the_page_in_the_approver_s_words(desk: Desk, practice: Practice, browser: Opened) -> None:
+    practice.control("/policies/Password Administrator", {"approval_required": True})
+    desk.link()
+    ticket = pick(desk, practice)
+    assert "/approvals or in the Entra portal" in practice.notes(ticket)[0]
+    (asked,) = practice.activation_requests()
+    practice.control(f"/requests/{asked['id']}", {"decision": "deny", "reason": "Not before noon."})
+    wait_for(desk, timedelta(minutes=1))
+    text = read(browser("technician"), link(desk, ticket))
+    assert "Not activated" in text
+    assert "denied it: \u201cNot before noon.\u201d" in text

@@ -41,13 +41,14 @@ _RUN_AXE = """async ([source, rules]) => {
 }"""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
+    """One for each file: who is linked and what is active there must not depend on other files."""
     with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place)) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def live_practice(stage: Stage) -> Practice:
     return Practice(stage.facts)
 

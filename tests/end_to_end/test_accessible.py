@@ -10,7 +10,7 @@ from tests.conftest import Practice, until
 from tests.end_to_end.conftest import Someone
 from tests.end_to_end.test_pages import offered
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]  # axe takes seconds for each of four looks at a page
 Arrive = Callable[..., Someone]
 
 

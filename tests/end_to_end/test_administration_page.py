@@ -1,15 +1,14 @@
 """Administration in a real browser, against the running product: each state of its pages, and what one can do there."""
 
 import re
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from cli.stage import Stage, staged
+from cli.stage import Stage
 from integration.records.store import Records
 from integration.records.tables import deliveries, token_caches
 from integration.rules import SHIPPED
@@ -20,18 +19,6 @@ from tests.end_to_end.test_pages import elevate, offered
 pytestmark = pytest.mark.browser
 Arrive = Callable[..., Someone]
 PATIENCE = 60.0  # seconds for a worker to look at every part
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    """One of its own: these tests take sign-ins away from people."""
-    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place)) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def live_practice(stage: Stage) -> Practice:
-    return Practice(stage.facts)
 
 
 @pytest.fixture

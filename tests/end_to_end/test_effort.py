@@ -13,7 +13,7 @@ from tests.conftest import Practice
 from tests.end_to_end.conftest import Someone
 from tests.end_to_end.test_pages import offered
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 Arrive = Callable[..., Someone]
 # Source: learn.microsoft.com/entra/id-governance/privileged-identity-management/pim-how-to-activate-role: open the
 # portal, open My roles, find the role, Activate, duration, ticket number, reason, Activate; then three stages.

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from tests.conftest import Practice, until
 from tests.end_to_end.conftest import Someone
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 Arrive = Callable[..., Someone]
 WALK = Path(__file__).parents[2] / "docs" / "first-elevation.md"
 

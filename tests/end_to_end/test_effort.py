@@ -48,6 +48,7 @@ def usable(me: Someone) -> None:
 
 def end(me: Someone, ticket: str) -> None:
     me.page.get_by_role("button", name="End now").click()
+    expect(me.page.locator(".badge")).to_have_text("Ended")  # it follows by itself until then
     me.note(ticket, "was given back")
 
 

@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from flask import render_template, request
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from integration.elevation import LABELS
+from integration.records import overview
 from integration.rules import Mode, Plan, Problem, Rules, RulesInvalid, Start, loads
 from integration.tickets import HelpdeskError, clean
 from webhooks import current
@@ -26,6 +28,7 @@ from workers.trying import Month, Tried
 
 LARGEST = 256 * 1024  # bytes of a form with a rules file in it
 MOST = 200  # tickets of last month
+NEWEST = 20  # tickets to pick from
 PATIENCE = timedelta(seconds=10)  # with all of them together
 # What ends an address of a ticket: .../tickets/17, ...?id=17.
 NUMBER = re.compile(r"[A-Za-z0-9_-]+$", re.ASCII)
@@ -86,6 +89,12 @@ def try_with_file(viewer: Viewer) -> Response:
     return _page(Asked.now(), _file(), pressed=True)
 
 
+def _newest() -> list[sa.Row[Any]]:
+    """To pick from: the tickets that were picked last, each once."""
+    with current.deployment().records.read() as connection:
+        return overview.newest_tickets(connection, limit=NEWEST)
+
+
 def _file() -> File | None:
     given = request.files.get("rules")
     if given is None or not given.filename:
@@ -111,6 +120,7 @@ def _page(asked: Asked, file: File | None, *, pressed: bool) -> Response:
         "administration_try.html",
         asked=asked,
         desks=sorted(deployment.helpdesks),
+        newest=_newest(),
         url=_address(asked.desk, asked.number) if tried else None,
         wrong=wrong,
         file=file,

@@ -42,6 +42,15 @@ def _of(tid: str, oid: str) -> sa.Select[Any]:
     return sa.select(elevations).where(elevations.c.tid == tid, elevations.c.oid == oid)
 
 
+def newest_tickets(connection: sa.Connection, *, limit: int) -> list[sa.Row[Any]]:
+    """Rows of (connection, ticket, rule): each of the tickets that the newest elevations are for once."""
+    query = sa.select(elevations.c.connection, elevations.c.ticket, elevations.c.rule).where(elevations.c.ticket != "")
+    rows = list(
+        connection.execute(query.order_by(elevations.c.created_at.desc()).limit(4 * limit))
+    )  # some have several
+    return list({(row.connection, row.ticket): row for row in rows}.values())[:limit]
+
+
 def states(connection: sa.Connection) -> Mapping[State, int]:
     """How many elevations are in each state that there is."""
     counted = connection.execute(sa.select(elevations.c.state, sa.func.count()).group_by(elevations.c.state))

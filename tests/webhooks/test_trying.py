@@ -84,6 +84,13 @@ def test_the_whole_analysis_of_a_ticket_is_shown_and_nothing_is_started(
     assert practice.notes(taken) == []
 
 
+def test_the_newest_tickets_can_be_picked_each_once(browser: Open, desk: Desk, practice: Practice, taken: str) -> None:
+    desk.deliver(taken)
+    practice.assign(taken, "technician2", by="technician")
+    desk.deliver(taken)
+    assert browser("administrator").get(TRY).text.count(f'<option value="{taken}">') == 1
+
+
 def test_both_files_stand_side_by_side_with_what_differs(
     browser: Open, desk: Desk, taken: str, practice: Practice, tmp_path: Path
 ) -> None:

@@ -89,7 +89,7 @@ def try_with_file(viewer: Viewer) -> Response:
     return _page(Asked.now(), _file(), pressed=True)
 
 
-def _newest() -> list[sa.Row[Any]]:
+def _newest() -> list[sa.Row[Any, Any, Any]]:
     """To pick from: the tickets that were picked last, each once."""
     with current.deployment().records.read() as connection:
         return overview.newest_tickets(connection, limit=NEWEST)

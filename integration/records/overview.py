@@ -42,7 +42,7 @@ def _of(tid: str, oid: str) -> sa.Select[Any]:
     return sa.select(elevations).where(elevations.c.tid == tid, elevations.c.oid == oid)
 
 
-def newest_tickets(connection: sa.Connection, *, limit: int) -> list[sa.Row[Any]]:
+def newest_tickets(connection: sa.Connection, *, limit: int) -> list[sa.Row[Any, Any, Any]]:
     """Rows of (connection, ticket, rule): each of the tickets that the newest elevations are for once."""
     query = sa.select(elevations.c.connection, elevations.c.ticket, elevations.c.rule).where(elevations.c.ticket != "")
     rows = list(

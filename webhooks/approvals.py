@@ -14,7 +14,7 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from integration.elevation import APPROVAL_PATIENCE, LABELS, Activation, Elevation
-from integration.entra.errors import EntraError, EntraRefused, EntraUnavailable
+from integration.entra.errors import EntraError, EntraRefused, EntraUnavailable, SignInNeeded
 from integration.entra.pim import Approval
 from integration.records import elevations, journal
 from integration.rules_answers import Analysis, analysis_from_json
@@ -22,7 +22,7 @@ from integration.targets import TargetKind
 from integration.tickets import HelpdeskError, Ticket, clean
 from webhooks import current
 from webhooks.people import Viewer, signed_in
-from webhooks.problems import page
+from webhooks.problems import page, tenant_said
 from webhooks.role_words import where
 from webhooks.unread import Unread, in_words
 from workers import decisions, roles
@@ -223,11 +223,41 @@ def _facts(entry: str) -> dict[str, object]:
     return facts if isinstance(facts, dict) else {}
 
 
+@blueprint.get("/approvals/<request_id>")
+@signed_in
+def back(viewer: Viewer, request_id: str) -> Response:  # noqa: ARG001
+    """Only a form leads here. Who reloads what it answered, or comes back from a sign-in, sees what waits."""
+    return redirect(url_for("approvals.show"), code=303)
+
+
 @blueprint.post("/approvals/<request_id>")
 @signed_in
-def decide(viewer: Viewer, request_id: str) -> Response | str:
+def decide(viewer: Viewer, request_id: str) -> Response:
     reason = clean(request.form.get("reason", ""), limit=WORDS_LIMIT + 1)
-    decision = request.form.get("decision", "")
+    try:
+        return _decide(viewer, request_id, request.form.get("decision", ""), reason)
+    except SignInNeeded:
+        raise
+    except EntraError as error:
+        return _once_more(request_id, reason, error)
+
+
+def _once_more(request_id: str, reason: str, error: EntraError) -> Response:
+    """The form alone, with what was typed: what stands around it on the page cannot be read from the tenant now."""
+    body = render_template(
+        "undecided.html",
+        request_id=request_id,
+        reason=reason,
+        role=clean(request.form.get("role", ""), limit=200),
+        shown=request.form.get("shown", ""),
+        why=tenant_said(error),
+        unknown=isinstance(error, EntraUnavailable) and error.outcome_unknown,
+    )
+    return Response(body, 502, mimetype="text/html")
+
+
+def _decide(viewer: Viewer, request_id: str, decision: str, reason: str) -> Response:
+    """Raises EntraError: `outcome_unknown` where the tenant may have taken the decision, else nothing was decided."""
     it = _find(viewer, request_id)
     if it is None:
         sentence = _("This request does not wait for you: it was decided or withdrawn, has run out, or is your own.")
@@ -246,18 +276,21 @@ def decide(viewer: Viewer, request_id: str) -> Response | str:
         current.deployment().tenant.decide(viewer.tid, viewer.oid, now, it, approve, reason)
     except EntraRefused as refused:
         return _refused(refused)
-    except EntraUnavailable:
-        if not _was_taken(viewer, it, approve, reason):
-            raise
+    except EntraUnavailable as lost:
+        if not _was_taken(viewer, it, approve, reason, lost=lost):
+            raise EntraUnavailable(str(lost)) from lost
     for due in decisions.record(run, activation, waiting, said) if activation else ():
         wake(due)
     return redirect(url_for("approvals.show", done=decision), code=303)
 
 
-def _was_taken(viewer: Viewer, it: Approval, approve: bool, reason: str) -> bool:
-    """Whether the tenant has this decision although its answer was lost. Raises EntraError."""
+def _was_taken(viewer: Viewer, it: Approval, approve: bool, reason: str, *, lost: EntraUnavailable) -> bool:
+    """Whether the tenant has this decision although its answer was `lost`, which is raised where it does not say."""
     tenant, now = current.deployment().tenant, datetime.now(UTC)
-    found = tenant.decision(viewer.tid, viewer.oid, now, it.target, it.approval_id)
+    try:
+        found = tenant.decision(viewer.tid, viewer.oid, now, it.target, it.approval_id)
+    except EntraError:
+        raise lost from None
     return found is not None and (found.approved, clean(found.words, limit=WORDS_LIMIT)) == (approve, reason)
 
 

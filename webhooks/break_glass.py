@@ -12,19 +12,19 @@ from werkzeug.wrappers import Response
 from integration import comments as words
 from integration.comments import Step
 from integration.elevation import Elevation, State
-from integration.entra.errors import EntraError
+from integration.entra.errors import EntraError, SignInNeeded
 from integration.journal import Kind
 from integration.notices import NoticeKind
 from integration.records import elevations
 from integration.records.elevations import Overtaken
 from integration.rule import BREAK_GLASS
 from integration.rules import Mode, Plan, Refusal
-from integration.rules_break_glass import LONGEST_REASON, SHORTEST_REASON
+from integration.rules_break_glass import LONGEST_REASON, SHORTEST_REASON, named
 from integration.targets import Target, TargetKind
 from integration.tickets import HelpdeskError, clean
 from webhooks import current
 from webhooks.people import AppRole, Viewer, reviewer, signed_in
-from webhooks.problems import page
+from webhooks.problems import page, tenant_said
 from webhooks.unread import Unread, in_words
 from workers.app import wake
 from workers.change import change
@@ -110,6 +110,22 @@ def _page(viewer: Viewer, wrong: str = "", asked: Elevation | None = None) -> st
     )
 
 
+def _once_more(asked: Elevation, error: EntraError) -> str:
+    """What was asked for, to be sent again: which roles there are cannot be read from the tenant now."""
+    table = current.deployment().rules.break_glass
+    wanted = named(table, asked.target or "") if table else None
+    return render_template(
+        "break_glass.html",
+        plans=(),
+        unread=(),
+        silent=tenant_said(error),
+        role=wanted.name if wanted else "",
+        asked=asked,
+        limits=(SHORTEST_REASON, LONGEST_REASON),
+        watches=_watches(),
+    )
+
+
 def _watches() -> bool:
     """Shadow mode of the whole file: nothing is activated, so nothing may be told of or reviewed."""
     return current.deployment().rules.mode is Mode.WATCH
@@ -122,12 +138,16 @@ def start(viewer: Viewer) -> Response:
         abort(404)
     it = _new(viewer, request.form.get("target", ""), request.form.get("reason", ""))
     run = Run(current.deployment(), cause="click")
-    if _watches():
-        return Response(_page(viewer, asked=it), 409, mimetype="text/html")
-    decision = decide_emergency(run, it, it.target or "")
-    if isinstance(decision, Refusal):
-        body = _page(viewer, wrong=decision.reason, asked=it)
-        return Response(body, 400, mimetype="text/html")
+    try:
+        if _watches():
+            return Response(_page(viewer, asked=it), 409, mimetype="text/html")
+        decision = decide_emergency(run, it, it.target or "")
+        if isinstance(decision, Refusal):
+            return Response(_page(viewer, wrong=decision.reason, asked=it), 400, mimetype="text/html")
+    except SignInNeeded:
+        raise
+    except EntraError as error:
+        return Response(_once_more(it, error), 502, mimetype="text/html")
     planned = replace(it, target_name=decision.target_name, duration_seconds=int(decision.duration.total_seconds()))
     try:
         with change(run) as changed:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,11 @@ from integration.deployment import Deployment
 from integration.elevation import Elevation, State
 from integration.records import elevations, story
 from integration.records.tables import elevations as table
-from integration.records.tables import notices
+from integration.records.tables import notices, tenant_answers
 from integration.rules import Mode
 from tests.conftest import Desk, Practice, settings_for
 from tests.webhooks.conftest import Browser, rows
-from tests.workers.steps import PASSWORD_ADMINISTRATOR, fault, pick, said, wait_for
+from tests.workers.steps import PASSWORD_ADMINISTRATOR, fault, mend, pick, said, wait_for
 from tests.workers.test_broken_journal import tamper
 from webhooks.app import create_app
 
@@ -302,3 +303,26 @@ def test_where_no_source_answers_it_is_said_that_entra_did_not(practice: Practic
     answer = mixed.get("/break-glass")
     assert answer.status_code == 502
     assert "Entra did not answer" in answer.text
+
+
+def test_a_reason_that_entra_did_not_answer_to_is_kept_and_can_be_sent_again(
+    desk: Desk, practice: Practice, firefighter: Browser
+) -> None:
+    token = firefighter.token("/break-glass")
+    with desk.deployment.records.write() as tx:
+        tx.execute(tenant_answers.delete())
+    fault(practice, "status", side="graph", status=503, times=1000)
+    form = {"csrf_token": token, "target": PASSWORD_ADMINISTRATOR.key, "reason": REASON}
+    answer = firefighter.client.post("/break-glass", data=form)
+    assert answer.status_code == 502
+    assert "Nothing was started. Press the button again in a minute." in answer.text
+    assert "tried again" not in answer.text
+    assert "Password Administrator" in answer.text
+    kept = re.search(r"<textarea[^>]*>([^<]*)</textarea>", answer.text)
+    again = re.search(r'type="hidden" name="target" value="([^"]+)"', answer.text)
+    assert kept
+    assert again
+    mend(practice)
+    form = {**form, "target": again[1], "reason": unescape(kept[1])}
+    assert firefighter.client.post("/break-glass", data=form).status_code == 303
+    assert broken(desk).reason == REASON

@@ -1,0 +1,117 @@
+"""An approver's decision that did not arrive, or was sent twice; and one about a request that no ticket waits for."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from integration.elevation import State
+from integration.entra.tenant import Tenant
+from tests.conftest import Desk, Practice
+from tests.webhooks.conftest import Browser, words
+from tests.workers.steps import fault, mend, pick, said
+
+ROLE = "Password Administrator"
+REASON = "Long and careful words."
+Opened = Callable[..., Browser]
+Send = Callable[..., TestResponse]
+
+
+def form(text: str) -> tuple[str, dict[str, str]]:
+    """Where the first form of a decision leads, and what it carries."""
+    found = re.search(r'<form[^>]*action="(/approvals/[^"]+)">(.*?)</form>', text, re.DOTALL)
+    assert found, text
+    hidden = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', found[2])
+    return found[1], dict(hidden)
+
+
+def typed(answer: TestResponse) -> list[str]:
+    return re.findall(r'name="reason"[^>]* value="([^"]*)"', answer.text)
+
+
+@pytest.fixture
+def asked(desk: Desk, practice: Practice) -> str:
+    practice.control(f"/policies/{ROLE}", {"approval_required": True})
+    desk.link()
+    return pick(desk, practice)
+
+
+@pytest.fixture
+def approver(browser: Opened, asked: str) -> Browser:
+    return browser("approver")
+
+
+def send(page: Browser, shown: TestResponse, **more: str) -> TestResponse:
+    """Press a button of the form that stands on `shown`, without another look."""
+    path, hidden = form(shown.text)
+    return page.client.post(path, data={**hidden, "decision": "approve", "reason": REASON, **more})
+
+
+def test_a_decision_that_entra_does_not_answer_keeps_its_words_and_can_be_sent_again(
+    desk: Desk, practice: Practice, approver: Browser, asked: str
+) -> None:
+    shown = approver.get("/approvals")
+    fault(practice, "status", side="graph", status=503, times=1000)
+    first = send(approver, shown)
+    assert first.status_code == 502
+    assert "Nothing was decided" in words(first)
+    assert ROLE in words(first)
+    assert "tried again" not in words(first)
+    assert typed(first) == [REASON]
+    mend(practice)
+    assert send(approver, first, reason=typed(first)[0]).status_code == 303
+    desk.sweep()
+    assert desk.only(asked).state is State.ACTIVE
+    assert said(practice, asked, REASON) == 1
+
+
+def test_a_decision_that_entra_turned_away_is_known_to_have_decided_nothing(
+    practice: Practice, approver: Browser
+) -> None:
+    shown = approver.get("/approvals")
+    fault(practice, "status", method="PATCH", path="roleAssignmentApprovals", status=503, times=1000)
+    answer = send(approver, shown)
+    assert answer.status_code == 502
+    assert "Nothing was decided" in words(answer)
+    assert typed(answer) == [REASON]
+
+
+def test_where_it_is_not_known_whether_it_was_decided_that_is_said(
+    desk: Desk, practice: Practice, approver: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = approver.get("/approvals")
+    tenant, real = type(desk.deployment.tenant), type(desk.deployment.tenant).decide
+
+    def then_silent(self: Tenant, *args: Any) -> None:
+        fault(practice, "lose_answer", method="PATCH", path="roleAssignmentApprovals", times=1)
+        try:
+            real(self, *args)
+        finally:
+            fault(practice, "status", side="graph", status=503, times=1000)
+
+    monkeypatch.setattr(tenant, "decide", then_silent)
+    answer = send(approver, shown)
+    assert answer.status_code == 502
+    assert "It is not known whether this was decided" in words(answer)
+    assert "Nothing was decided" not in words(answer)
+    assert typed(answer) == [REASON]
+
+
+def test_the_address_of_a_decision_leads_back_to_all_that_waits(browser: Opened) -> None:
+    answer = browser("technician2").get("/approvals/anything")
+    assert (answer.status_code, answer.location) == (303, "/approvals")
+
+
+def test_without_an_answer_nobody_else_learns_whose_request_it_is(
+    practice: Practice, browser: Opened, asked: str
+) -> None:
+    page, request = browser("technician2"), practice.activation_requests()[-1]["id"]
+    token = page.token("/")
+    fault(practice, "status", side="graph", status=503, times=1000)
+    answer = page.client.post(
+        f"/approvals/{request}", data={"csrf_token": token, "decision": "approve", "reason": "Me too."}
+    )
+    assert answer.status_code == 502
+    assert ROLE not in answer.text

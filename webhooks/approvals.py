@@ -259,6 +259,8 @@ def _once_more(request_id: str, reason: str, error: EntraError) -> Response:
 def _decide(viewer: Viewer, request_id: str, decision: str, reason: str) -> Response:
     """Raises EntraError: `outcome_unknown` where the tenant may have taken the decision, else nothing was decided."""
     it = _find(viewer, request_id)
+    if it is None and _said_before(viewer, request_id, decision, reason):
+        return _done(decision)
     if it is None:
         sentence = _("This request does not wait for you: it was decided or withdrawn, has run out, or is your own.")
         return page(409, _("There is nothing to decide"), sentence, link=_all_that_waits())
@@ -275,22 +277,39 @@ def _decide(viewer: Viewer, request_id: str, decision: str, reason: str) -> Resp
     try:
         current.deployment().tenant.decide(viewer.tid, viewer.oid, now, it, approve, reason)
     except EntraRefused as refused:
-        return _refused(refused)
+        if not _was_taken(viewer, it, approve, reason):
+            return _refused(refused)
+        return _done(decision)  # the button was pressed twice: the first press writes it down
     except EntraUnavailable as lost:
-        if not _was_taken(viewer, it, approve, reason, lost=lost):
+        taken = _was_taken(viewer, it, approve, reason)
+        if taken is None:
+            raise
+        if not taken:
             raise EntraUnavailable(str(lost)) from lost
     for due in decisions.record(run, activation, waiting, said) if activation else ():
         wake(due)
+    return _done(decision)
+
+
+def _done(decision: str) -> Response:
     return redirect(url_for("approvals.show", done=decision), code=303)
 
 
-def _was_taken(viewer: Viewer, it: Approval, approve: bool, reason: str, *, lost: EntraUnavailable) -> bool:
-    """Whether the tenant has this decision although its answer was `lost`, which is raised where it does not say."""
+def _said_before(viewer: Viewer, request_id: str, decision: str, reason: str) -> bool:
+    """Whether this very decision of the viewer is written down: the button was pressed twice."""
+    with current.deployment().records.read() as connection:
+        rows = journal.decided_by(connection, viewer.oid, limit=BEFORE)
+    same = {"decision": {"approve": "approved", "deny": "denied"}.get(decision, ""), "request": request_id}
+    return any(same.items() <= _facts(row.entry).items() and row.words == reason for row in rows)
+
+
+def _was_taken(viewer: Viewer, it: Approval, approve: bool, reason: str) -> bool | None:
+    """Whether the tenant has this decision although it did not say so; None where that cannot be read."""
     tenant, now = current.deployment().tenant, datetime.now(UTC)
     try:
         found = tenant.decision(viewer.tid, viewer.oid, now, it.target, it.approval_id)
     except EntraError:
-        raise lost from None
+        return None
     return found is not None and (found.approved, clean(found.words, limit=WORDS_LIMIT)) == (approve, reason)
 
 

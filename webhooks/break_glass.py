@@ -1,7 +1,7 @@
 """Break glass: a role without a ticket, told of at once, and flagged until reviewed."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from flask import Blueprint, abort, redirect, render_template, request, url_for
@@ -15,7 +15,7 @@ from integration.elevation import Elevation, State
 from integration.entra.errors import EntraError, SignInNeeded
 from integration.journal import Kind
 from integration.notices import NoticeKind
-from integration.records import elevations
+from integration.records import elevations, story
 from integration.records.elevations import Overtaken
 from integration.rule import BREAK_GLASS
 from integration.rules import Mode, Plan, Refusal
@@ -34,6 +34,7 @@ from workers.run import Due, Run, What
 
 blueprint = Blueprint("break_glass", __name__)
 NOTE_LIMIT = 500  # visible characters
+TWICE = timedelta(minutes=1)  # within which the same button for the same thing is one click of a slow line
 
 
 def may(viewer: Viewer) -> bool:
@@ -138,6 +139,8 @@ def start(viewer: Viewer) -> Response:
         abort(404)
     it = _new(viewer, request.form.get("target", ""), request.form.get("reason", ""))
     run = Run(current.deployment(), cause="click")
+    if first := _just_started(it):
+        return _to(first)
     try:
         if _watches():
             return Response(_page(viewer, asked=it), 409, mimetype="text/html")
@@ -157,10 +160,24 @@ def start(viewer: Viewer) -> Response:
             changed.record(Kind.BREAKGLASS_STARTED, elevation=planned, facts=facts, private=private)
             changed.notify(NoticeKind.BREAK_GLASS, planned)
     except sa.exc.IntegrityError:
+        if first := _just_started(it):
+            return _to(first)
         sentence = _("You have an elevation without a ticket already. End that one first.")
         return page(409, _("One at a time"), sentence, link=(_("Now"), url_for("mine.show")))
     wake(Due(What.ELEVATION, planned.id))
-    return redirect(url_for("live.show", elevation_id=planned.id), code=303)
+    return _to(planned)
+
+
+def _just_started(asked: Elevation) -> Elevation | None:
+    """What an earlier press of the same button began."""
+    with current.deployment().records.read() as connection:
+        it = elevations.emergency_of(connection, asked.tid or "", asked.oid or "")
+    same = it is not None and (it.target, it.reason) == (asked.target, asked.reason)
+    return it if it and same and it.created_at > asked.created_at - TWICE else None
+
+
+def _to(it: Elevation) -> Response:
+    return redirect(url_for("live.show", elevation_id=it.id), code=303)
 
 
 @blueprint.post("/elevations/<elevation_id>/ticket")
@@ -192,7 +209,7 @@ def name_ticket(viewer: Viewer, elevation_id: str) -> Response:
         return page(409, _("It changed at this moment"), _("Nothing was changed. Try again."), link=back)
     for due in changed.due:
         wake(due)
-    return redirect(url_for("live.show", elevation_id=it.id), code=303)
+    return _to(it)
 
 
 @blueprint.post("/review/<elevation_id>/reviewed")
@@ -211,6 +228,8 @@ def reviewed(viewer: Viewer, elevation_id: str) -> Response:
     if not 1 <= len(note) <= NOTE_LIMIT:
         sentence = _("Say in 1 to %(most)s characters what you found.", most=NOTE_LIMIT)
         return page(400, _("A note is needed"), sentence, link=back)
+    if _reviewed_so(viewer, it, note):
+        return redirect(url_for("review.emergencies"), code=303)
     if it.reviewed_at is not None:
         return page(409, _("It was reviewed already"), _("Nothing was changed."), link=back)
     try:
@@ -220,5 +239,12 @@ def reviewed(viewer: Viewer, elevation_id: str) -> Response:
             private = {"actor": viewer.oid, "note": note}
             changed.record(Kind.BREAKGLASS_REVIEWED, elevation=seen, private=private)
     except Overtaken:
-        return page(409, _("It changed at this moment"), _("Nothing was changed. Try again."), link=back)
+        if not _reviewed_so(viewer, it, note):
+            return page(409, _("It changed at this moment"), _("Nothing was changed. Try again."), link=back)
     return redirect(url_for("review.emergencies"), code=303)
+
+
+def _reviewed_so(viewer: Viewer, it: Elevation, note: str) -> bool:
+    """Whether the viewer said this very thing before: the button was pressed twice."""
+    with current.deployment().records.read() as connection:
+        return story.review(connection, it.id) == {"actor": viewer.oid, "note": note}

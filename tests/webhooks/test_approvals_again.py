@@ -115,3 +115,35 @@ def test_without_an_answer_nobody_else_learns_whose_request_it_is(
     )
     assert answer.status_code == 502
     assert ROLE not in answer.text
+
+
+@pytest.mark.parametrize("decision", ["approve", "deny"])
+def test_a_button_that_is_pressed_twice_decides_once_and_shows_no_error(
+    desk: Desk, practice: Practice, approver: Browser, asked: str, decision: str
+) -> None:
+    shown = approver.get("/approvals")
+    first, second = (send(approver, shown, decision=decision) for _ in range(2))
+    assert (second.status_code, second.location) == (first.status_code, first.location)
+    assert first.status_code == 303
+    desk.sweep()
+    assert said(practice, asked, REASON) == 1
+    other = "deny" if decision == "approve" else "approve"
+    for more in ({"decision": other}, {"decision": decision, "reason": "Something else."}):
+        assert "There is nothing to decide" in words(send(approver, shown, **more))
+
+
+def test_a_second_press_that_saw_the_request_still_waiting_shows_no_error(
+    desk: Desk, practice: Practice, approver: Browser, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = approver.get("/approvals")
+    tenant, real = type(desk.deployment.tenant), type(desk.deployment.tenant).decide
+
+    def after_the_first(self: Tenant, *args: Any) -> None:
+        monkeypatch.setattr(tenant, "decide", real)
+        assert send(approver, shown).status_code == 303
+        real(self, *args)
+
+    monkeypatch.setattr(tenant, "decide", after_the_first)
+    assert send(approver, shown).status_code == 303
+    desk.sweep()
+    assert said(practice, asked, REASON) == 1

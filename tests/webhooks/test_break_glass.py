@@ -139,6 +139,9 @@ def test_it_stays_flagged_until_somebody_else_has_reviewed_it(
     assert auditor.press(address, page="/review/break-glass", note="Called the CEO: true.").status_code == 303
     assert broken(desk).reviewed_by == "Auditor One"
     assert "to review" not in auditor.get("/review").text
+    twice = auditor.press(address, page="/review/break-glass", note="Called the CEO: true.")
+    assert (twice.status_code, twice.location) == (303, "/review/break-glass")
+    assert browser("administrator").press(address, note="Called the CEO: true.").status_code == 409
     assert auditor.press(address, note="Again.").status_code == 409
 
 
@@ -188,9 +191,34 @@ def test_an_emergency_that_could_not_start_in_time_ends_in_words(
 
 def test_a_second_one_at_the_same_time_is_refused(desk: Desk, practice: Practice, firefighter: Browser) -> None:
     break_glass(firefighter)
-    answer = break_glass(firefighter)
+    answer = break_glass(firefighter, "For another reason, and soon.")
     assert answer.status_code == 409  # type: ignore[attr-defined]
     assert "End that one first" in answer.text  # type: ignore[attr-defined]
+
+
+def test_the_same_button_pressed_twice_leads_to_what_the_first_press_began(
+    desk: Desk, practice: Practice, firefighter: Browser
+) -> None:
+    first = break_glass(firefighter)
+    second = break_glass(firefighter)
+    here = f"/elevations/{broken(desk).id}"
+    assert (first.status_code, first.location) == (303, here)  # type: ignore[attr-defined]
+    assert (second.status_code, second.location) == (303, here)  # type: ignore[attr-defined]
+    with desk.deployment.records.write() as tx:
+        it = broken(desk)
+        elevations.save_elevation(tx, replace(it, created_at=it.created_at - timedelta(minutes=2)))
+    assert break_glass(firefighter).status_code == 409  # type: ignore[attr-defined]
+
+
+def test_a_second_press_that_overtook_the_first_leads_there_as_well(
+    desk: Desk, practice: Practice, firefighter: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_glass(firefighter)
+    look, looks = elevations.emergency_of, iter([True, False])
+    late = lambda *args: None if next(looks) else look(*args)  # noqa: E731  # the first press ends after the first look
+    monkeypatch.setattr(elevations, "emergency_of", late)
+    answer = break_glass(firefighter)
+    assert (answer.status_code, answer.location) == (303, f"/elevations/{broken(desk).id}")  # type: ignore[attr-defined]
 
 
 def test_a_ticket_that_was_named_frees_no_second_glass_and_can_be_picked(
@@ -205,7 +233,7 @@ def test_a_ticket_that_was_named_frees_no_second_glass_and_can_be_picked(
     ticket, here = practice.new_ticket(), f"/elevations/{it.id}"
     firefighter.press(f"{here}/ticket", page=here, connection="practice", ticket=ticket)
     assert broken(desk).ticket == ticket
-    assert break_glass(firefighter).status_code == 409  # type: ignore[attr-defined]
+    assert break_glass(firefighter, "For another reason, and soon.").status_code == 409  # type: ignore[attr-defined]
     desk.link()
     practice.assign(ticket)
     desk.deliver(ticket)

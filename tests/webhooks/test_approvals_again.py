@@ -1,17 +1,22 @@
 """An approver's decision that did not arrive, or was sent twice; and one about a request that no ticket waits for."""
 
+import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from werkzeug.test import TestResponse
 
 from integration.elevation import State
 from integration.entra.tenant import Tenant
+from integration.records.tables import journal
 from tests.conftest import Desk, Practice
 from tests.webhooks.conftest import Browser, words
-from tests.workers.steps import fault, mend, pick, said
+from tests.workers.steps import by_hand, fault, mend, pick, said
+from webhooks import approvals
 
 ROLE = "Password Administrator"
 REASON = "Long and careful words."
@@ -147,3 +152,66 @@ def test_a_second_press_that_saw_the_request_still_waiting_shows_no_error(
     assert send(approver, shown).status_code == 303
     desk.sweep()
     assert said(practice, asked, REASON) == 1
+
+
+@pytest.fixture
+def portal(desk: Desk, practice: Practice, browser: Opened) -> Browser:
+    """An approver of a request that the technician made in a portal."""
+    practice.control(f"/policies/{ROLE}", {"approval_required": True})
+    desk.link()
+    by_hand(desk, practice)
+    return browser("approver")
+
+
+def decisions(desk: Desk) -> list[tuple[str, str | None, str | None, dict[str, Any]]]:
+    query = sa.select(journal).where(journal.c.kind.like("approval.%")).order_by(journal.c.place)
+    with desk.deployment.records.read() as connection:
+        found = connection.execute(query).all()
+    return [(row.kind, row.elevation, row.activation, json.loads(row.entry)["facts"]) for row in found]
+
+
+@pytest.mark.parametrize(("decision", "past"), [("approve", "Approved"), ("deny", "Denied")])
+def test_a_decision_about_a_request_made_in_a_portal_is_written_down_and_shown(
+    desk: Desk, practice: Practice, portal: Browser, decision: str, past: str
+) -> None:
+    request = practice.activation_requests()[-1]["id"]
+    shown = portal.get("/approvals")
+    first, second = (send(portal, shown, decision=decision) for _ in range(2))
+    assert (first.location, second.location) == ("/approvals", "/approvals")
+    facts = {"decision": past.lower(), "request": request}
+    assert decisions(desk) == [
+        ("approval.intended", None, None, facts),
+        ("approval.decided", None, None, facts),
+    ]
+    page = words(portal.get("/approvals"))
+    assert f"{past}. " in page
+    assert "No ticket stands behind it that could say so." in page
+    assert "The ticket says so" not in page
+    assert re.search(rf"{past} ?{REASON} {ROLE} — Made outside Ticket Elevate —", page)
+
+
+def test_a_decision_in_a_portals_request_that_entra_refused_is_not_shown_as_made(
+    practice: Practice, portal: Browser
+) -> None:
+    shown = portal.get("/approvals")
+    fault(practice, "status", method="PATCH", path="roleAssignmentApprovals", status=403, times=1)
+    assert send(portal, shown).status_code == 403
+    page = words(portal.get("/approvals"))
+    assert "What you decided before" not in page
+    assert "Approved." not in page
+
+
+def test_a_link_claims_no_decision(browser: Opened) -> None:
+    for done in ("approve", "deny"):
+        page = words(browser("approver").get(f"/approvals?done={done}"))
+        assert "Approved." not in page
+        assert "Denied." not in page
+
+
+def test_a_decision_of_a_while_ago_is_not_told_as_news(approver: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert send(approver, approver.get("/approvals")).status_code == 303
+    assert "Approved. The ticket says so" in words(approver.get("/approvals"))
+    monkeypatch.setattr(approvals, "JUST_NOW", timedelta(0))
+    page = words(approver.get("/approvals"))
+    assert "Approved. The ticket says so" not in page
+    assert "What you decided before" in page

@@ -21,8 +21,9 @@ from integration.rule import BREAK_GLASS
 from integration.rules import Mode, Plan, Refusal
 from integration.rules_break_glass import LONGEST_REASON, SHORTEST_REASON, named
 from integration.targets import Target, TargetKind
-from integration.tickets import HelpdeskError, clean
+from integration.tickets import HelpdeskError, Ticket, clean
 from webhooks import current
+from webhooks.claims import is_technician
 from webhooks.people import AppRole, Viewer, reviewer, signed_in
 from webhooks.problems import page, tenant_said
 from webhooks.unread import Unread, in_words
@@ -183,7 +184,7 @@ def _to(it: Elevation) -> Response:
 @blueprint.post("/elevations/<elevation_id>/ticket")
 @signed_in
 def name_ticket(viewer: Viewer, elevation_id: str) -> Response:
-    """The ticket that there is by now: the whole story is written on it."""
+    """The ticket that there is by now: the whole story is written on it, for good. So it is shown first."""
     desk, number = request.form.get("connection", ""), request.form.get("ticket", "").strip()
     deployment = current.deployment()
     with deployment.records.read() as connection:
@@ -191,25 +192,39 @@ def name_ticket(viewer: Viewer, elevation_id: str) -> Response:
     if it is None or not it.emergency or (it.tid, it.oid) != (viewer.tid, viewer.oid):
         abort(404)
     back = (_("Back to the elevation"), url_for("live.show", elevation_id=it.id))
+    sure = request.form.get("sure", "") == "yes"
+    if sure and it.has_ticket and (it.connection, it.ticket) == (desk, number):
+        return _to(it)  # the button was pressed twice
     if it.has_ticket or desk not in deployment.helpdesks:
         title = _("It has a ticket already") if it.has_ticket else _("No such helpdesk")
         return page(409, title, _("Nothing was changed."), link=back)
     run = Run(deployment, cause="click")
+    if not sure and not is_technician(viewer, desk):
+        return _ask_whether(it, desk, number, None)  # they learn nothing of what that helpdesk holds
     try:
         ticket = run.ticket(desk, number)
     except HelpdeskError as error:
         return page(502, _("The ticket could not be read"), f"{error} " + _("Nothing was changed."), link=back)
+    if not sure:
+        return _ask_whether(it, desk, ticket.number, ticket)
     try:
         with change(run) as changed:
-            named = elevations.save_elevation(changed.tx, replace(it, connection=desk, ticket=ticket.number))
-            text = words.break_glass(named, deployment.settings.zone)
+            saved = elevations.save_elevation(changed.tx, replace(it, connection=desk, ticket=ticket.number))
+            text = words.break_glass(saved, deployment.settings.zone)
             facts = {"ticket": f"{desk}/{ticket.number}"}
-            changed.record(Kind.BREAKGLASS_TICKET, elevation=named, facts=facts, step=Step.BREAK_GLASS, text=text)
+            changed.record(Kind.BREAKGLASS_TICKET, elevation=saved, facts=facts, step=Step.BREAK_GLASS, text=text)
     except (Overtaken, sa.exc.IntegrityError):
         return page(409, _("It changed at this moment"), _("Nothing was changed. Try again."), link=back)
     for due in changed.due:
         wake(due)
     return _to(it)
+
+
+def _ask_whether(it: Elevation, desk: str, number: str, ticket: Ticket | None) -> Response:
+    """`ticket`: what the viewer may see of it."""
+    shown = clean(number, limit=64)
+    body = render_template("name_ticket.html", it=it, desk=desk, number=shown, ticket=ticket)
+    return Response(body, mimetype="text/html")
 
 
 @blueprint.post("/review/<elevation_id>/reviewed")

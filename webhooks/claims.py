@@ -35,7 +35,7 @@ def claim(viewer: Viewer, connection: str, number: str) -> Claim | Response:
     if connection not in current.deployment().helpdesks:
         abort(404)
     run = Run(current.deployment(), cause="click")
-    colleague = _is_technician(viewer, connection)
+    colleague = is_technician(viewer, connection)
     try:
         ticket = run.ticket(connection, number)
     except HelpdeskError as error:
@@ -72,7 +72,8 @@ def not_theirs() -> Response:
     )
 
 
-def _is_technician(viewer: Viewer, connection: str) -> bool:
+def is_technician(viewer: Viewer, connection: str) -> bool:
+    """Whether they work in this helpdesk, by any live link: they may see there what its tickets say."""
     with current.deployment().records.read() as reading:
         links = people.links_of_user(reading, viewer.tid, viewer.oid)
     return any(link.connection == connection and link.suspended_at is None for link in links)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from werkzeug.test import TestResponse
 
 from integration.deployment import Deployment
 from integration.elevation import Elevation, State
@@ -17,7 +18,7 @@ from integration.records.tables import elevations as table
 from integration.records.tables import notices, tenant_answers
 from integration.rules import Mode
 from tests.conftest import Desk, Practice, settings_for
-from tests.webhooks.conftest import Browser, rows
+from tests.webhooks.conftest import Browser, rows, words
 from tests.workers.steps import PASSWORD_ADMINISTRATOR, fault, mend, pick, said, wait_for
 from tests.workers.test_broken_journal import tamper
 from webhooks.app import create_app
@@ -153,15 +154,62 @@ def test_a_ticket_named_afterwards_gets_the_whole_story_and_does_not_end_it(
     it = broken(desk)
     ticket = practice.new_ticket()
     here = f"/elevations/{it.id}"
-    assert firefighter.press(f"{here}/ticket", page=here, connection="practice", ticket="999999").status_code == 502
-    assert firefighter.press(f"{here}/ticket", page=here, connection="practice", ticket=ticket).status_code == 303
+    assert name(firefighter, here, "999999", sure="yes").status_code == 502
+    assert name(firefighter, here, ticket, sure="yes").status_code == 303
     desk.sweep()
     assert said(practice, ticket, "Break glass: Technician One asked for Password Administrator without a ticket") == 1
     assert broken(desk).ticket == ticket
     practice.solve(ticket)
     desk.deliver(ticket)
     assert broken(desk).state is State.ACTIVE
-    assert firefighter.press(f"{here}/ticket", page=here, connection="practice", ticket=ticket).status_code == 409
+    assert name(firefighter, here, ticket).status_code == 409
+
+
+def name(page: Browser, here: str, ticket: str, **more: str) -> TestResponse:
+    return page.press(f"{here}/ticket", page=here, connection="practice", ticket=ticket, **more)
+
+
+def test_a_technician_sees_whose_ticket_they_named_before_anything_is_written_on_it(
+    desk: Desk, practice: Practice, firefighter: Browser
+) -> None:
+    desk.link()
+    break_glass(firefighter)
+    desk.sweep()
+    ticket = practice.new_ticket(subject="Not <b>this</b> one")
+    practice.assign(ticket, "technician2")
+    here = f"/elevations/{broken(desk).id}"
+    assert name(firefighter, here, "999999").status_code == 502
+    before = rows(desk.deployment)
+    answer = name(firefighter, here, ticket)
+    assert answer.status_code == 200
+    page = words(answer)
+    for fact in (f"Ticket{ticket}", "SubjectNot <b>this</b> one", "Assigned toTechnician Two"):
+        assert fact in page, page
+    assert "&lt;b&gt;this" in answer.text
+    assert (rows(desk.deployment), practice.notes(ticket)) == (before, [])
+    fields = dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', answer.text))
+    for _ in range(2):  # a button that is pressed twice shows no error
+        sent = firefighter.client.post(f"{here}/ticket", data={**fields, "sure": "yes"})
+        assert (sent.status_code, sent.location, broken(desk).ticket) == (303, here, ticket)
+    desk.sweep()
+    assert said(practice, ticket, "Break glass: Technician One asked for Password Administrator without a ticket") == 1
+
+
+def test_who_is_no_technician_of_the_helpdesk_sees_the_number_alone(
+    desk: Desk, practice: Practice, firefighter: Browser
+) -> None:
+    break_glass(firefighter)
+    desk.sweep()
+    ticket = practice.new_ticket(subject="canary-subject")
+    practice.assign(ticket, "technician2")
+    here = f"/elevations/{broken(desk).id}"
+    answers = {number: name(firefighter, here, number) for number in (ticket, "999999")}
+    for number, answer in answers.items():
+        assert answer.status_code == 200
+        assert f'name="ticket" value="{number}"' in answer.text
+        assert "canary-subject" not in answer.text
+        assert "Technician Two" not in answer.text
+    assert broken(desk).ticket == ""
 
 
 def test_a_confirmation_is_given_for_an_emergency_as_for_a_ticket(
@@ -231,7 +279,7 @@ def test_a_ticket_that_was_named_frees_no_second_glass_and_can_be_picked(
         named = practice.people["technician"]["helpdesk_account"]
         elevations.save_elevation(tx, replace(it, account=named))
     ticket, here = practice.new_ticket(), f"/elevations/{it.id}"
-    firefighter.press(f"{here}/ticket", page=here, connection="practice", ticket=ticket)
+    name(firefighter, here, ticket, sure="yes")
     assert broken(desk).ticket == ticket
     assert break_glass(firefighter, "For another reason, and soon.").status_code == 409  # type: ignore[attr-defined]
     desk.link()

@@ -23,7 +23,7 @@ from integration.rules_break_glass import LONGEST_REASON, SHORTEST_REASON, named
 from integration.targets import Target, TargetKind
 from integration.tickets import HelpdeskError, Ticket, clean
 from webhooks import current
-from webhooks.claims import is_technician
+from webhooks.claims import helpdesk_said, is_technician
 from webhooks.people import AppRole, Viewer, reviewer, signed_in
 from webhooks.problems import page, tenant_said
 from webhooks.unread import Unread, in_words
@@ -204,7 +204,8 @@ def name_ticket(viewer: Viewer, elevation_id: str) -> Response:
     try:
         ticket = run.ticket(desk, number)
     except HelpdeskError as error:
-        return page(502, _("The ticket could not be read"), f"{error} " + _("Nothing was changed."), link=back)
+        sentence = helpdesk_said(error, desk) + " " + _("Nothing was changed.")
+        return page(502, _("The ticket could not be read"), sentence, link=back)
     if not sure:
         return _ask_whether(it, desk, ticket.number, ticket)
     try:

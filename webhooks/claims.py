@@ -40,7 +40,7 @@ def claim(viewer: Viewer, connection: str, number: str) -> Claim | Response:
         ticket = run.ticket(connection, number)
     except HelpdeskError as error:
         if error.try_again:
-            return page(502, _("The ticket could not be read"), str(error))
+            return page(502, _("The ticket could not be read"), helpdesk_said(error, connection))
         return page(404, _("The ticket could not be read"), str(error)) if colleague else not_theirs()
     technician = ticket.assignee
     if technician is None:
@@ -70,6 +70,13 @@ def not_theirs() -> Response:
             "address in the helpdesk must become one that your Microsoft account has."
         ),
     )
+
+
+def helpdesk_said(error: HelpdeskError, connection: str) -> str:
+    """What went wrong there, for a page. A worker tries again by itself, and says so; nobody repeats a page."""
+    if error.try_again:
+        return str(_("The helpdesk %(name)s is not answering. Try again in a minute.", name=connection))
+    return str(error)
 
 
 def is_technician(viewer: Viewer, connection: str) -> bool:

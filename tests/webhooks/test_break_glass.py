@@ -402,3 +402,23 @@ def test_a_reason_that_entra_did_not_answer_to_is_kept_and_can_be_sent_again(
     form = {**form, "target": again[1], "reason": unescape(kept[1])}
     assert firefighter.client.post("/break-glass", data=form).status_code == 303
     assert broken(desk).reason == REASON
+
+
+def test_a_ticket_that_cannot_be_read_now_is_not_said_to_be_tried_again(
+    desk: Desk, practice: Practice, firefighter: Browser
+) -> None:
+    desk.link()
+    ticket = practice.new_ticket()
+    practice.assign(ticket)
+    break_glass(firefighter)
+    here = f"/elevations/{broken(desk).id}"
+    token = firefighter.token(here)
+    fault(practice, "status", side="helpdesk", status=503, times=1000)
+    form = {"csrf_token": token, "connection": "practice", "ticket": ticket, "sure": "yes"}
+    for answer in (
+        firefighter.client.post(f"{here}/ticket", data=form),
+        firefighter.get(f"/elevate/practice/{ticket}"),
+    ):
+        assert answer.status_code == 502
+        assert "The helpdesk practice is not answering. Try again in a minute." in words(answer)
+        assert "by ourselves" not in words(answer)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
 from dataclasses import dataclass
@@ -14,15 +15,16 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
 from integration.elevation import APPROVAL_PATIENCE, LABELS, Activation, Elevation
-from integration.entra.errors import EntraError, EntraRefused, EntraUnavailable
+from integration.entra.errors import EntraError, EntraRefused, EntraUnavailable, SignInNeeded
 from integration.entra.pim import Approval
+from integration.journal import Kind
 from integration.records import elevations, journal
 from integration.rules_answers import Analysis, analysis_from_json
 from integration.targets import TargetKind
 from integration.tickets import HelpdeskError, Ticket, clean
 from webhooks import current
 from webhooks.people import Viewer, signed_in
-from webhooks.problems import page
+from webhooks.problems import page, tenant_said
 from webhooks.role_words import where
 from webhooks.unread import Unread, in_words
 from workers import decisions, roles
@@ -35,6 +37,7 @@ blueprint = Blueprint("approvals", __name__)
 WORDS_LIMIT = 500  # visible characters
 MOST = 50  # requests on the page
 BEFORE = 20  # decisions of before on the page
+JUST_NOW = timedelta(minutes=1)  # for so long the page says what a decision did
 AT_ONCE = 8  # tickets that are read at a time
 PATIENCE = timedelta(seconds=4)  # with all tickets together: a slow helpdesk must not keep requests from their approver
 
@@ -101,6 +104,7 @@ def show(viewer: Viewer) -> str:
 def _page(viewer: Viewer, wrong: str = "", reason: str = "") -> str:
     """`wrong`: the request that was decided about with a `reason` that is none; it stays in its field."""
     found, unread = _read(viewer)
+    before = _decided_before(viewer)
     return render_template(
         "approvals.html",
         waiting=_beside(found[:MOST]),
@@ -108,8 +112,8 @@ def _page(viewer: Viewer, wrong: str = "", reason: str = "") -> str:
         more=max(len(found) - MOST, 0),
         wrong=wrong,
         reason=reason,
-        done=request.args.get("done", ""),
-        before=_decided_before(viewer),
+        done=before[0] if before and not wrong and before[0].at > datetime.now(UTC) - JUST_NOW else None,
+        before=before,
         labels=LABELS,
     )
 
@@ -203,15 +207,25 @@ class Before:
     approved: bool
     words: str
     elevation: Elevation | None
+    outside: str | None  # the role of a request that was made outside Ticket Elevate; None for our own
+
+    @property
+    def role(self) -> str:
+        return ((self.elevation.target_name if self.elevation else self.outside) or "").strip()
+
+    @property
+    def has_ticket(self) -> bool:
+        return self.elevation is not None and self.elevation.has_ticket
 
 
 def _decided_before(viewer: Viewer) -> list[Before]:
     with current.deployment().records.read() as connection:
         rows = journal.decided_by(connection, viewer.oid, limit=BEFORE)
         return [
-            Before(row.at, _facts(row.entry).get("decision") == "approved", row.words or "", held)
+            Before(row.at, _facts(row.entry).get("decision") == "approved", row.words or "", held, outside)
             for row in rows
             for held in [elevations.elevation(connection, row.elevation) if row.elevation else None]
+            for outside in [None if row.elevation or row.activation else row.role or ""]
         ]
 
 
@@ -223,12 +237,44 @@ def _facts(entry: str) -> dict[str, object]:
     return facts if isinstance(facts, dict) else {}
 
 
+@blueprint.get("/approvals/<request_id>")
+@signed_in
+def back(viewer: Viewer, request_id: str) -> Response:  # noqa: ARG001
+    """Only a form leads here. Who reloads what it answered, or comes back from a sign-in, sees what waits."""
+    return _to_all()
+
+
 @blueprint.post("/approvals/<request_id>")
 @signed_in
-def decide(viewer: Viewer, request_id: str) -> Response | str:
+def decide(viewer: Viewer, request_id: str) -> Response:
     reason = clean(request.form.get("reason", ""), limit=WORDS_LIMIT + 1)
-    decision = request.form.get("decision", "")
+    try:
+        return _decide(viewer, request_id, request.form.get("decision", ""), reason)
+    except SignInNeeded:
+        raise
+    except EntraError as error:
+        return _once_more(request_id, reason, error)
+
+
+def _once_more(request_id: str, reason: str, error: EntraError) -> Response:
+    """The form alone, with what was typed: what stands around it on the page cannot be read from the tenant now."""
+    body = render_template(
+        "undecided.html",
+        request_id=request_id,
+        reason=reason,
+        role=clean(request.form.get("role", ""), limit=200),
+        shown=request.form.get("shown", ""),
+        why=tenant_said(error),
+        unknown=isinstance(error, EntraUnavailable) and error.outcome_unknown,
+    )
+    return Response(body, 502, mimetype="text/html")
+
+
+def _decide(viewer: Viewer, request_id: str, decision: str, reason: str) -> Response:
+    """Raises EntraError: `outcome_unknown` where the tenant may have taken the decision, else nothing was decided."""
     it = _find(viewer, request_id)
+    if it is None and _said_before(viewer, request_id, decision, reason):
+        return _to_all()
     if it is None:
         sentence = _("This request does not wait for you: it was decided or withdrawn, has run out, or is your own.")
         return page(409, _("There is nothing to decide"), sentence, link=_all_that_waits())
@@ -239,25 +285,52 @@ def decide(viewer: Viewer, request_id: str) -> Response | str:
         return page(409, _("The request changed"), sentence, link=_all_that_waits())
     approve, now = decision == "approve", datetime.now(UTC)
     run = Run(current.deployment(), cause="click")
-    activation = _activation_of(it)  # none for one that was made outside Ticket Elevate: Entra's own log has it
+    activation = _activation_of(it)  # none for one that was made outside Ticket Elevate
     said = Decision(approve, clean(viewer.name, limit=100), viewer.oid, reason, now)
-    waiting = decisions.intend(run, activation, said) if activation else ()
+    waiting: Sequence[Elevation] = ()
+    if activation:
+        waiting = decisions.intend(run, activation, said)
+    else:
+        decisions.outside(run, Kind.APPROVAL_INTENDED, it, said)
     try:
         current.deployment().tenant.decide(viewer.tid, viewer.oid, now, it, approve, reason)
     except EntraRefused as refused:
-        return _refused(refused)
-    except EntraUnavailable:
         if not _was_taken(viewer, it, approve, reason):
+            return _refused(refused)
+        return _to_all()  # the button was pressed twice: the first press writes it down
+    except EntraUnavailable as lost:
+        taken = _was_taken(viewer, it, approve, reason)
+        if taken is None:
             raise
-    for due in decisions.record(run, activation, waiting, said) if activation else ():
-        wake(due)
-    return redirect(url_for("approvals.show", done=decision), code=303)
+        if not taken:
+            raise EntraUnavailable(str(lost)) from lost
+    if activation:
+        for due in decisions.record(run, activation, waiting, said):
+            wake(due)
+    else:
+        decisions.outside(run, Kind.APPROVAL_DECIDED, it, said)
+    return _to_all()
 
 
-def _was_taken(viewer: Viewer, it: Approval, approve: bool, reason: str) -> bool:
-    """Whether the tenant has this decision although its answer was lost. Raises EntraError."""
+def _to_all() -> Response:
+    return redirect(url_for("approvals.show"), code=303)
+
+
+def _said_before(viewer: Viewer, request_id: str, decision: str, reason: str) -> bool:
+    """Whether this very decision of the viewer is written down: the button was pressed twice."""
+    with current.deployment().records.read() as connection:
+        rows = journal.decided_by(connection, viewer.oid, limit=BEFORE)
+    same = {"decision": {"approve": "approved", "deny": "denied"}.get(decision, ""), "request": request_id}
+    return any(same.items() <= _facts(row.entry).items() and row.words == reason for row in rows)
+
+
+def _was_taken(viewer: Viewer, it: Approval, approve: bool, reason: str) -> bool | None:
+    """Whether the tenant has this decision although it did not say so; None where that cannot be read."""
     tenant, now = current.deployment().tenant, datetime.now(UTC)
-    found = tenant.decision(viewer.tid, viewer.oid, now, it.target, it.approval_id)
+    try:
+        found = tenant.decision(viewer.tid, viewer.oid, now, it.target, it.approval_id)
+    except EntraError:
+        return None
     return found is not None and (found.approved, clean(found.words, limit=WORDS_LIMIT)) == (approve, reason)
 
 

@@ -1,7 +1,7 @@
 """Break glass: a role without a ticket, told of at once, and flagged until reviewed."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from flask import Blueprint, abort, redirect, render_template, request, url_for
@@ -12,19 +12,20 @@ from werkzeug.wrappers import Response
 from integration import comments as words
 from integration.comments import Step
 from integration.elevation import Elevation, State
-from integration.entra.errors import EntraError
+from integration.entra.errors import EntraError, SignInNeeded
 from integration.journal import Kind
 from integration.notices import NoticeKind
-from integration.records import elevations
+from integration.records import elevations, story
 from integration.records.elevations import Overtaken
 from integration.rule import BREAK_GLASS
 from integration.rules import Mode, Plan, Refusal
-from integration.rules_break_glass import LONGEST_REASON, SHORTEST_REASON
+from integration.rules_break_glass import LONGEST_REASON, SHORTEST_REASON, named
 from integration.targets import Target, TargetKind
-from integration.tickets import HelpdeskError, clean
+from integration.tickets import HelpdeskError, Ticket, clean
 from webhooks import current
+from webhooks.claims import helpdesk_said, is_technician
 from webhooks.people import AppRole, Viewer, reviewer, signed_in
-from webhooks.problems import page
+from webhooks.problems import page, tenant_said
 from webhooks.unread import Unread, in_words
 from workers.app import wake
 from workers.change import change
@@ -34,6 +35,7 @@ from workers.run import Due, Run, What
 
 blueprint = Blueprint("break_glass", __name__)
 NOTE_LIMIT = 500  # visible characters
+TWICE = timedelta(minutes=1)  # within which the same button for the same thing is one click of a slow line
 
 
 def may(viewer: Viewer) -> bool:
@@ -110,6 +112,22 @@ def _page(viewer: Viewer, wrong: str = "", asked: Elevation | None = None) -> st
     )
 
 
+def _once_more(asked: Elevation, error: EntraError) -> str:
+    """What was asked for, to be sent again: which roles there are cannot be read from the tenant now."""
+    table = current.deployment().rules.break_glass
+    wanted = named(table, asked.target or "") if table else None
+    return render_template(
+        "break_glass.html",
+        plans=(),
+        unread=(),
+        silent=tenant_said(error),
+        role=wanted.name if wanted else "",
+        asked=asked,
+        limits=(SHORTEST_REASON, LONGEST_REASON),
+        watches=_watches(),
+    )
+
+
 def _watches() -> bool:
     """Shadow mode of the whole file: nothing is activated, so nothing may be told of or reviewed."""
     return current.deployment().rules.mode is Mode.WATCH
@@ -122,12 +140,18 @@ def start(viewer: Viewer) -> Response:
         abort(404)
     it = _new(viewer, request.form.get("target", ""), request.form.get("reason", ""))
     run = Run(current.deployment(), cause="click")
-    if _watches():
-        return Response(_page(viewer, asked=it), 409, mimetype="text/html")
-    decision = decide_emergency(run, it, it.target or "")
-    if isinstance(decision, Refusal):
-        body = _page(viewer, wrong=decision.reason, asked=it)
-        return Response(body, 400, mimetype="text/html")
+    if first := _just_started(it):
+        return _to(first)
+    try:
+        if _watches():
+            return Response(_page(viewer, asked=it), 409, mimetype="text/html")
+        decision = decide_emergency(run, it, it.target or "")
+        if isinstance(decision, Refusal):
+            return Response(_page(viewer, wrong=decision.reason, asked=it), 400, mimetype="text/html")
+    except SignInNeeded:
+        raise
+    except EntraError as error:
+        return Response(_once_more(it, error), 502, mimetype="text/html")
     planned = replace(it, target_name=decision.target_name, duration_seconds=int(decision.duration.total_seconds()))
     try:
         with change(run) as changed:
@@ -137,16 +161,30 @@ def start(viewer: Viewer) -> Response:
             changed.record(Kind.BREAKGLASS_STARTED, elevation=planned, facts=facts, private=private)
             changed.notify(NoticeKind.BREAK_GLASS, planned)
     except sa.exc.IntegrityError:
+        if first := _just_started(it):
+            return _to(first)
         sentence = _("You have an elevation without a ticket already. End that one first.")
         return page(409, _("One at a time"), sentence, link=(_("Now"), url_for("mine.show")))
     wake(Due(What.ELEVATION, planned.id))
-    return redirect(url_for("live.show", elevation_id=planned.id), code=303)
+    return _to(planned)
+
+
+def _just_started(asked: Elevation) -> Elevation | None:
+    """What an earlier press of the same button began."""
+    with current.deployment().records.read() as connection:
+        it = elevations.emergency_of(connection, asked.tid or "", asked.oid or "")
+    same = it is not None and (it.target, it.reason) == (asked.target, asked.reason)
+    return it if it and same and it.created_at > asked.created_at - TWICE else None
+
+
+def _to(it: Elevation) -> Response:
+    return redirect(url_for("live.show", elevation_id=it.id), code=303)
 
 
 @blueprint.post("/elevations/<elevation_id>/ticket")
 @signed_in
 def name_ticket(viewer: Viewer, elevation_id: str) -> Response:
-    """The ticket that there is by now: the whole story is written on it."""
+    """The ticket that there is by now: the whole story is written on it, for good. So it is shown first."""
     desk, number = request.form.get("connection", ""), request.form.get("ticket", "").strip()
     deployment = current.deployment()
     with deployment.records.read() as connection:
@@ -154,25 +192,40 @@ def name_ticket(viewer: Viewer, elevation_id: str) -> Response:
     if it is None or not it.emergency or (it.tid, it.oid) != (viewer.tid, viewer.oid):
         abort(404)
     back = (_("Back to the elevation"), url_for("live.show", elevation_id=it.id))
+    sure = request.form.get("sure", "") == "yes"
+    if sure and it.has_ticket and (it.connection, it.ticket) == (desk, number):
+        return _to(it)  # the button was pressed twice
     if it.has_ticket or desk not in deployment.helpdesks:
         title = _("It has a ticket already") if it.has_ticket else _("No such helpdesk")
         return page(409, title, _("Nothing was changed."), link=back)
     run = Run(deployment, cause="click")
+    if not sure and not is_technician(viewer, desk):
+        return _ask_whether(it, desk, number, None)  # they learn nothing of what that helpdesk holds
     try:
         ticket = run.ticket(desk, number)
     except HelpdeskError as error:
-        return page(502, _("The ticket could not be read"), f"{error} " + _("Nothing was changed."), link=back)
+        sentence = helpdesk_said(error, desk) + " " + _("Nothing was changed.")
+        return page(502, _("The ticket could not be read"), sentence, link=back)
+    if not sure:
+        return _ask_whether(it, desk, ticket.number, ticket)
     try:
         with change(run) as changed:
-            named = elevations.save_elevation(changed.tx, replace(it, connection=desk, ticket=ticket.number))
-            text = words.break_glass(named, deployment.settings.zone)
+            saved = elevations.save_elevation(changed.tx, replace(it, connection=desk, ticket=ticket.number))
+            text = words.break_glass(saved, deployment.settings.zone)
             facts = {"ticket": f"{desk}/{ticket.number}"}
-            changed.record(Kind.BREAKGLASS_TICKET, elevation=named, facts=facts, step=Step.BREAK_GLASS, text=text)
+            changed.record(Kind.BREAKGLASS_TICKET, elevation=saved, facts=facts, step=Step.BREAK_GLASS, text=text)
     except (Overtaken, sa.exc.IntegrityError):
         return page(409, _("It changed at this moment"), _("Nothing was changed. Try again."), link=back)
     for due in changed.due:
         wake(due)
-    return redirect(url_for("live.show", elevation_id=it.id), code=303)
+    return _to(it)
+
+
+def _ask_whether(it: Elevation, desk: str, number: str, ticket: Ticket | None) -> Response:
+    """`ticket`: what the viewer may see of it."""
+    shown = clean(number, limit=64)
+    body = render_template("name_ticket.html", it=it, desk=desk, number=shown, ticket=ticket)
+    return Response(body, mimetype="text/html")
 
 
 @blueprint.post("/review/<elevation_id>/reviewed")
@@ -191,6 +244,8 @@ def reviewed(viewer: Viewer, elevation_id: str) -> Response:
     if not 1 <= len(note) <= NOTE_LIMIT:
         sentence = _("Say in 1 to %(most)s characters what you found.", most=NOTE_LIMIT)
         return page(400, _("A note is needed"), sentence, link=back)
+    if _reviewed_so(viewer, it, note):
+        return redirect(url_for("review.emergencies"), code=303)
     if it.reviewed_at is not None:
         return page(409, _("It was reviewed already"), _("Nothing was changed."), link=back)
     try:
@@ -200,5 +255,12 @@ def reviewed(viewer: Viewer, elevation_id: str) -> Response:
             private = {"actor": viewer.oid, "note": note}
             changed.record(Kind.BREAKGLASS_REVIEWED, elevation=seen, private=private)
     except Overtaken:
-        return page(409, _("It changed at this moment"), _("Nothing was changed. Try again."), link=back)
+        if not _reviewed_so(viewer, it, note):
+            return page(409, _("It changed at this moment"), _("Nothing was changed. Try again."), link=back)
     return redirect(url_for("review.emergencies"), code=303)
+
+
+def _reviewed_so(viewer: Viewer, it: Elevation, note: str) -> bool:
+    """Whether the viewer said this very thing before: the button was pressed twice."""
+    with current.deployment().records.read() as connection:
+        return story.review(connection, it.id) == {"actor": viewer.oid, "note": note}

@@ -35,12 +35,12 @@ def claim(viewer: Viewer, connection: str, number: str) -> Claim | Response:
     if connection not in current.deployment().helpdesks:
         abort(404)
     run = Run(current.deployment(), cause="click")
-    colleague = _is_technician(viewer, connection)
+    colleague = is_technician(viewer, connection)
     try:
         ticket = run.ticket(connection, number)
     except HelpdeskError as error:
         if error.try_again:
-            return page(502, _("The ticket could not be read"), str(error))
+            return page(502, _("The ticket could not be read"), helpdesk_said(error, connection))
         return page(404, _("The ticket could not be read"), str(error)) if colleague else not_theirs()
     technician = ticket.assignee
     if technician is None:
@@ -72,7 +72,15 @@ def not_theirs() -> Response:
     )
 
 
-def _is_technician(viewer: Viewer, connection: str) -> bool:
+def helpdesk_said(error: HelpdeskError, connection: str) -> str:
+    """What went wrong there, for a page. A worker tries again by itself, and says so; nobody repeats a page."""
+    if error.try_again:
+        return str(_("The helpdesk %(name)s is not answering. Try again in a minute.", name=connection))
+    return str(error)
+
+
+def is_technician(viewer: Viewer, connection: str) -> bool:
+    """Whether they work in this helpdesk, by any live link: they may see there what its tickets say."""
     with current.deployment().records.read() as reading:
         links = people.links_of_user(reading, viewer.tid, viewer.oid)
     return any(link.connection == connection and link.suspended_at is None for link in links)

@@ -10,7 +10,7 @@ from flask_wtf.csrf import CSRFError
 from ulid import ULID
 from werkzeug.exceptions import HTTPException
 
-from integration.entra.errors import EntraError, SignInNeeded
+from integration.entra.errors import EntraError, EntraUnavailable, SignInNeeded
 from integration.journal import StartsStopped
 from integration.records.store import AWAY
 from webhooks import current
@@ -82,6 +82,13 @@ def away() -> Response:
     return answer
 
 
+def tenant_said(error: EntraError) -> str:
+    """What went wrong at the tenant, for a page. A worker tries again by itself, and says so; nobody repeats a page."""
+    if isinstance(error, EntraUnavailable):
+        return str(_("Microsoft Entra is busy, out of order or not to be reached at the moment."))
+    return str(error)
+
+
 def _nothing_here() -> str:
     steps = [_("If the ticket is yours, open it in the helpdesk and press Elevate there.")]
     if who := viewer():
@@ -138,7 +145,9 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(EntraError)
     def tenant(error: EntraError) -> Response:
-        return page(502, _("Entra did not answer"), str(error), next_step=_("Reload this page in a minute."))
+        looked = request.method == "GET"
+        step = _("Reload this page in a minute.") if looked else _("Go back and press the button again in a minute.")
+        return page(502, _("Entra did not answer"), tenant_said(error), next_step=step)
 
     @app.errorhandler(429)
     def too_many(error: HTTPException) -> Response:

@@ -20,6 +20,7 @@ from integration.rules import Mode, Plan, Problem, Rules, RulesInvalid, Start, l
 from integration.tickets import HelpdeskError, clean
 from webhooks import current
 from webhooks.administration import blueprint
+from webhooks.claims import helpdesk_said
 from webhooks.people import Viewer, administrator, viewer
 from webhooks.role_words import where
 from workers import trying
@@ -147,5 +148,5 @@ def _one(asked: Asked, edited: Rules | None, now: datetime) -> tuple[Tried | Non
     try:
         ticket = Run(deployment, cause="click").ticket(asked.desk, asked.number)
     except HelpdeskError as error:
-        return None, str(error)
+        return None, helpdesk_said(error, asked.desk)
     return trying.one(deployment, ticket, edited, now=now), ""

@@ -7,8 +7,10 @@ from datetime import datetime
 from integration import comments as words
 from integration.comments import Step
 from integration.elevation import Activation, ActivationState, Elevation
+from integration.entra.pim import Approval
 from integration.journal import Fact, Kind
 from integration.records import elevations
+from integration.tickets import clean
 from workers.change import change
 from workers.run import Due, Run, What
 
@@ -35,10 +37,17 @@ def intend(run: Run, activation: Activation, it: Decision) -> Sequence[Elevation
                 Kind.APPROVAL_INTENDED,
                 elevation=each,
                 activation=activation.id,
-                facts=_facts(activation, it),
+                facts=_facts(activation.request_id, it),
                 private=_private(it),
             )
     return waiting
+
+
+def outside(run: Run, kind: Kind, request: Approval, it: Decision) -> None:
+    """Write down `kind` of a decision about a request that was made outside Ticket Elevate: no ticket waits for it."""
+    role = clean(request.target_name, limit=200)
+    with change(run) as changed:
+        changed.record(kind, facts=_facts(request.request_id, it), private={**_private(it), "role": role})
 
 
 def record(run: Run, activation: Activation, waited: Sequence[Elevation], it: Decision) -> list[Due]:
@@ -52,7 +61,7 @@ def record(run: Run, activation: Activation, waited: Sequence[Elevation], it: De
                 Kind.APPROVAL_DECIDED,
                 elevation=each,
                 activation=activation.id,
-                facts=_facts(activation, it),
+                facts=_facts(activation.request_id, it),
                 private=_private(it),
                 step=Step.DECIDED,
                 text=text,
@@ -62,8 +71,8 @@ def record(run: Run, activation: Activation, waited: Sequence[Elevation], it: De
     return [*changed.due, Due(What.ACTIVATION, activation.id)]
 
 
-def _facts(activation: Activation, it: Decision) -> Mapping[str, Fact]:
-    return {"decision": "approved" if it.approved else "denied", "request": activation.request_id}
+def _facts(request_id: str | None, it: Decision) -> Mapping[str, Fact]:
+    return {"decision": "approved" if it.approved else "denied", "request": request_id}
 
 
 def _private(it: Decision) -> Mapping[str, str | None]:

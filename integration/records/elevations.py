@@ -135,6 +135,14 @@ def open_on_ticket(connection: sa.Connection, desk: str, ticket: str) -> list[El
     return [_elevation(row) for row in connection.execute(_ON_TICKET, {"desk": desk, "number": ticket})]
 
 
+def emergency_of(connection: sa.Connection, tid: str, oid: str) -> Elevation | None:
+    """The open elevation that this technician began without a ticket, unless it is ending already."""
+    mine = sa.and_(elevations.c.tid == tid, elevations.c.oid == oid)
+    query = _open_on(mine, elevations.c.emergency, elevations.c.state != State.ENDING)
+    row = connection.execute(query).first()
+    return None if row is None else _elevation(row)
+
+
 def of_pick(connection: sa.Connection, desk: str, ticket: str, account: str, pick: str) -> Elevation | None:
     named = {"desk": desk, "number": ticket, "of_account": account, "by_pick": pick}
     row = connection.execute(_OF_PICK, named).first()

@@ -289,11 +289,15 @@ def _whole(value: str | bytes | None, is_text: int) -> str | bytes:
 
 
 def decided_by(connection: sa.Connection, oid: str, *, limit: int) -> list[sa.Row[Any]]:
-    """What this approver decided, the newest first: `at`, `elevation`, `entry`, and their `words`, unless erased."""
-    actor, said = journal_private.alias("actor"), journal_private.alias("said")
+    """What this approver decided, the newest first: `at`, `elevation`, `activation`, `entry`, and, unless erased, their
+    `words`, and the `role` of a request that was made outside.
+    """
+    actor, said, about = (journal_private.alias(name) for name in ("actor", "said", "about"))
     theirs = sa.and_(actor.c.place == journal.c.place, actor.c.name == "actor", actor.c.value == oid)
     words = sa.and_(said.c.place == journal.c.place, said.c.name == "words")
-    columns = (journal.c.at, journal.c.elevation, journal.c.entry, said.c.value.label("words"))
-    joined = journal.join(actor, theirs).outerjoin(said, words)
-    query = sa.select(*columns).select_from(joined).where(journal.c.kind == Kind.APPROVAL_DECIDED)
+    role = sa.and_(about.c.place == journal.c.place, about.c.name == "role")
+    columns = (journal.c.at, journal.c.elevation, journal.c.activation, journal.c.entry)
+    values = (said.c.value.label("words"), about.c.value.label("role"))
+    joined = journal.join(actor, theirs).outerjoin(said, words).outerjoin(about, role)
+    query = sa.select(*columns, *values).select_from(joined).where(journal.c.kind == Kind.APPROVAL_DECIDED)
     return list(connection.execute(query.order_by(journal.c.place.desc()).limit(limit)))

@@ -48,6 +48,15 @@ def reviewers_notes(connection: sa.Connection, elevations: Iterable[str]) -> dic
     return {row.elevation: _text(row.value) for row in connection.execute(query.where(said))}
 
 
+def review(connection: sa.Connection, elevation: str) -> dict[str, str]:
+    """Who reviewed it (`actor`) and what they found (`note`), without what was erased."""
+    columns = (journal_private.c.name, _as_bytes(connection, journal_private.c.value))
+    joined = journal.join(journal_private, journal_private.c.place == journal.c.place)
+    said = sa.and_(journal.c.kind == Kind.BREAKGLASS_REVIEWED, journal.c.elevation == elevation)
+    rows = connection.execute(sa.select(*columns).select_from(joined).where(said))
+    return {_text(row.name): _text(row.value) for row in rows}
+
+
 def _private(connection: sa.Connection, places: list[int]) -> dict[int, list[tuple[str, bytes, str]]]:
     columns = [_as_bytes(connection, journal_private.c[name]) for name in ("name", "salt", "value")]
     query = sa.select(journal_private.c.place, *columns).where(journal_private.c.place.in_(places))

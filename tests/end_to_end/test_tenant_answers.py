@@ -298,6 +298,7 @@ def test_glass_is_broken_for_a_reason_and_reviewed_by_somebody_else(someone: Arr
     ticket = live_practice.new_ticket("Other")
     me.page.get_by_label("Ticket number").fill(ticket)
     me.page.get_by_role("button", name="Name the ticket").click()
+    me.page.get_by_role("button", name="Write it onto this ticket").click()
     me.note(ticket, "Break glass: Technician One asked for Helpdesk Administrator")
     me.page.get_by_role("button", name="End now").click()
 

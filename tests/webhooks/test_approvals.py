@@ -64,7 +64,8 @@ def test_the_request_stands_beside_the_facts_of_its_ticket(approver: Browser, as
 def test_an_approval_is_said_on_the_ticket_written_down_and_followed_at_once(
     desk: Desk, practice: Practice, approver: Browser, asked: str
 ) -> None:
-    assert "done=approve" in decide(approver, "approve", "The user is here.").headers["Location"]  # type: ignore[attr-defined]
+    assert decide(approver, "approve", "The user is here.").headers["Location"] == "/approvals"  # type: ignore[attr-defined]
+    assert "Approved. The ticket says so" in words(approver.get("/approvals"))
     desk.sweep()
     assert desk.only(asked).state is State.ACTIVE
     assert said(practice, asked, "Approved by Approver One at") == 1

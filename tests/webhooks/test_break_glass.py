@@ -4,20 +4,22 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from werkzeug.test import TestResponse
 
 from integration.deployment import Deployment
 from integration.elevation import Elevation, State
 from integration.records import elevations, story
 from integration.records.tables import elevations as table
-from integration.records.tables import notices
+from integration.records.tables import notices, tenant_answers
 from integration.rules import Mode
 from tests.conftest import Desk, Practice, settings_for
-from tests.webhooks.conftest import Browser, rows
-from tests.workers.steps import PASSWORD_ADMINISTRATOR, fault, pick, said, wait_for
+from tests.webhooks.conftest import Browser, rows, words
+from tests.workers.steps import PASSWORD_ADMINISTRATOR, fault, mend, pick, said, wait_for
 from tests.workers.test_broken_journal import tamper
 from webhooks.app import create_app
 
@@ -138,6 +140,9 @@ def test_it_stays_flagged_until_somebody_else_has_reviewed_it(
     assert auditor.press(address, page="/review/break-glass", note="Called the CEO: true.").status_code == 303
     assert broken(desk).reviewed_by == "Auditor One"
     assert "to review" not in auditor.get("/review").text
+    twice = auditor.press(address, page="/review/break-glass", note="Called the CEO: true.")
+    assert (twice.status_code, twice.location) == (303, "/review/break-glass")
+    assert browser("administrator").press(address, note="Called the CEO: true.").status_code == 409
     assert auditor.press(address, note="Again.").status_code == 409
 
 
@@ -149,15 +154,62 @@ def test_a_ticket_named_afterwards_gets_the_whole_story_and_does_not_end_it(
     it = broken(desk)
     ticket = practice.new_ticket()
     here = f"/elevations/{it.id}"
-    assert firefighter.press(f"{here}/ticket", page=here, connection="practice", ticket="999999").status_code == 502
-    assert firefighter.press(f"{here}/ticket", page=here, connection="practice", ticket=ticket).status_code == 303
+    assert name(firefighter, here, "999999", sure="yes").status_code == 502
+    assert name(firefighter, here, ticket, sure="yes").status_code == 303
     desk.sweep()
     assert said(practice, ticket, "Break glass: Technician One asked for Password Administrator without a ticket") == 1
     assert broken(desk).ticket == ticket
     practice.solve(ticket)
     desk.deliver(ticket)
     assert broken(desk).state is State.ACTIVE
-    assert firefighter.press(f"{here}/ticket", page=here, connection="practice", ticket=ticket).status_code == 409
+    assert name(firefighter, here, ticket).status_code == 409
+
+
+def name(page: Browser, here: str, ticket: str, **more: str) -> TestResponse:
+    return page.press(f"{here}/ticket", page=here, connection="practice", ticket=ticket, **more)
+
+
+def test_a_technician_sees_whose_ticket_they_named_before_anything_is_written_on_it(
+    desk: Desk, practice: Practice, firefighter: Browser
+) -> None:
+    desk.link()
+    break_glass(firefighter)
+    desk.sweep()
+    ticket = practice.new_ticket(subject="Not <b>this</b> one")
+    practice.assign(ticket, "technician2")
+    here = f"/elevations/{broken(desk).id}"
+    assert name(firefighter, here, "999999").status_code == 502
+    before = rows(desk.deployment)
+    answer = name(firefighter, here, ticket)
+    assert answer.status_code == 200
+    page = words(answer)
+    for fact in (f"Ticket{ticket}", "SubjectNot <b>this</b> one", "Assigned toTechnician Two"):
+        assert fact in page, page
+    assert "&lt;b&gt;this" in answer.text
+    assert (rows(desk.deployment), practice.notes(ticket)) == (before, [])
+    fields = dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', answer.text))
+    for _ in range(2):  # a button that is pressed twice shows no error
+        sent = firefighter.client.post(f"{here}/ticket", data={**fields, "sure": "yes"})
+        assert (sent.status_code, sent.location, broken(desk).ticket) == (303, here, ticket)
+    desk.sweep()
+    assert said(practice, ticket, "Break glass: Technician One asked for Password Administrator without a ticket") == 1
+
+
+def test_who_is_no_technician_of_the_helpdesk_sees_the_number_alone(
+    desk: Desk, practice: Practice, firefighter: Browser
+) -> None:
+    break_glass(firefighter)
+    desk.sweep()
+    ticket = practice.new_ticket(subject="canary-subject")
+    practice.assign(ticket, "technician2")
+    here = f"/elevations/{broken(desk).id}"
+    answers = {number: name(firefighter, here, number) for number in (ticket, "999999")}
+    for number, answer in answers.items():
+        assert answer.status_code == 200
+        assert f'name="ticket" value="{number}"' in answer.text
+        assert "canary-subject" not in answer.text
+        assert "Technician Two" not in answer.text
+    assert broken(desk).ticket == ""
 
 
 def test_a_confirmation_is_given_for_an_emergency_as_for_a_ticket(
@@ -187,9 +239,34 @@ def test_an_emergency_that_could_not_start_in_time_ends_in_words(
 
 def test_a_second_one_at_the_same_time_is_refused(desk: Desk, practice: Practice, firefighter: Browser) -> None:
     break_glass(firefighter)
-    answer = break_glass(firefighter)
+    answer = break_glass(firefighter, "For another reason, and soon.")
     assert answer.status_code == 409  # type: ignore[attr-defined]
     assert "End that one first" in answer.text  # type: ignore[attr-defined]
+
+
+def test_the_same_button_pressed_twice_leads_to_what_the_first_press_began(
+    desk: Desk, practice: Practice, firefighter: Browser
+) -> None:
+    first = break_glass(firefighter)
+    second = break_glass(firefighter)
+    here = f"/elevations/{broken(desk).id}"
+    assert (first.status_code, first.location) == (303, here)  # type: ignore[attr-defined]
+    assert (second.status_code, second.location) == (303, here)  # type: ignore[attr-defined]
+    with desk.deployment.records.write() as tx:
+        it = broken(desk)
+        elevations.save_elevation(tx, replace(it, created_at=it.created_at - timedelta(minutes=2)))
+    assert break_glass(firefighter).status_code == 409  # type: ignore[attr-defined]
+
+
+def test_a_second_press_that_overtook_the_first_leads_there_as_well(
+    desk: Desk, practice: Practice, firefighter: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_glass(firefighter)
+    look, looks = elevations.emergency_of, iter([True, False])
+    late = lambda *args: None if next(looks) else look(*args)  # noqa: E731  # the first press ends after the first look
+    monkeypatch.setattr(elevations, "emergency_of", late)
+    answer = break_glass(firefighter)
+    assert (answer.status_code, answer.location) == (303, f"/elevations/{broken(desk).id}")  # type: ignore[attr-defined]
 
 
 def test_a_ticket_that_was_named_frees_no_second_glass_and_can_be_picked(
@@ -202,9 +279,9 @@ def test_a_ticket_that_was_named_frees_no_second_glass_and_can_be_picked(
         named = practice.people["technician"]["helpdesk_account"]
         elevations.save_elevation(tx, replace(it, account=named))
     ticket, here = practice.new_ticket(), f"/elevations/{it.id}"
-    firefighter.press(f"{here}/ticket", page=here, connection="practice", ticket=ticket)
+    name(firefighter, here, ticket, sure="yes")
     assert broken(desk).ticket == ticket
-    assert break_glass(firefighter).status_code == 409  # type: ignore[attr-defined]
+    assert break_glass(firefighter, "For another reason, and soon.").status_code == 409  # type: ignore[attr-defined]
     desk.link()
     practice.assign(ticket)
     desk.deliver(ticket)
@@ -302,3 +379,46 @@ def test_where_no_source_answers_it_is_said_that_entra_did_not(practice: Practic
     answer = mixed.get("/break-glass")
     assert answer.status_code == 502
     assert "Entra did not answer" in answer.text
+
+
+def test_a_reason_that_entra_did_not_answer_to_is_kept_and_can_be_sent_again(
+    desk: Desk, practice: Practice, firefighter: Browser
+) -> None:
+    token = firefighter.token("/break-glass")
+    with desk.deployment.records.write() as tx:
+        tx.execute(tenant_answers.delete())
+    fault(practice, "status", side="graph", status=503, times=1000)
+    form = {"csrf_token": token, "target": PASSWORD_ADMINISTRATOR.key, "reason": REASON}
+    answer = firefighter.client.post("/break-glass", data=form)
+    assert answer.status_code == 502
+    assert "Nothing was started. Press the button again in a minute." in answer.text
+    assert "tried again" not in answer.text
+    assert "Password Administrator" in answer.text
+    kept = re.search(r"<textarea[^>]*>([^<]*)</textarea>", answer.text)
+    again = re.search(r'type="hidden" name="target" value="([^"]+)"', answer.text)
+    assert kept
+    assert again
+    mend(practice)
+    form = {**form, "target": again[1], "reason": unescape(kept[1])}
+    assert firefighter.client.post("/break-glass", data=form).status_code == 303
+    assert broken(desk).reason == REASON
+
+
+def test_a_ticket_that_cannot_be_read_now_is_not_said_to_be_tried_again(
+    desk: Desk, practice: Practice, firefighter: Browser
+) -> None:
+    desk.link()
+    ticket = practice.new_ticket()
+    practice.assign(ticket)
+    break_glass(firefighter)
+    here = f"/elevations/{broken(desk).id}"
+    token = firefighter.token(here)
+    fault(practice, "status", side="helpdesk", status=503, times=1000)
+    form = {"csrf_token": token, "connection": "practice", "ticket": ticket, "sure": "yes"}
+    for answer in (
+        firefighter.client.post(f"{here}/ticket", data=form),
+        firefighter.get(f"/elevate/practice/{ticket}"),
+    ):
+        assert answer.status_code == 502
+        assert "The helpdesk practice is not answering. Try again in a minute." in words(answer)
+        assert "by ourselves" not in words(answer)

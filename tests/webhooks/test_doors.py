@@ -33,6 +33,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/roles/status"): (401, 200, 200, 200, 200, 200),
     ("GET", "/roles/ticket"): (401, 303, 303, 303, 303, 303),
     ("GET", "/approvals"): (401, 200, 200, 200, 200, 200),
+    ("GET", "/approvals/<request_id>"): (401, 303, 303, 303, 303, 303),
     ("POST", "/approvals/<request_id>"): (401, 409, 409, 409, 409, 409),
     ("GET", "/break-glass"): (401, 404, 404, 404, 404, 404),
     ("POST", "/break-glass"): (401, 404, 404, 404, 404, 404),

@@ -5,6 +5,7 @@ import io
 import json
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -86,8 +87,26 @@ def overview(viewer: Viewer) -> str:
         marks=WORDS,
         meanings=MEANINGS,
         spans=SPANS,
+        alone=_alone(asked, found),
         name_limit=NAME_LIMIT,
     )
+
+
+def _alone(asked: Asked, found: review.Page) -> list[tuple[str, str, str]]:
+    """Which one person and target is asked for: the parameter, a sentence, and the address of the list without it."""
+    row = found.rows[0].row if found.rows else None
+    said = {}
+    if asked.person == review.NONE:
+        said["person"] = _("Only people who are not linked, or erased")
+    elif asked.person:
+        who = f"{row.technician or '—'} ({row.address or row.account})" if row else asked.person
+        said["person"] = _("Only this person: %(name)s", name=who)
+    if asked.target == review.NONE:
+        said["target"] = _("Only without a role")
+    elif asked.target:
+        what = f"{row.target_name or '—'} ({review_month.place(asked.target)})" if row else asked.target
+        said["target"] = _("Only this role: %(name)s", name=what)
+    return [(name, text, replace(asked, **{name: ""}).address("review.overview")) for name, text in said.items()]
 
 
 @blueprint.post("/views")

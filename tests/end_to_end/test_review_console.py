@@ -258,7 +258,7 @@ def _ended(at: datetime, chance: random.Random, n: int) -> Elevation:
         oid=who,
         technician=who,
         rule=f"{role.split()[0]} tickets",
-        target=f"entra-role:{role}@/{n}",
+        target=f"entra-role:{role}@/",
         target_name=role,
         duration_seconds=3600,
         justification=f"Ticket {7000 + n}",

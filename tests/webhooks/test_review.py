@@ -255,6 +255,16 @@ def test_who_shares_even_the_account_is_told_apart_all_the_same(both: Deployment
     assert "Technician One (technician) (t/0b)" in said
 
 
+def test_medians_lead_to_the_rows_of_their_counts(both: Deployment, auditor: Browser) -> None:
+    held(both, at=datetime(2026, 10, 5, 12, tzinfo=UTC))
+    page = auditor.get("/review/month?month=2026-10").text
+    row = re.findall(r'<th scope="row" class="fw-normal text-break">Reports Reader</th>.*?</tr>', page)[0]
+    links = re.findall(r'href="([^"]+)">([\d.]+)<', row)
+    assert [number for _, number in links] == ["1", "15", "20"]
+    assert len({address for address, _ in links}) == 1
+    assert len(re.findall(r"<dd><a href", page)) == 3
+
+
 def test_charts_hold_nothing_that_the_policy_of_content_refuses(both: Deployment, auditor: Browser) -> None:
     def drawn(text: str) -> tuple[str, list[tuple[str, tuple[str, ...]]]]:
         with both.records.write() as tx:

@@ -34,6 +34,10 @@ class Section:
     lines: tuple[Line, ...]
 
     @property
+    def cut(self) -> str:
+        return _cut(len(self.lines))
+
+    @property
     def chart(self) -> Markup:
         return charts.bars([(it.name, it.group.count, it.rows) for it in self.lines])
 
@@ -63,6 +67,7 @@ def show(viewer: Viewer) -> str:
         days_chart=charts.days([(day.day, count, rows) for day, count, rows in days]),
         sections=sections,
         minutes_chart=charts.pairs((_("Used"), _("Held")), minutes) if minutes else Markup(),
+        minutes_cut=_cut(len(minutes)),
     )
 
 
@@ -113,6 +118,13 @@ def _minutes(by_role: Section) -> list[tuple[str, float, float, str]]:
         for it in by_role.lines
         if it.group.used is not None and it.group.held is not None
     ]
+
+
+def _cut(number: int) -> str:
+    """What a chart of so many bars says when it does not show them all."""
+    if number <= charts.MOST:
+        return ""
+    return str(_("The chart shows the first %(shown)s of %(number)s.", shown=charts.MOST, number=number))
 
 
 def _first(text: str) -> date | None:

@@ -265,6 +265,14 @@ def test_medians_lead_to_the_rows_of_their_counts(both: Deployment, auditor: Bro
     assert len(re.findall(r"<dd><a href", page)) == 3
 
 
+@pytest.mark.parametrize(("number", "said"), [(12, False), (13, True)])
+def test_a_chart_that_leaves_some_out_says_so(both: Deployment, auditor: Browser, number: int, said: bool) -> None:
+    for n in range(number):
+        held(both, at=datetime(2026, 10, 5, 12, tzinfo=UTC), target_name=f"Role {n}")
+    text = words(auditor.get("/review/month?month=2026-10"))
+    assert text.count(f"The chart shows the first 12 of {number}.") == (2 if said else 0)
+
+
 def test_charts_hold_nothing_that_the_policy_of_content_refuses(both: Deployment, auditor: Browser) -> None:
     def drawn(text: str) -> tuple[str, list[tuple[str, tuple[str, ...]]]]:
         with both.records.write() as tx:

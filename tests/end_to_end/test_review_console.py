@@ -124,6 +124,30 @@ def test_one_elevation_is_one_column_of_journal_tenant_and_ticket(someone: Arriv
     auditor.is_accessible("review-timeline")
 
 
+def test_a_time_names_the_readers_day_and_zone(someone: Arrive, evening: str) -> None:
+    """One day at the desk, and two in Riyadh."""
+    at_home, away = someone("auditor", timezone_id="UTC"), someone("auditor", timezone_id="Asia/Riyadh")
+    for auditor, ended in (
+        (at_home, re.compile("^0?9:10:00.PM$")),
+        (away, re.compile(r"Nov 4, .*12:10:00.AM GMT\+3$")),
+    ):
+        auditor.comes_to(f"/review?ticket={evening}")
+        expect(auditor.page.locator("td[data-label=Ended] time")).to_have_text(ended)
+    expect(away.page.locator("td[data-label=Active] time")).to_have_text(re.compile("^11:50:00.PM$"))
+    expect(away.page.locator("td[data-label=When] time")).to_have_text(re.compile(r"Nov 3, .*11:50:00.PM GMT\+3$"))
+
+
+def test_a_time_that_stands_alone_names_its_zone(someone: Arrive, live_practice: Practice) -> None:
+    ticket = offered(live_practice, "Login error", "technician")
+    me = someone("technician", timezone_id="Asia/Kolkata")
+    elevate(me, ticket)
+    me.at("/")
+    until = me.page.locator("time[data-shown-as=time]").first
+    expect(until).to_have_text(re.compile(r"[AP]M GMT\+5:30$"))
+    me.page.go_back()
+    end_now(me, ticket)
+
+
 def test_a_month_at_a_glance_counts_what_its_links_list(someone: Arrive, history: Records) -> None:
     auditor = someone("auditor", locale="en-GB")
     auditor.comes_to("/")
@@ -212,6 +236,17 @@ def history(stage: Stage) -> Iterator[Records]:
                 journal.append(tx, Kind.BREAKGLASS_REVIEWED, now=datetime.now(UTC), **said)
     yield records
     records.dispose()
+
+
+@pytest.fixture
+def evening(stage: Stage) -> str:
+    """The ticket of an elevation that began in the evening of 3 November, UTC, and was over before midnight."""
+    at, records = datetime(2025, 11, 3, 20, 50, tzinfo=UTC), Records(f"sqlite:///{stage.directory}/elevate.sqlite")
+    it = _ended(at, random.Random(1), 999)  # noqa: S311
+    with records.write() as tx:
+        elevations.open_elevation(tx, replace(it, active_at=at, ended_at=at + timedelta(minutes=20)))
+    records.dispose()
+    return it.ticket
 
 
 def _happened(tx: Any, chance: random.Random, n: int) -> None:

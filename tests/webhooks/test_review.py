@@ -61,6 +61,17 @@ def listed(page: str) -> list[str]:
     return re.findall(r'href="/review/([0-9A-Z]{26})"', page)
 
 
+def test_a_time_alone_says_of_which_day_it_is_and_another_day_is_named(both: Deployment, auditor: Browser) -> None:
+    """So that the reader's own days can be judged by: the desk's are not theirs."""
+    at = datetime(2026, 10, 5, 20, 50, tzinfo=UTC)
+    held(both, at=at, minutes=20)
+    held(both, at=at, minutes=200)
+    page = auditor.get("/review").text
+    found = re.findall(r'data-shown-as="clock" data-of="([^"]+)"[^>]*>([^<]+)<', page)
+    assert {of for of, _ in found} == {"2026-10-05T20:50:00+00:00"}
+    assert sorted(text for _, text in found) == ["2026-10-06 00:10:00 UTC", "20:50:00", "20:50:00", "21:10:00"]
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [

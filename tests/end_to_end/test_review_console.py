@@ -148,6 +148,16 @@ def test_a_time_that_stands_alone_names_its_zone(someone: Arrive, live_practice:
     end_now(me, ticket)
 
 
+def test_the_longest_moment_fits_a_narrow_screen(someone: Arrive, history: Records) -> None:
+    auditor = someone("auditor", timezone_id="Asia/Kolkata", viewport={"width": 360, "height": 780})
+    auditor.comes_to("/")
+    for path in ("/review", "/review/watched"):
+        auditor.at(path)
+        over = "[...document.querySelectorAll('.table-responsive')].map(it => it.scrollWidth - it.clientWidth)"
+        expect(auditor.page.locator("td[data-label=When] time").first).to_have_text(re.compile(r"GMT\+5:30$"))
+        assert max(auditor.page.evaluate(over)) <= 0, path
+
+
 def test_a_month_at_a_glance_counts_what_its_links_list(someone: Arrive, history: Records) -> None:
     auditor = someone("auditor", locale="en-GB")
     auditor.comes_to("/")

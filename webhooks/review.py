@@ -13,7 +13,7 @@ from flask import Blueprint, Response, abort, redirect, render_template, request
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
-from integration.elevation import LABELS, State
+from integration.elevation import END_WORDS, LABELS, State
 from integration.entra import catalogue
 from integration.journal import Kind
 from integration.marks import MEANINGS, WORDS
@@ -156,6 +156,7 @@ def detail(viewer: Viewer, elevation_id: str) -> str:
         events=events,
         sources=SOURCES,
         analysis=analysis_from_json(it.analysis) if it.analysis else (),
+        end_words=END_WORDS,
         labels=LABELS,
         marks=WORDS,
         meanings=MEANINGS,

@@ -190,13 +190,15 @@ def test_an_approver_sees_the_ticket_beside_the_request_and_the_technicians_page
     badge(me, "Waiting for approval")
     me.reads("Approver One can approve it")
 
-    boss = someone("approver", viewport={"width": 400, "height": 800})
+    boss = someone("approver", viewport={"width": 360, "height": 800})
     boss.comes_to("/approvals")
     boss.reads("Cannot sign in")
     boss.reads("Technician One")
     boss.page.get_by_label("Your reason").fill("The device is theirs.")
     boss.page.get_by_role("button", name="Approve").click()
     boss.reads("Approved. The ticket says so")
+    state = boss.page.locator("td[data-label='What became of it'] .badge").first
+    assert state.evaluate("it => it.offsetHeight") < 32, "one line, beside a label of two"
 
     badge(me, "Active")
     me.note(ticket, "Approved by Approver One")

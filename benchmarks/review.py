@@ -40,6 +40,8 @@ FILTERS: dict[str, tuple[dict[str, str], str]] = {
     "technician_part": ({"technician": "cian 01"}, "lower(technician) like '%cian 01%'"),
     "technician_all": ({"technician": "tech"}, "lower(technician) like '%tech%'"),
     "technician_nobody": ({"technician": "nobody"}, "lower(technician) like '%nobody%'"),
+    "person": ({"person": "t/Technician 017"}, "oid = 'Technician 017'"),
+    "target": ({"target": "entra-role:Global Reader@/"}, "target = 'entra-role:Global Reader@/'"),
     "role": ({"role": "global"}, "lower(target_name) like '%global%'"),
     "rule": ({"rule": '"rule-07"'}, "rule = 'rule-07'"),
     "ticket": ({"ticket": "T50000"}, "ticket = 'T50000'"),

@@ -17,7 +17,10 @@ class Held:
     """
 
     created: int  # seconds since 1970
+    person: str | None  # who it is, whatever they are called; None: not linked, or erased
     technician: str | None
+    account: str
+    target: str | None
     role: str | None
     rule: str | None
     used: int | None
@@ -26,12 +29,16 @@ class Held:
 
 @dataclass(frozen=True)
 class Group:
-    """`name` is None for those that have none. `used` and `held` are medians in minutes; None: none has ended."""
+    """`key` is None for those that have none, and tells apart what is called the same; `name` and `account` are those
+    of the newest. `used` and `held` are medians in minutes; None: none has ended.
+    """
 
+    key: str | None
     name: str | None
     count: int
     used: float | None
     held: float | None
+    account: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,26 +76,29 @@ def month(first: date, found: Iterable[Held], zone: ZoneInfo) -> Month:
     return Month(
         first,
         tuple(zip(days, counts, strict=True)),
-        _group(None, found),
-        _groups(found, lambda it: it.role),
-        _groups(found, lambda it: it.rule),
-        _groups(found, lambda it: it.technician),
+        _group(None, None, found),
+        _groups(found, lambda it: (it.target, it.role, "")),
+        _groups(found, lambda it: (it.rule, it.rule, "")),
+        _groups(found, lambda it: (it.person, it.technician, it.account)),
     )
 
 
-def _groups(found: Iterable[Held], by: Callable[[Held], str | None]) -> tuple[Group, ...]:
-    """The largest first; of the same size by name."""
-    named: dict[str | None, list[Held]] = defaultdict(list)
+def _groups(found: Iterable[Held], by: Callable[[Held], tuple[str | None, str | None, str]]) -> tuple[Group, ...]:
+    """`by`: key, name and account. The largest first; of the same size by name."""
+    parts: dict[str | None, list[Held]] = defaultdict(list)
     for it in found:
-        named[by(it)].append(it)
-    groups = (_group(name, members) for name, members in named.items())
-    return tuple(sorted(groups, key=lambda it: (-it.count, it.name or "")))
+        parts[by(it)[0]].append(it)
+    groups = []
+    for key, members in parts.items():
+        _, name, account = by(max(members, key=lambda it: it.created))
+        groups.append(_group(key, name, members, account))
+    return tuple(sorted(groups, key=lambda it: (-it.count, it.name or "", it.key or "")))
 
 
-def _group(name: str | None, members: Sequence[Held]) -> Group:
+def _group(key: str | None, name: str | None, members: Sequence[Held], account: str = "") -> Group:
     used = [it.used for it in members if it.used is not None]
     held = [it.held for it in members if it.held is not None]
-    return Group(name, len(members), _minutes(used), _minutes(held))
+    return Group(key, name, len(members), _minutes(used), _minutes(held), account)
 
 
 def _minutes(seconds: Sequence[int]) -> float | None:

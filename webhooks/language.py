@@ -42,12 +42,18 @@ def install(app: Flask, deployment: Deployment) -> None:
         return _time(at, "day", f"{at.astimezone(zone):%Y-%m-%d}", when(at)) if at else ""
 
     @app.template_filter("same_day")
-    def same_day(at: datetime | None, as_: datetime) -> Markup | str:
-        """The time alone where it is of the day that the row already names."""
+    def same_day(at: datetime | None, as_: datetime, *, beside: bool = False) -> Markup | str:
+        """The time alone where it is of the day of `as_`: the desk's, until a script judges by the reader's own days.
+
+        Its zone is named, unless `as_` stands `beside` it and names the same.
+        """
         if at is None:
             return ""
         here, there = (it.astimezone(zone) for it in (at, as_))
-        return _time(at, "time", f"{here:%H:%M:%S}", when(at)) if here.date() == there.date() else moment(at)
+        named = not beside or here.tzname() != there.tzname()
+        short = f"{here:%H:%M:%S %Z}" if named else f"{here:%H:%M:%S}"
+        text = short if here.date() == there.date() else when(at)
+        return _time(at, "clock" if beside else "time", text, when(at), of=as_)
 
 
 def _chosen() -> str:
@@ -59,7 +65,13 @@ def ago(at: datetime | None) -> str:
     return str(format_timedelta(at - datetime.now(UTC), add_direction=True)) if at else ""
 
 
-def _time(at: datetime, shown_as: str, text: str, hover: str) -> Markup:
-    return Markup('<time datetime="{}" data-shown-as="{}" title="{}">{}</time>').format(
-        at.astimezone(UTC).isoformat(timespec="seconds"), shown_as, hover, text
+def _time(at: datetime, shown_as: str, text: str, hover: str, *, of: datetime | None = None) -> Markup:
+    """`of`: the moment on whose day the time alone is enough."""
+    relative_to = Markup(' data-of="{}"').format(_written(of)) if of else ""
+    return Markup('<time datetime="{}" data-shown-as="{}"{} title="{}">{}</time>').format(
+        _written(at), shown_as, relative_to, hover, text
     )
+
+
+def _written(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds")

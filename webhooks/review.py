@@ -5,6 +5,7 @@ import io
 import json
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -12,7 +13,7 @@ from flask import Blueprint, Response, abort, redirect, render_template, request
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
-from integration.elevation import LABELS, State
+from integration.elevation import END_WORDS, LABELS, State
 from integration.entra import catalogue
 from integration.journal import Kind
 from integration.marks import MEANINGS, WORDS
@@ -86,8 +87,26 @@ def overview(viewer: Viewer) -> str:
         marks=WORDS,
         meanings=MEANINGS,
         spans=SPANS,
+        alone=_alone(asked, found),
         name_limit=NAME_LIMIT,
     )
+
+
+def _alone(asked: Asked, found: review.Page) -> list[tuple[str, str, str]]:
+    """Which one person and target is asked for: the parameter, a sentence, and the address of the list without it."""
+    row = found.rows[0].row if found.rows else None
+    said = {}
+    if asked.person == review.NONE:
+        said["person"] = _("Only people who are not linked, or erased")
+    elif asked.person:
+        who = f"{row.technician or '—'} ({row.address or row.account})" if row else asked.person
+        said["person"] = _("Only this person: %(name)s", name=who)
+    if asked.target == review.NONE:
+        said["target"] = _("Only without a role")
+    elif asked.target:
+        what = f"{row.target_name or '—'} ({review_month.place(asked.target)})" if row else asked.target
+        said["target"] = _("Only this role: %(name)s", name=what)
+    return [(name, text, replace(asked, **{name: ""}).address("review.overview")) for name, text in said.items()]
 
 
 @blueprint.post("/views")
@@ -137,6 +156,7 @@ def detail(viewer: Viewer, elevation_id: str) -> str:
         events=events,
         sources=SOURCES,
         analysis=analysis_from_json(it.analysis) if it.analysis else (),
+        end_words=END_WORDS,
         labels=LABELS,
         marks=WORDS,
         meanings=MEANINGS,

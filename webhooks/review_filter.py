@@ -15,6 +15,7 @@ from webhooks import current
 
 ANY = "any"
 LONGEST = 202  # characters of one parameter: the longest name there is, in quotes
+LONGER = {"target": 2000}  # an Azure scope is a path
 PAGE = 50  # rows
 SPANS = (1, 7, 30, 90, 365)  # days that the page offers
 
@@ -27,6 +28,8 @@ class Asked:
     role: str = ""
     rule: str = ""
     ticket: str = ""
+    person: str = ""
+    target: str = ""
     state: str = ""
     unusual: str = ""
     active: str = ""
@@ -36,7 +39,8 @@ class Asked:
 
     @staticmethod
     def of(given: Mapping[str, str]) -> "Asked":
-        return Asked(**{it.name: str(given.get(it.name, "")).strip()[:LONGEST] for it in fields(Asked)})
+        names = [it.name for it in fields(Asked)]
+        return Asked(**{it: str(given.get(it, "")).strip()[: LONGER.get(it, LONGEST)] for it in names})
 
     @staticmethod
     def now() -> "Asked":
@@ -77,6 +81,8 @@ class Asked:
             role=self.role,
             rule=self.rule,
             ticket=self.ticket,
+            person=self.person,
+            target=self.target,
             state=State(self.state) if self.state in set(State) else None,
             marks=_marks(self.unusual),
             became_active={"yes": True, "no": False}.get(self.active),

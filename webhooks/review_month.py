@@ -1,5 +1,7 @@
 """A month at a glance: charts, and the same numbers in tables, each a link to its rows."""
 
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -13,6 +15,7 @@ from integration.records import review
 from webhooks import charts, current
 from webhooks.people import Viewer, reviewer
 from webhooks.review_filter import Asked
+from webhooks.role_words import where
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class Section:
     lines: tuple[Line, ...]
 
     @property
+    def cut(self) -> str:
+        return _cut(len(self.lines))
+
+    @property
     def chart(self) -> Markup:
         return charts.bars([(it.name, it.group.count, it.rows) for it in self.lines])
 
@@ -46,6 +53,7 @@ def show(viewer: Viewer) -> str:
         found = month(first, review.held(connection, begins(first, zone), begins(after, zone)), zone)
     days = [(day, count, _rows(day, day)) for day, count in found.days]
     sections = _sections(found)
+    minutes = _minutes(sections[0])
     return render_template(
         "review_month.html",
         found=found,
@@ -58,7 +66,8 @@ def show(viewer: Viewer) -> str:
         days=[(format_date(day, "EEE d MMM"), count, rows) for day, count, rows in days],
         days_chart=charts.days([(day.day, count, rows) for day, count, rows in days]),
         sections=sections,
-        minutes_chart=_minutes(sections[0]),
+        minutes_chart=charts.pairs((_("Used"), _("Held")), minutes) if minutes else Markup(),
+        minutes_cut=_cut(len(minutes)),
     )
 
 
@@ -72,24 +81,50 @@ def _of_month(found: Month, **more: str) -> str:
 
 
 def _sections(found: Month) -> list[Section]:
-    def lines(by: str, groups: tuple[Group, ...], nobody: str) -> tuple[Line, ...]:
-        asked = {it: review.NONE if it.name is None else f'"{it.name}"' for it in groups}
-        return tuple(Line(it.name or nobody, it, _of_month(found, **{by: asked[it]})) for it in groups)
+    def lines(by: str, groups: Sequence[Group], names: list[str], quote: str = "") -> tuple[Line, ...]:
+        asked = [review.NONE if it.key is None else f"{quote}{it.key}{quote}" for it in groups]
+        rows = [_of_month(found, **{by: it}) for it in asked]
+        return tuple(Line(*it) for it in zip(names, groups, rows, strict=True))
 
+    none, nobody = _("none"), _("not linked, or erased")
+    roles = told_apart(found.roles, none, lambda it: place(it.key))
+    people = told_apart(found.technicians, nobody, lambda it: it.account)
     return [
-        Section("role", _("Role"), lines("role", found.roles, _("none"))),
-        Section("rule", _("Rule"), lines("rule", found.rules, _("none"))),
-        Section("technician", _("Technician"), lines("technician", found.technicians, _("not linked, or erased"))),
+        Section("role", _("Role"), lines("target", found.roles, roles)),
+        Section("rule", _("Rule"), lines("rule", found.rules, [it.name or none for it in found.rules], '"')),
+        Section("technician", _("Technician"), lines("person", found.technicians, people)),
     ]
 
 
-def _minutes(by_role: Section) -> Markup:
-    known = [
+def told_apart(groups: Sequence[Group], nobody: str, words: Callable[[Group], str]) -> list[str]:
+    """What to call each: its name; beside it `words` where names are the same, and the key where these are, too."""
+    names = [nobody if it.key is None else it.name or words(it) or it.key for it in groups]
+    for beside in (words, lambda it: it.key or ""):
+        often = Counter(names)
+        pairs = zip(groups, names, strict=True)
+        names = [f"{name} ({more})" if often[name] > 1 and (more := beside(it)) else name for it, name in pairs]
+    return names
+
+
+def place(target: str | None) -> str:
+    """Where a target counts, in words; nothing where it does not say."""
+    _kind, at, scope = (target or "").partition("@")
+    return where(scope) if at else ""
+
+
+def _minutes(by_role: Section) -> list[tuple[str, float, float, str]]:
+    return [
         (it.name, it.group.used, it.group.held, it.rows)
         for it in by_role.lines
         if it.group.used is not None and it.group.held is not None
     ]
-    return charts.pairs((_("Used"), _("Held")), known) if known else Markup()
+
+
+def _cut(number: int) -> str:
+    """What a chart of so many bars says when it does not show them all."""
+    if number <= charts.MOST:
+        return ""
+    return str(_("The chart shows the first %(shown)s of %(number)s.", shown=charts.MOST, number=number))
 
 
 def _first(text: str) -> date | None:

@@ -43,9 +43,13 @@ def of_technician(tx: sa.Connection, oid: str, *, now: datetime) -> Erased:
 def _erase(tx: sa.Connection, whose: sa.ColumnElement[bool], acts: sa.ColumnElement[bool], *, now: datetime) -> Erased:
     known = elevations.c.account.not_like(f"{ERASED}:%")
     found = tx.execute(
-        sa.select(elevations.c.id, elevations.c.state, elevations.c.activation, elevations.c.technician).where(
-            whose, known
-        )
+        sa.select(
+            elevations.c.id,
+            elevations.c.state,
+            elevations.c.activation,
+            elevations.c.technician,
+            elevations.c.oid,
+        ).where(whose, known)
     ).all()
     if any(row.state in OPEN for row in found):
         raise StillOpen("An elevation is still open. End it first, or wait until it has ended.")
@@ -62,7 +66,7 @@ def _erase(tx: sa.Connection, whose: sa.ColumnElement[bool], acts: sa.ColumnElem
     places = sa.select(entries.c.place).where(about)
     values = tx.execute(journal_private.delete().where(journal_private.c.place.in_(places))).rowcount
     _empty_rows(tx, mine, held)
-    views.forget(tx, {row.technician for row in found if row.technician})
+    views.forget(tx, {it for row in found for it in (row.technician, row.oid) if it})
     if mine or values:
         facts = {"elevations": len(mine), "values": values}
         journal.append(tx, Kind.PRIVACY_ERASED, now=now, cause="cli", facts=facts)

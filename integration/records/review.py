@@ -29,13 +29,16 @@ _ORDER = (elevations.c.created_at, elevations.c.id)
 class Filter:
     """Which elevations: created in [since, before), and with these words in their names.
 
-    Words in quotes are the whole name, and NONE is no name. `marks`: with one of these.
+    Words in quotes are the whole name, and NONE is no name. `person` and `target` are one of each, whatever others are
+    called: as `person` below says it, and a target's key. `marks`: with one of these.
     """
 
     technician: str = ""
     role: str = ""
     rule: str = ""
     ticket: str = ""
+    person: str = ""
+    target: str = ""
     state: State | None = None
     marks: frozenset[Mark] = frozenset()
     became_active: bool | None = None
@@ -124,6 +127,12 @@ def _where(connection: sa.Connection, asked: Filter) -> Iterator[sa.ColumnElemen
     for words, column in (*named, (asked.rule, elevations.c.rule)):
         if words:
             yield _named(connection, words, column)
+    if asked.person:
+        tid, _, oid = asked.person.partition("/")
+        nobody = sa.or_(elevations.c.tid.is_(None), elevations.c.oid.is_(None))
+        yield nobody if asked.person == NONE else sa.and_(elevations.c.tid == tid, elevations.c.oid == oid)
+    if asked.target:
+        yield elevations.c.target.is_(None) if asked.target == NONE else elevations.c.target == asked.target
     if asked.ticket:
         yield elevations.c.ticket == asked.ticket
     if asked.state:
@@ -139,6 +148,11 @@ def _where(connection: sa.Connection, asked: Filter) -> Iterator[sa.ColumnElemen
         yield elevations.c.created_at >= asked.since
     if asked.before:
         yield elevations.c.created_at < asked.before
+
+
+def person(tid: str | None, oid: str | None) -> str | None:
+    """How a filter names somebody; None for nobody that we know."""
+    return f"{tid}/{oid}" if tid is not None and oid is not None else None
 
 
 def _named(connection: sa.Connection, words: str, column: sa.Column[Any]) -> sa.ColumnElement[bool]:
@@ -211,13 +225,15 @@ def held(connection: sa.Connection, since: datetime, before: datetime) -> Iterat
         name: epoch("epoch", elevations.c[name]) for name in ("created_at", "active_at", "let_go_at", "ended_at")
     }
     began, ended = seconds["active_at"], seconds["ended_at"]
-    columns = (elevations.c.technician, elevations.c.target_name, elevations.c.rule)
+    who = (elevations.c.tid, elevations.c.oid, elevations.c.technician, elevations.c.account, elevations.c.address)
+    what = (elevations.c.target, elevations.c.target_name, elevations.c.rule)
     spans = (sa.func.coalesce(seconds["let_go_at"], ended) - began, ended - began)
-    query = sa.select(seconds["created_at"], *columns, *spans).where(
+    query = sa.select(seconds["created_at"], *spans, *who, *what).where(
         elevations.c.created_at >= since, elevations.c.created_at < before, elevations.c.active_at.is_not(None)
     )
-    for created, technician, role, rule, used, length in connection.execute(query):
-        yield Held(int(created), technician, role, rule, _whole(used), _whole(length))
+    for created, used, length, tid, oid, technician, account, address, target, role, rule in connection.execute(query):
+        whose = (person(tid, oid), technician, address or account)
+        yield Held(int(created), *whose, target, role, rule, _whole(used), _whole(length))
 
 
 def _whole(seconds: float | None) -> int | None:

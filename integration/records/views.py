@@ -47,11 +47,15 @@ def delete(tx: sa.Connection, tid: str, oid: str, view: str) -> bool:
 
 
 def forget(tx: sa.Connection, people: Iterable[str]) -> None:
-    """Delete the views, whoever saved them, that ask for one of these people by their whole name, or are called so."""
+    """Delete the views, whoever saved them, that ask for one of these people, or are called so.
+
+    `people`: whole names and object ids.
+    """
     named = [name.casefold() for name in people if name]
     rows = tx.execute(sa.select(saved_views.c.id, saved_views.c.name, saved_views.c.asked)).all() if named else []
     for row in rows:
-        said = f"{row.name}\n{json.loads(row.asked).get('technician', '')}".casefold()
+        asked = json.loads(row.asked)
+        said = "\n".join([row.name, asked.get("technician", ""), asked.get("person", "")]).casefold()
         if any(name in said for name in named):
             tx.execute(saved_views.delete().where(saved_views.c.id == row.id))
 

@@ -190,17 +190,39 @@ def test_an_approver_sees_the_ticket_beside_the_request_and_the_technicians_page
     badge(me, "Waiting for approval")
     me.reads("Approver One can approve it")
 
-    boss = someone("approver", viewport={"width": 400, "height": 800})
+    boss = someone("approver", viewport={"width": 360, "height": 800})
     boss.comes_to("/approvals")
     boss.reads("Cannot sign in")
     boss.reads("Technician One")
     boss.page.get_by_label("Your reason").fill("The device is theirs.")
     boss.page.get_by_role("button", name="Approve").click()
     boss.reads("Approved. The ticket says so")
+    state = boss.page.locator("td[data-label='What became of it'] .badge").first
+    assert state.evaluate("it => it.offsetHeight") < 32, "one line, beside a label of two"
 
     badge(me, "Active")
     me.note(ticket, "Approved by Approver One")
     solves(me, live_practice, ticket)
+
+
+def test_an_approver_who_comes_back_to_the_page_sees_what_has_come_since(
+    me: Someone, someone: Arrive, live_practice: Practice
+) -> None:
+    live_practice.control(f"/policies/{DEVICE}", {"approval_required": True})
+    boss = someone("approver")
+    boss.comes_to("/approvals")
+    boss.reads("Nothing waits for you")
+    ticket = picked(me, live_practice, "BitLocker key")
+    me.note(ticket, "waits for an approver since")
+    comes_to_the_front = "document.dispatchEvent(new Event('visibilitychange'))"
+    boss.page.evaluate(comes_to_the_front)
+    field = boss.page.get_by_label("Your reason")
+    field.fill("Not lost")
+    boss.page.evaluate(comes_to_the_front)
+    expect(field).to_have_value("Not lost")
+    opens(me, ticket)
+    me.page.get_by_role("button", name="Withdraw request").click()
+    me.note(ticket, "was withdrawn before an approver decided it")
 
 
 def test_a_denial_is_read_in_the_approvers_words(me: Someone, someone: Arrive, live_practice: Practice) -> None:

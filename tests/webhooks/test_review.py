@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import sqlalchemy as sa
@@ -41,9 +42,11 @@ def auditor(both: Deployment, practice: Practice) -> Browser:
 
 def add(deployment: Deployment, *, at: datetime = NOW, **changes: object) -> Elevation:
     name = str(ULID())
-    it = Elevation(name, "practice", "4821", "technician", name, State.ENDED, 1, None, at, technician="Technician One")
-    whole = replace(it, target_name="Reports Reader", rule="login-error", tid="t", oid="o")
-    it = replace(whole, **changes)  # type: ignore[arg-type]
+    it = Elevation(name, "practice", "4821", "technician", name, State.ENDED, 1, None, at, rule="login-error")
+    who, role = changes.get("technician", "Technician One"), changes.get("target_name", "Reports Reader")
+    known = {"technician": who, "tid": "t", "oid": who and f"o {who}"}
+    known |= {"target_name": role, "target": role and f"entra-role:{role}@/"}
+    it = replace(it, **(known | changes))  # type: ignore[arg-type]
     with deployment.records.write() as tx:
         elevations.open_elevation(tx, it)
     return it
@@ -56,6 +59,17 @@ def held(deployment: Deployment, *, at: datetime, minutes: int = 20, **changes: 
 
 def listed(page: str) -> list[str]:
     return re.findall(r'href="/review/([0-9A-Z]{26})"', page)
+
+
+def test_a_time_alone_says_of_which_day_it_is_and_another_day_is_named(both: Deployment, auditor: Browser) -> None:
+    """So that the reader's own days can be judged by: the desk's are not theirs."""
+    at = datetime(2026, 10, 5, 20, 50, tzinfo=UTC)
+    held(both, at=at, minutes=20)
+    held(both, at=at, minutes=200)
+    page = auditor.get("/review").text
+    found = re.findall(r'data-shown-as="clock" data-of="([^"]+)"[^>]*>([^<]+)<', page)
+    assert {of for of, _ in found} == {"2026-10-05T20:50:00+00:00"}
+    assert sorted(text for _, text in found) == ["2026-10-06 00:10:00 UTC", "20:50:00", "20:50:00", "21:10:00"]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +92,10 @@ def listed(page: str) -> list[str]:
         ({"days": "99999"}, "abc"),
         ({"since": "not-a-date"}, "abc"),
         ({"technician": "one", "unusual": "any"}, ""),
+        ({"person": "t/o Technician Two"}, "c"),
+        ({"person": "nobody", "target": "entra-role:Global Reader@/"}, ""),
+        ({"target": "entra-role:Global Reader@/"}, "c"),
+        ({"target": "-"}, ""),
     ],
     ids=repr,
 )
@@ -212,6 +230,60 @@ def test_each_number_of_a_month_is_a_link_to_so_many_rows(both: Deployment, audi
     assert "11.5" in said
 
 
+def test_who_and_what_are_called_the_same_are_counted_and_listed_each_alone(both: Deployment, auditor: Browser) -> None:
+    at = datetime(2026, 10, 5, 12, tzinfo=UTC)
+    unit = "entra-role:1@/administrativeUnits/7"
+    for n, (who, target) in enumerate((("a1", "entra-role:1@/"), ("a1", unit), ("b1", unit))):
+        same = {"technician": "Anna Schmidt", "account": who, "oid": who, "target": target}
+        held(both, at=at + timedelta(hours=n), target_name="Reader", **same)
+    held(both, at=at, technician="Somebody Else", target_name="Global Reader")
+    page = auditor.get("/review/month?month=2026-10").text
+    lines = dict(re.findall(r'<th scope="row" class="fw-normal text-break">([^<]+)</th>.*?href="([^"]+)">\d', page))
+    assert {"Anna Schmidt (a1)", "Anna Schmidt (b1)", "Somebody Else", "Global Reader"} <= set(lines)
+    assert {"Reader (in the whole directory)", "Reader (at /administrativeUnits/7)"} <= set(lines)
+    address = unescape(lines["Anna Schmidt (a1)"])
+    alone = auditor.get(address)
+    assert len(listed(alone.text)) == 2
+    assert "Only this person: Anna Schmidt (a1)" in words(alone)
+    assert "Only this role: Reader (at /administrativeUnits/7)" in words(
+        auditor.get(unescape(lines["Reader (at /administrativeUnits/7)"]))
+    )
+    export = unescape(re.findall(r'href="(/review/export.csv[^"]+)"', alone.text)[0])
+    assert len(auditor.get(export, buffered=True).text.splitlines()) == 3
+    asked = dict(parse_qsl(urlsplit(address).query))
+    saved = auditor.press("/review/views", page="/review", name="Anna", **asked)
+    assert listed(auditor.get(saved.headers["Location"]).text) == listed(alone.text)
+    assert 'aria-current="true"' in auditor.get(saved.headers["Location"]).text
+    everybody = unescape(re.findall(r'href="([^"]+)">All people', alone.text)[0])
+    assert len(listed(auditor.get(everybody).text)) == 4
+
+
+def test_who_shares_even_the_account_is_told_apart_all_the_same(both: Deployment, auditor: Browser) -> None:
+    for oid in ("0a", "0b"):
+        held(both, at=datetime(2026, 10, 5, 12, tzinfo=UTC), oid=oid)
+    said = words(auditor.get("/review/month?month=2026-10"))
+    assert "Technician One (technician) (t/0a)" in said
+    assert "Technician One (technician) (t/0b)" in said
+
+
+def test_medians_lead_to_the_rows_of_their_counts(both: Deployment, auditor: Browser) -> None:
+    held(both, at=datetime(2026, 10, 5, 12, tzinfo=UTC))
+    page = auditor.get("/review/month?month=2026-10").text
+    row = re.findall(r'<th scope="row" class="fw-normal text-break">Reports Reader</th>.*?</tr>', page)[0]
+    links = re.findall(r'href="([^"]+)">([\d.]+)<', row)
+    assert [number for _, number in links] == ["1", "15", "20"]
+    assert len({address for address, _ in links}) == 1
+    assert len(re.findall(r"<dd><a href", page)) == 3
+
+
+@pytest.mark.parametrize(("number", "said"), [(12, False), (13, True)])
+def test_a_chart_that_leaves_some_out_says_so(both: Deployment, auditor: Browser, number: int, said: bool) -> None:
+    for n in range(number):
+        held(both, at=datetime(2026, 10, 5, 12, tzinfo=UTC), target_name=f"Role {n}")
+    text = words(auditor.get("/review/month?month=2026-10"))
+    assert text.count(f"The chart shows the first 12 of {number}.") == (2 if said else 0)
+
+
 def test_charts_hold_nothing_that_the_policy_of_content_refuses(both: Deployment, auditor: Browser) -> None:
     def drawn(text: str) -> tuple[str, list[tuple[str, tuple[str, ...]]]]:
         with both.records.write() as tx:
@@ -249,6 +321,7 @@ def test_hostile_words_add_no_element_to_any_list(both: Deployment, auditor: Bro
         with both.records.write() as tx:
             tx.execute(table.update().values(**dict.fromkeys(columns, text[:60])))
         query = {"technician": text, "role": text, "rule": text, "days": text, "unusual": text, "state": text}
+        query |= {"person": text, "target": text}
         shown = [
             auditor.get(path) for path in ("/review", "/review/break-glass", "/review/watched", f"/review/{it.id}")
         ]

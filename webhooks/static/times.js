@@ -4,7 +4,8 @@ const day = { year: "numeric", month: "short", day: "numeric" };
 const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" };
 const moment = new Intl.DateTimeFormat(language, { ...day, ...clock });
 const date = new Intl.DateTimeFormat(language, day);
-const time = new Intl.DateTimeFormat(language, { ...clock, timeZoneName: undefined });
+const time = new Intl.DateTimeFormat(language, clock);
+const clockAlone = new Intl.DateTimeFormat(language, { ...clock, timeZoneName: undefined });
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
 const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
@@ -14,13 +15,24 @@ function fromNow(at) {
   return relative.format(Math.trunc(seconds / size), unit);
 }
 
+// Without a date on the day of the moment it is told beside, and without a zone where that one names the same.
+function short(at, how, of) {
+  if (date.format(at) !== date.format(of)) return moment.format(at);
+  return (how === "clock" && at.getTimezoneOffset() === of.getTimezoneOffset() ? clockAlone : time).format(at);
+}
+
+function written(at, how, of) {
+  if (of) return short(at, how, new Date(of));
+  const formats = { moment, day: date };
+  return how in formats ? formats[how].format(at) : fromNow(at);
+}
+
 function show() {
   for (const element of document.querySelectorAll("time[data-shown-as]")) {
     const at = new Date(element.dateTime);
-    const how = element.dataset.shownAs;
+    const { shownAs: how, of } = element.dataset;
     element.title = how === "moment" ? fromNow(at) : moment.format(at);
-    const formats = { moment, time, day: date };
-    element.textContent = how in formats ? formats[how].format(at) : fromNow(at);
+    element.textContent = written(at, how, of);
   }
 }
 

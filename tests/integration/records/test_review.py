@@ -63,7 +63,10 @@ def _add(tx: sa.Connection, chance: random.Random, n: int) -> None:
         1,
         None,
         NOON + timedelta(minutes=n // 7),
+        tid=chance.choice(["t", "u", None]),
+        oid=chance.choice(["one", "two", None]),
         technician=chance.choice(NAMES),
+        target=chance.choice(["entra-role:1@/", "entra-role:1@/administrativeUnits/2", None]),
         target_name=chance.choice(["Reader", "Global Reader", None]),
         rule=chance.choice(["password-reset", "mfa-reset", None]),
         activation=name if chance.random() < 0.7 else None,
@@ -101,6 +104,10 @@ FILTERS = (
     Filter(role='"Reader"'),
     Filter(rule="-", state=State.ENDED),
     Filter(ticket="17"),
+    Filter(person="t/one"),
+    Filter(person="t/ONE"),
+    Filter(person="-", target="entra-role:1@/"),
+    Filter(target="-", technician="one"),
     Filter(state=State.WATCHED, became_active=True),
     Filter(became_active=False, state=State.ENDED),
     Filter(emergencies=True),
@@ -117,6 +124,8 @@ def _holds(asked: Filter, it: review.Marked) -> bool:
     named = ((asked.technician, row.technician), (asked.role, row.target_name), (asked.rule, row.rule))
     return (
         all(_named(words, name) for words, name in named)
+        and _is(asked.person, review.person(row.tid, row.oid))
+        and _is(asked.target, row.target)
         and (not asked.ticket or row.ticket == asked.ticket)
         and (asked.state is None or row.state == asked.state)
         and (not asked.marks or bool(asked.marks & set(it.marks)))
@@ -125,6 +134,10 @@ def _holds(asked: Filter, it: review.Marked) -> bool:
         and (asked.since is None or row.created_at >= asked.since)
         and (asked.before is None or row.created_at < asked.before)
     )
+
+
+def _is(wanted: str, key: str | None) -> bool:
+    return not wanted or key == (None if wanted == "-" else wanted)
 
 
 def _named(words: str, name: str | None) -> bool:
@@ -226,7 +239,10 @@ def test_views_are_of_one_person_replaced_by_name_and_forgotten_with_a_name(reco
         assert (mine.name, mine.asked) == ("Mondays", {"unusual": "any"})
         (other,) = views.of(tx, "t", "two")
         assert not views.delete(tx, "t", "one", other.id)
+        views.save(tx, "t", "two", "His", {"person": "t/0f0e"}, now=NOON)
         views.forget(tx, ["technician one"])
+        assert [view.name for view in views.of(tx, "t", "two")] == ["His"]
+        views.forget(tx, ["0F0E"])
         assert views.of(tx, "t", "two") == []
         assert views.delete(tx, "t", "one", mine.id)
         for n in range(views.MOST):

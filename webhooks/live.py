@@ -66,6 +66,7 @@ def show(viewer: Viewer, elevation_id: str) -> Response | str:
         "live.html",
         it=it,
         seen=seen,
+        goes_on_to=seen.next_one if it.end_reason == EndReason.TIME_UP else None,
         by_itself=BY_ITSELF,
         labels=LABELS,
         ticket_url=current.ticket_url(it.connection, it.ticket) if it.has_ticket else None,

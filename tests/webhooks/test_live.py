@@ -154,6 +154,31 @@ def test_a_helpdesk_that_is_away_takes_the_button_and_not_the_page(
     assert "I need longer" not in answer.text
 
 
+def test_an_open_page_goes_on_by_itself_to_what_followed_when_time_was_up_and_to_nothing_else(
+    desk: Desk, practice: Practice, browser: Opened
+) -> None:
+    desk.link()
+    ticket = pick(desk, practice)
+    it, page = desk.only(ticket), browser("technician")
+    here = f"/elevations/{it.id}"
+    page.press(f"{here}/longer", page=here, seconds="900")
+    assert "data-next" not in page.get(here).text
+    wait_for(desk, timedelta(minutes=31))
+    wait_for(desk, timedelta(seconds=5), steps=3)
+    new = next(each for each in desk.elevations(ticket) if each.id != it.id)
+    assert f'data-next="/elevations/{new.id}?by-itself"' in page.get(here).text
+    page.press(f"/elevations/{new.id}/end", page=here)
+    wait_for(desk, timedelta(minutes=6))
+    assert "data-next" not in page.get(f"/elevations/{new.id}").text
+
+
+def test_the_tabs_title_says_how_it_stands(desk: Desk, practice: Practice, browser: Opened) -> None:
+    desk.link()
+    ticket = pick(desk, practice)
+    text = browser("technician").get(f"/elevations/{desk.only(ticket).id}").text
+    assert f"<title>Active · {ROLE} for ticket {ticket} · Ticket Elevate</title>" in text
+
+
 @pytest.fixture
 def deployment(practice: Practice, database_url: str, tmp_path: Path) -> object:
     """Its second rule is for two roles together."""

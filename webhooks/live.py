@@ -20,7 +20,7 @@ from integration.records import elevations, people
 from integration.records.elevations import Overtaken
 from integration.rules import Plan, analysis_from_json
 from integration.targets import Target
-from integration.tickets import HelpdeskError
+from integration.tickets import HelpdeskError, TicketGone
 from webhooks import current
 from webhooks.claims import is_address_of, not_theirs
 from webhooks.people import Viewer, Why, signed_in, to_sign_in
@@ -30,7 +30,7 @@ from workers.app import wake
 from workers.deciding import decide
 from workers.ending import let_go
 from workers.longer import ask as ask_longer
-from workers.longer import followed_by, room
+from workers.longer import followed_by, likely_room, room
 from workers.run import Run
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ def show(viewer: Viewer, elevation_id: str) -> Response | str:
         words=role_words(Target.from_key(it.target)) if it.target else None,
         policy=_policy(it),
         longer=_longer(it),
+        not_longer=request.args.get("longer") if it.state is State.ACTIVE else None,
         again=it.has_ticket and it.state in AGAIN and it.end_reason not in TICKET_IS_OVER and seen.next_one is None,
         desks=list(current.deployment().helpdesks),
         cached_access=CACHED_ACCESS,
@@ -142,38 +143,51 @@ def _policy(it: Elevation) -> Policy | None:
 
 
 def _longer(it: Elevation) -> list[timedelta]:
-    """What "I need longer" may be pressed for: nothing where rule or policy leave no room, or cannot be asked now."""
-    if (
-        it.state is not State.ACTIVE
-        or it.until is None
-        or it.emergency
-        or it.connection not in current.deployment().helpdesks
-    ):
-        return []
-    run = Run(current.deployment(), cause="click")
-    try:
-        plan = decide(run, it, run.ticket(it.connection, it.ticket)) if it.has_ticket else None
-    except (HelpdeskError, EntraError):
-        return []
-    most = room(run, it, plan) if isinstance(plan, Plan) else timedelta()
+    """What "I need longer" offers, by what is kept: a helpdesk or tenant that is slow must not hold up "End now"."""
+    return _choices(likely_room(Run(current.deployment(), cause="click"), it)) if _may_go_on(it) else []
+
+
+def _may_go_on(it: Elevation) -> bool:
+    has_desk = it.connection in current.deployment().helpdesks
+    return it.state is State.ACTIVE and it.until is not None and it.has_ticket and not it.emergency and has_desk
+
+
+def _choices(most: timedelta) -> list[timedelta]:
     return sorted({choice for choice in CHOICES if choice < most} | ({most} if most else set()))
 
 
 @blueprint.post("/elevations/<elevation_id>/longer")
 @signed_in
 def longer(viewer: Viewer, elevation_id: str) -> Response:
-    """Ask for more time, or with no seconds take that back."""
+    """Ask for more time, or with no seconds take that back. What the page offered is checked truly here."""
     it = _own(viewer, elevation_id)
-    wished = request.form.get("seconds", "")
-    allowed = {str(int(choice.total_seconds())) for choice in _longer(it)}
+    run, wished = Run(current.deployment(), cause="click"), request.form.get("seconds", "")
+    why_not = _why_not(run, it, wished) if wished else None
     try:
-        if it.state is State.ACTIVE and (wished in allowed or (not wished and it.longer_seconds)):
-            run = Run(current.deployment(), cause="click")
+        if it.state is State.ACTIVE and why_not is None and (wished or it.longer_seconds):
             for due in ask_longer(run, it, int(wished) if wished else None):
                 wake(due)
     except Overtaken:
         log.info("longer_overtaken", extra={"elevation": it.id})
-    return redirect(url_for("live.show", elevation_id=it.id), code=303)
+    return redirect(url_for("live.show", elevation_id=it.id, longer=why_not), code=303)
+
+
+def _why_not(run: Run, it: Elevation, wished: str) -> str | None:
+    """Why it cannot go on for the `wished` seconds, by a name that the page has words for; None where it can."""
+    if not _may_go_on(it):
+        return "no"
+    offered = _choices(likely_room(run, it))
+    try:
+        plan = decide(run, it, run.ticket(it.connection, it.ticket))
+    except TicketGone:
+        return "no"
+    except (HelpdeskError, EntraError):
+        return "unknown"
+    most = room(run, it, plan) if isinstance(plan, Plan) else timedelta()
+    if not most:
+        return "no"
+    possible = {str(int(choice.total_seconds())) for choice in (*offered, *_choices(most)) if choice <= most}
+    return None if wished in possible else "less"
 
 
 def waits_for_sign_in(it: Elevation | sa.Row[Any], activation: Activation | None) -> bool:

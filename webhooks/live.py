@@ -1,10 +1,9 @@
 """One elevation after the button: its page, what the page asks every second, and the button that ends it."""
 
 import hashlib
-import json
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +15,7 @@ from integration.comments import CACHED_ACCESS
 from integration.elevation import LABELS, OPEN, SIGN_IN_MISSING, Activation, Elevation, EndReason, State
 from integration.entra.errors import EntraError
 from integration.entra.pim import Policy
-from integration.records import elevations, people
+from integration.records import elevations
 from integration.records.elevations import Overtaken
 from integration.rules import Plan, analysis_from_json
 from integration.targets import Target
@@ -27,7 +26,7 @@ from webhooks.people import Viewer, Why, signed_in, to_sign_in
 from webhooks.role_words import role_words
 from webhooks.sessions import BY_ITSELF
 from workers.app import wake
-from workers.deciding import decide
+from workers.deciding import decide, forget_policy, kept_policy
 from workers.ending import let_go
 from workers.longer import ask as ask_longer
 from workers.longer import followed_by, likely_room, room
@@ -135,11 +134,23 @@ def _look(it: Elevation) -> Seen:
 
 
 def _policy(it: Elevation) -> Policy | None:
-    """What the tenant last told of the policy, however long ago: a request that waits was made under it."""
-    with current.deployment().records.read() as connection:
-        kept = people.answers(connection, it.tid or "", it.oid or "", newer_than=datetime.min.replace(tzinfo=UTC))
-    policy = json.loads(kept.get(f"policy:{it.target}", "null"))
-    return Policy.from_json(policy) if policy else None
+    """What the tenant last told of the policy, however long ago: a request that waits was made under it.
+
+    Unless how it stands disproves that: then it is forgotten, so that whoever needs it next asks the tenant.
+    """
+    if it.target is None:
+        return None
+    run, target = Run(current.deployment(), cause="click"), Target.from_key(it.target)
+    policy = kept_policy(run, it, target)
+    if policy is not None and _disproves(it, policy):
+        forget_policy(run, it, target)
+        return None
+    return policy
+
+
+def _disproves(it: Elevation, policy: Policy) -> bool:
+    unconfirmed = policy.context is None and not policy.mfa
+    return (it.state is State.PENDING and not policy.approval) or (bool(it.challenge) and unconfirmed)
 
 
 def _longer(it: Elevation) -> list[timedelta]:

@@ -11,7 +11,7 @@ from integration.elevation import State
 from integration.records.tables import tenant_answers
 from tests.conftest import Desk, Practice, settings_for
 from tests.webhooks.conftest import Browser, words
-from tests.workers.steps import fault, mend, pick, said, wait_for
+from tests.workers.steps import end_now, fault, mend, pick, said, wait_for
 from tests.workers.test_more_answers import RULES
 
 ROLE = "Password Administrator"
@@ -227,6 +227,31 @@ def test_an_open_page_goes_on_by_itself_to_what_followed_when_time_was_up_and_to
     page.press(f"/elevations/{new.id}/end", page=here)
     wait_for(desk, timedelta(minutes=6))
     assert "data-next" not in page.get(f"/elevations/{new.id}").text
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "gone"),
+    [
+        ({"approval_required": True}, "Nobody has to approve it"),
+        ({"authentication_context": "c1"}, "No further confirmation"),
+    ],
+)
+def test_a_policy_that_the_state_disproves_is_not_shown_and_read_anew(
+    desk: Desk, practice: Practice, browser: Opened, asked_for: dict[str, object], gone: str
+) -> None:
+    desk.link()
+    page = browser("technician")
+    end_now(desk, pick(desk, practice))
+    wait_for(desk, timedelta(minutes=6), steps=2)
+    practice.control(f"/policies/{ROLE}", asked_for)
+    it = desk.only(pick(desk, practice))
+    assert it.state in (State.PENDING, State.SIGN_IN_NEEDED)
+    assert gone not in page.get(f"/elevations/{it.id}").text
+    other = offered(desk, practice)
+    assert gone not in page.get(f"/elevate/practice/{other}").text
+    text = page.get(f"/elevations/{it.id}").text
+    assert "What your organisation asks" in text
+    assert gone not in text
 
 
 def test_the_tabs_title_says_how_it_stands(desk: Desk, practice: Practice, browser: Opened) -> None:

@@ -95,7 +95,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Stage:
-    """A step on the way to a role that can be used. `now`: this is where it stands."""
+    """A step on the way to a role that can be used, by the name that fits. `now`: this is where it stands."""
 
     name: str
     done: bool
@@ -103,21 +103,24 @@ class Stage:
 
 
 def _stages(it: Elevation, seen: Seen) -> list[Stage]:
-    """The steps of this one: a sign-in or confirmation and an approval only where the tenant asks for them."""
+    """The steps of this one: a sign-in or confirmation and an approval only where the tenant asks for them.
+
+    Each has two names: what is waited for, and what is so when it is done.
+    """
     activation = seen.activation
     follows_use = activation is None or not activation.by_hand
     steps = [
-        (_("Asked"), it.state not in (State.REQUESTED, State.SIGN_IN_NEEDED)),
-        *([(_("Confirmed") if it.challenge else _("Signed in"), False)] if seen.sign_in_needed else []),
-        (_("Validated"), it.state in (State.PENDING, State.ACTIVE)),
-        *([(_("Approved"), it.state is State.ACTIVE)] if activation and activation.pending_at else []),
-        (_("Active"), it.state is State.ACTIVE),
-        *([(_("Usable"), bool(activation and activation.usable_at))] if follows_use else []),
+        (_("Request"), _("Asked"), it.state not in (State.REQUESTED, State.SIGN_IN_NEEDED)),
+        *([(_("Confirmation") if it.challenge else _("Sign-in"), "", False)] if seen.sign_in_needed else []),
+        (_("Validation"), _("Validated"), it.state in (State.PENDING, State.ACTIVE)),
+        *([(_("Approval"), _("Approved"), it.state is State.ACTIVE)] if activation and activation.pending_at else []),
+        (_("Activation"), _("Active"), it.state is State.ACTIVE),
+        *([(_("Becoming usable"), _("Usable"), bool(activation and activation.usable_at))] if follows_use else []),
     ]
     if seen.sign_in_needed and it.state is State.SIGN_IN_NEEDED:
         steps[:2] = reversed(steps[:2])  # nothing is asked for before it
-    first = next((place for place, (_name, done) in enumerate(steps) if not done), None)
-    return [Stage(name, done, place == first) for place, (name, done) in enumerate(steps)]
+    first = next((place for place, (*_names, done) in enumerate(steps) if not done), None)
+    return [Stage(so if done else awaited, done, place == first) for place, (awaited, so, done) in enumerate(steps)]
 
 
 def _look(it: Elevation) -> Seen:

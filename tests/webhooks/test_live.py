@@ -1,5 +1,6 @@
 """The technician's pages: what the tenant asks for, how it stands, longer, and all roles of a task."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_the_page_tells_of_an_approver_and_withdraws_with_one_button(
     it = desk.only(pick(desk, practice))
     page = browser("technician")
     text = page.get(f"/elevations/{it.id}").text
-    for fact in ("Waiting for approval", "Approver One can approve it", "Withdraw request", ">Approved<"):
+    for fact in ("Waiting for approval", "Approver One can approve it", "Withdraw request", ">Approval<"):
         assert fact in text, fact
     page.press(f"/elevations/{it.id}/end", page=f"/elevations/{it.id}")
     desk.sweep()
@@ -252,6 +253,40 @@ def test_a_policy_that_the_state_disproves_is_not_shown_and_read_anew(
     text = page.get(f"/elevations/{it.id}").text
     assert "What your organisation asks" in text
     assert gone not in text
+
+
+def stages(page: Browser, elevation_id: str) -> list[str]:
+    """What the steps are called, and by which mark; what only a reader of the screen hears is left away."""
+    found = re.search(r'<ol class="stages">(.*?)</ol>', page.get(f"/elevations/{elevation_id}").text, re.DOTALL)
+    assert found
+    text = re.sub(r'<span class="visually-hidden">.*?</span>', "", found[1])
+    return [re.sub("<[^>]+>", "", each).strip() for each in re.findall(r"<li.*?</li>", text, re.DOTALL)]
+
+
+def test_a_stage_that_is_waited_for_is_called_by_that_and_a_done_one_has_a_mark(
+    desk: Desk, practice: Practice, browser: Opened
+) -> None:
+    practice.control(f"/policies/{ROLE}", {"approval_required": True})
+    desk.link()
+    it, page = desk.only(pick(desk, practice)), browser("technician")
+    assert stages(page, it.id) == ["✓ Asked", "✓ Validated", "Approval", "Activation", "Becoming usable"]
+    assert '<span aria-hidden="true">✓ </span>' in page.get(f"/elevations/{it.id}").text
+
+
+def test_a_confirmation_is_waited_for_before_anything_else(desk: Desk, practice: Practice, browser: Opened) -> None:
+    practice.control(f"/policies/{ROLE}", {"authentication_context": "c1"})
+    desk.link()
+    page = browser("technician")
+    it = desk.only(pick(desk, practice))
+    assert stages(page, it.id) == ["Confirmation", "Request", "Validation", "Activation", "Becoming usable"]
+
+
+def test_an_active_role_has_done_its_stages(desk: Desk, practice: Practice, browser: Opened) -> None:
+    desk.link()
+    it, page = desk.only(pick(desk, practice)), browser("technician")
+    assert stages(page, it.id) == ["✓ Asked", "✓ Validated", "✓ Active", "Becoming usable"]
+    wait_for(desk, timedelta(seconds=2))
+    assert stages(page, it.id)[-1] == "✓ Usable"
 
 
 def test_the_tabs_title_says_how_it_stands(desk: Desk, practice: Practice, browser: Opened) -> None:

@@ -1,10 +1,9 @@
 """One elevation after the button: its page, what the page asks every second, and the button that ends it."""
 
 import hashlib
-import json
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,21 +15,21 @@ from integration.comments import CACHED_ACCESS
 from integration.elevation import LABELS, OPEN, SIGN_IN_MISSING, Activation, Elevation, EndReason, State
 from integration.entra.errors import EntraError
 from integration.entra.pim import Policy
-from integration.records import elevations, people
+from integration.records import elevations
 from integration.records.elevations import Overtaken
 from integration.rules import Plan, analysis_from_json
 from integration.targets import Target
-from integration.tickets import HelpdeskError
+from integration.tickets import HelpdeskError, TicketGone
 from webhooks import current
 from webhooks.claims import is_address_of, not_theirs
 from webhooks.people import Viewer, Why, signed_in, to_sign_in
 from webhooks.role_words import role_words
 from webhooks.sessions import BY_ITSELF
 from workers.app import wake
-from workers.deciding import decide
+from workers.deciding import decide, forget_policy, kept_policy
 from workers.ending import let_go
 from workers.longer import ask as ask_longer
-from workers.longer import followed_by, room
+from workers.longer import followed_by, likely_room, room
 from workers.run import Run
 
 log = logging.getLogger(__name__)
@@ -66,6 +65,7 @@ def show(viewer: Viewer, elevation_id: str) -> Response | str:
         "live.html",
         it=it,
         seen=seen,
+        goes_on_to=seen.next_one if it.end_reason == EndReason.TIME_UP else None,
         by_itself=BY_ITSELF,
         labels=LABELS,
         ticket_url=current.ticket_url(it.connection, it.ticket) if it.has_ticket else None,
@@ -75,6 +75,7 @@ def show(viewer: Viewer, elevation_id: str) -> Response | str:
         words=role_words(Target.from_key(it.target)) if it.target else None,
         policy=_policy(it),
         longer=_longer(it),
+        not_longer=request.args.get("longer") if it.state is State.ACTIVE else None,
         again=it.has_ticket and it.state in AGAIN and it.end_reason not in TICKET_IS_OVER and seen.next_one is None,
         desks=list(current.deployment().helpdesks),
         cached_access=CACHED_ACCESS,
@@ -94,7 +95,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Stage:
-    """A step on the way to a role that can be used. `now`: this is where it stands."""
+    """A step on the way to a role that can be used, by the name that fits. `now`: this is where it stands."""
 
     name: str
     done: bool
@@ -102,21 +103,24 @@ class Stage:
 
 
 def _stages(it: Elevation, seen: Seen) -> list[Stage]:
-    """The steps of this one: a sign-in or confirmation and an approval only where the tenant asks for them."""
+    """The steps of this one: a sign-in or confirmation and an approval only where the tenant asks for them.
+
+    Each has two names: what is waited for, and what is so when it is done.
+    """
     activation = seen.activation
     follows_use = activation is None or not activation.by_hand
     steps = [
-        (_("Asked"), it.state not in (State.REQUESTED, State.SIGN_IN_NEEDED)),
-        *([(_("Confirmed") if it.challenge else _("Signed in"), False)] if seen.sign_in_needed else []),
-        (_("Validated"), it.state in (State.PENDING, State.ACTIVE)),
-        *([(_("Approved"), it.state is State.ACTIVE)] if activation and activation.pending_at else []),
-        (_("Active"), it.state is State.ACTIVE),
-        *([(_("Usable"), bool(activation and activation.usable_at))] if follows_use else []),
+        (_("Request"), _("Asked"), it.state not in (State.REQUESTED, State.SIGN_IN_NEEDED)),
+        *([(_("Confirmation") if it.challenge else _("Sign-in"), "", False)] if seen.sign_in_needed else []),
+        (_("Validation"), _("Validated"), it.state in (State.PENDING, State.ACTIVE)),
+        *([(_("Approval"), _("Approved"), it.state is State.ACTIVE)] if activation and activation.pending_at else []),
+        (_("Activation"), _("Active"), it.state is State.ACTIVE),
+        *([(_("Becoming usable"), _("Usable"), bool(activation and activation.usable_at))] if follows_use else []),
     ]
     if seen.sign_in_needed and it.state is State.SIGN_IN_NEEDED:
         steps[:2] = reversed(steps[:2])  # nothing is asked for before it
-    first = next((place for place, (_name, done) in enumerate(steps) if not done), None)
-    return [Stage(name, done, place == first) for place, (name, done) in enumerate(steps)]
+    first = next((place for place, (*_names, done) in enumerate(steps) if not done), None)
+    return [Stage(so if done else awaited, done, place == first) for place, (awaited, so, done) in enumerate(steps)]
 
 
 def _look(it: Elevation) -> Seen:
@@ -133,46 +137,71 @@ def _look(it: Elevation) -> Seen:
 
 
 def _policy(it: Elevation) -> Policy | None:
-    """What the tenant last told of the policy, however long ago: a request that waits was made under it."""
-    with current.deployment().records.read() as connection:
-        kept = people.answers(connection, it.tid or "", it.oid or "", newer_than=datetime.min.replace(tzinfo=UTC))
-    policy = json.loads(kept.get(f"policy:{it.target}", "null"))
-    return Policy.from_json(policy) if policy else None
+    """What the tenant last told of the policy, however long ago: a request that waits was made under it.
+
+    Unless how it stands disproves that: then it is forgotten, so that whoever needs it next asks the tenant.
+    """
+    if it.target is None:
+        return None
+    run, target = Run(current.deployment(), cause="click"), Target.from_key(it.target)
+    policy = kept_policy(run, it, target)
+    if policy is not None and _disproves(it, policy):
+        forget_policy(run, it, target)
+        return None
+    return policy
+
+
+def _disproves(it: Elevation, policy: Policy) -> bool:
+    unconfirmed = policy.context is None and not policy.mfa
+    return (it.state is State.PENDING and not policy.approval) or (bool(it.challenge) and unconfirmed)
 
 
 def _longer(it: Elevation) -> list[timedelta]:
-    """What "I need longer" may be pressed for: nothing where rule or policy leave no room, or cannot be asked now."""
-    if (
-        it.state is not State.ACTIVE
-        or it.until is None
-        or it.emergency
-        or it.connection not in current.deployment().helpdesks
-    ):
-        return []
-    run = Run(current.deployment(), cause="click")
-    try:
-        plan = decide(run, it, run.ticket(it.connection, it.ticket)) if it.has_ticket else None
-    except (HelpdeskError, EntraError):
-        return []
-    most = room(run, it, plan) if isinstance(plan, Plan) else timedelta()
+    """What "I need longer" offers, by what is kept: a helpdesk or tenant that is slow must not hold up "End now"."""
+    return _choices(likely_room(Run(current.deployment(), cause="click"), it)) if _may_go_on(it) else []
+
+
+def _may_go_on(it: Elevation) -> bool:
+    has_desk = it.connection in current.deployment().helpdesks
+    return it.state is State.ACTIVE and it.until is not None and it.has_ticket and not it.emergency and has_desk
+
+
+def _choices(most: timedelta) -> list[timedelta]:
     return sorted({choice for choice in CHOICES if choice < most} | ({most} if most else set()))
 
 
 @blueprint.post("/elevations/<elevation_id>/longer")
 @signed_in
 def longer(viewer: Viewer, elevation_id: str) -> Response:
-    """Ask for more time, or with no seconds take that back."""
+    """Ask for more time, or with no seconds take that back. What the page offered is checked truly here."""
     it = _own(viewer, elevation_id)
-    wished = request.form.get("seconds", "")
-    allowed = {str(int(choice.total_seconds())) for choice in _longer(it)}
+    run, wished = Run(current.deployment(), cause="click"), request.form.get("seconds", "")
+    why_not = _why_not(run, it, wished) if wished else None
     try:
-        if it.state is State.ACTIVE and (wished in allowed or (not wished and it.longer_seconds)):
-            run = Run(current.deployment(), cause="click")
+        if it.state is State.ACTIVE and why_not is None and (wished or it.longer_seconds):
             for due in ask_longer(run, it, int(wished) if wished else None):
                 wake(due)
     except Overtaken:
         log.info("longer_overtaken", extra={"elevation": it.id})
-    return redirect(url_for("live.show", elevation_id=it.id), code=303)
+    return redirect(url_for("live.show", elevation_id=it.id, longer=why_not), code=303)
+
+
+def _why_not(run: Run, it: Elevation, wished: str) -> str | None:
+    """Why it cannot go on for the `wished` seconds, by a name that the page has words for; None where it can."""
+    if not _may_go_on(it):
+        return "no"
+    offered = _choices(likely_room(run, it))
+    try:
+        plan = decide(run, it, run.ticket(it.connection, it.ticket))
+    except TicketGone:
+        return "no"
+    except (HelpdeskError, EntraError):
+        return "unknown"
+    most = room(run, it, plan) if isinstance(plan, Plan) else timedelta()
+    if not most:
+        return "no"
+    possible = {str(int(choice.total_seconds())) for choice in (*offered, *_choices(most)) if choice <= most}
+    return None if wished in possible else "less"
 
 
 def waits_for_sign_in(it: Elevation | sa.Row[Any], activation: Activation | None) -> bool:

@@ -97,6 +97,28 @@ def policy_of(run: Run, it: Elevation, target: Target) -> Policy | None:
     return _known(run, it).policy(target)
 
 
+def kept_policy(run: Run, it: Elevation, target: Target) -> Policy | None:
+    """What the tenant last told of the policy, however long ago; None where it never did. Asks nobody."""
+    with run.deployment.records.read() as connection:
+        kept = people.last_answer(connection, it.tid or "", it.oid or "", _policy_name(target))
+    policy = json.loads(kept) if kept else None
+    return Policy.from_json(policy) if policy else None
+
+
+def kept_limits(run: Run, it: Elevation, target: Target) -> tuple[timedelta | None, timedelta | None]:
+    """The longest activation that the tenant allows, and one that it refused, as far as that is kept. Asks nobody."""
+    policy = kept_policy(run, it, target)
+    with run.deployment.records.read() as connection:
+        refused = people.last_answer(connection, it.tid or "", it.oid or "", _too_long_name(target))
+    return policy.maximum if policy else None, timedelta(seconds=int(refused)) if refused else None
+
+
+def forget_policy(run: Run, it: Elevation, target: Target) -> None:
+    """What is kept of the policy was disproved: whoever needs it next asks the tenant."""
+    with run.deployment.records.write() as tx:
+        people.forget_answer(tx, it.tid or "", it.oid or "", _policy_name(target))
+
+
 def _known(run: Run, it: Elevation) -> "_Technician":
     """Its technician, with what the tenant told of them a while ago."""
     assert it.tid is not None
@@ -126,7 +148,7 @@ def learn_too_long(run: Run, it: Activation) -> bool:
     target = Target.from_key(it.target)
     with run.deployment.records.write() as tx:
         people.forget_answer(tx, it.tid, it.oid, _policy_name(target))
-        people.keep_answer(tx, it.tid, it.oid, f"too_long:{it.target}", str(it.duration_seconds), now=run.now)
+        people.keep_answer(tx, it.tid, it.oid, _too_long_name(target), str(it.duration_seconds), now=run.now)
     try:
         maximum = _Technician(run, it.tid, it.oid).maximum(target)
     except EntraError:
@@ -146,6 +168,10 @@ def _twice(
 
 def _policy_name(target: Target) -> str:
     return f"policy:{target.key}"
+
+
+def _too_long_name(target: Target) -> str:
+    return f"too_long:{target.key}"
 
 
 class _Technician:
@@ -216,7 +242,7 @@ class _Technician:
 
     def too_long(self, target: Target) -> timedelta | None:
         """A duration that the tenant refused a while ago."""
-        kept = self._kept.get(f"too_long:{target.key}")
+        kept = self._kept.get(_too_long_name(target))
         return timedelta(seconds=int(kept)) if kept else None
 
     def _answer(self, name: str, read: Callable[[], str], *, again: bool = False) -> str:

@@ -13,8 +13,11 @@ from integration.journal import Kind
 from integration.records import elevations, journal
 from integration.rule import SHORTEST
 from integration.rules import Plan
+from integration.rules_choice import how_long, wish
+from integration.targets import Target
 from workers import bundles
 from workers.change import Change, change
+from workers.deciding import kept_limits
 from workers.deliveries import CLICK
 from workers.run import Due, Run, What
 
@@ -23,6 +26,21 @@ _PICK = f"{CLICK}longer:"
 
 def room(run: Run, it: Elevation, plan: Plan) -> timedelta:
     """How much longer the rule and the policy allow, behind what `it` has; nothing where that is too little to ask."""
+    return _room(run, it, total=plan.total, duration=plan.duration)
+
+
+def likely_room(run: Run, it: Elevation) -> timedelta:
+    """As `room`, by what is kept: nobody is asked, so a page can show it at once. The rules may say otherwise now."""
+    rule = next((rule for rule in run.deployment.rules.rules if rule.name == it.rule), None)
+    if rule is None or it.target is None:
+        return timedelta()
+    asked = timedelta(seconds=it.duration_seconds) if it.duration_seconds else None
+    maximum, too_long = kept_limits(run, it, Target.from_key(it.target))
+    duration, _how = how_long(*wish(rule, asked), maximum, too_long)
+    return _room(run, it, total=rule.in_all, duration=duration)
+
+
+def _room(run: Run, it: Elevation, *, total: timedelta, duration: timedelta) -> timedelta:
     if it.until is None or it.active_at is None or it.emergency:
         return timedelta()
     with run.deployment.records.read() as connection:
@@ -30,8 +48,8 @@ def room(run: Run, it: Elevation, plan: Plan) -> timedelta:
         together = _together(connection, run, it)
     if any(part.state is not State.ACTIVE for part in together):
         return timedelta()  # all or none: they cannot go on together
-    left = plan.total - (it.until - (first.active_at or it.active_at))
-    most = min(left, plan.duration)
+    left = total - (it.until - (first.active_at or it.active_at))
+    most = min(left, duration)
     return most if most >= SHORTEST else timedelta()
 
 

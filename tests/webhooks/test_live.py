@@ -1,5 +1,6 @@
 """The technician's pages: what the tenant asks for, how it stands, longer, and all roles of a task."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -8,9 +9,10 @@ import pytest
 
 from integration.deployment import Deployment
 from integration.elevation import State
+from integration.records.tables import tenant_answers
 from tests.conftest import Desk, Practice, settings_for
-from tests.webhooks.conftest import Browser
-from tests.workers.steps import fault, pick, said, wait_for
+from tests.webhooks.conftest import Browser, words
+from tests.workers.steps import end_now, fault, mend, pick, said, wait_for
 from tests.workers.test_more_answers import RULES
 
 ROLE = "Password Administrator"
@@ -61,8 +63,6 @@ def test_a_policy_that_changed_since_the_page_was_drawn_is_shown_again(
     shown = before.split('name="shown" value="')[1].split('"')[0]
     practice.control(f"/policies/{ROLE}", {"approval_required": True})
     with desk.deployment.records.write() as tx:
-        from integration.records.tables import tenant_answers
-
         tx.execute(tenant_answers.delete())
     answer = page.press(f"/elevate/practice/{ticket}", shown=shown, seconds="900")
     assert answer.status_code == 409
@@ -77,7 +77,7 @@ def test_the_page_tells_of_an_approver_and_withdraws_with_one_button(
     it = desk.only(pick(desk, practice))
     page = browser("technician")
     text = page.get(f"/elevations/{it.id}").text
-    for fact in ("Waiting for approval", "Approver One can approve it", "Withdraw request", ">Approved<"):
+    for fact in ("Waiting for approval", "Approver One can approve it", "Withdraw request", ">Approval<"):
         assert fact in text, fact
     page.press(f"/elevations/{it.id}/end", page=f"/elevations/{it.id}")
     desk.sweep()
@@ -143,15 +143,157 @@ def test_what_followed_is_one_click_away(desk: Desk, practice: Practice, browser
     assert f"/elevations/{new.id}" in page.get(f"/elevations/{it.id}").text
 
 
-def test_a_helpdesk_that_is_away_takes_the_button_and_not_the_page(
+def test_the_page_with_the_buttons_asks_neither_helpdesk_nor_tenant(
     desk: Desk, practice: Practice, browser: Opened
 ) -> None:
     desk.link()
     it, page = desk.only(pick(desk, practice)), browser("technician")
+    with desk.deployment.records.write() as tx:  # so that nothing is young enough to be trusted
+        tx.execute(tenant_answers.update().values(read_at=desk.now() - timedelta(days=2)))
+    before = practice.log()
+    text = page.get(f"/elevations/{it.id}").text
+    assert "30 min more" in text
+    assert "End now" in text
+    assert practice.log() == before
+
+
+def test_the_choices_follow_the_policy_that_is_kept(desk: Desk, practice: Practice, browser: Opened) -> None:
+    practice.control(f"/policies/{ROLE}", {"maximum_duration": "PT15M"})
+    desk.link()
+    text = browser("technician").get(f"/elevations/{desk.only(pick(desk, practice)).id}").text
+    assert "15 min more" in text
+    assert "30 min more" not in text
+
+
+def refused(page: Browser, here: str, seconds: str) -> str:
+    """What the page says after the button for so much more was pressed."""
+    answer = page.press(f"{here}/longer", page=here, seconds=seconds)
+    assert answer.status_code == 303
+    return str(words(page.get(answer.location)))
+
+
+def test_a_helpdesk_that_is_away_takes_neither_page_nor_choices_and_the_button_says_so(
+    desk: Desk, practice: Practice, browser: Opened
+) -> None:
+    desk.link()
+    ticket = pick(desk, practice)
+    here, page = f"/elevations/{desk.only(ticket).id}", browser("technician")
     fault(practice, "status", side="helpdesk", method="GET", status=503, times=20)
-    answer = page.get(f"/elevations/{it.id}")
-    assert answer.status_code == 200
-    assert "I need longer" not in answer.text
+    assert "I need longer" in page.get(here).text
+    text = refused(page, here, "1800")
+    assert "did not answer" in text
+    assert "30 min more" in text
+    mend(practice)
+    assert desk.only(ticket).longer_seconds is None
+    page.press(f"{here}/longer", page=here, seconds="1800")
+    assert desk.only(ticket).longer_seconds == 1800
+
+
+def test_what_is_not_possible_after_all_is_said_in_words(desk: Desk, practice: Practice, browser: Opened) -> None:
+    desk.link()
+    ticket = pick(desk, practice)
+    here, page = f"/elevations/{desk.only(ticket).id}", browser("technician")
+    assert "Choose again" in refused(page, here, "86400")
+    practice.solve(ticket)
+    practice.assign(ticket, "technician2", by="approver")
+    text = refused(page, here, "1800")
+    assert "leaves no room" in text, text
+    assert desk.only(ticket).longer_seconds is None
+    assert "cannot go on" not in words(page.get(f"{here}?longer=anything"))
+
+
+def test_to_take_more_time_back_nobody_is_asked(desk: Desk, practice: Practice, browser: Opened) -> None:
+    desk.link()
+    ticket = pick(desk, practice)
+    here, page = f"/elevations/{desk.only(ticket).id}", browser("technician")
+    page.press(f"{here}/longer", page=here, seconds="1800")
+    fault(practice, "status", side="helpdesk", method="GET", status=503, times=20)
+    page.press(f"{here}/longer", page=here, seconds="")
+    assert desk.only(ticket).longer_seconds is None
+
+
+def test_an_open_page_goes_on_by_itself_to_what_followed_when_time_was_up_and_to_nothing_else(
+    desk: Desk, practice: Practice, browser: Opened
+) -> None:
+    desk.link()
+    ticket = pick(desk, practice)
+    it, page = desk.only(ticket), browser("technician")
+    here = f"/elevations/{it.id}"
+    page.press(f"{here}/longer", page=here, seconds="900")
+    assert "data-next" not in page.get(here).text
+    wait_for(desk, timedelta(minutes=31))
+    wait_for(desk, timedelta(seconds=5), steps=3)
+    new = next(each for each in desk.elevations(ticket) if each.id != it.id)
+    assert f'data-next="/elevations/{new.id}?by-itself"' in page.get(here).text
+    page.press(f"/elevations/{new.id}/end", page=here)
+    wait_for(desk, timedelta(minutes=6))
+    assert "data-next" not in page.get(f"/elevations/{new.id}").text
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "gone"),
+    [
+        ({"approval_required": True}, "Nobody has to approve it"),
+        ({"authentication_context": "c1"}, "No further confirmation"),
+    ],
+)
+def test_a_policy_that_the_state_disproves_is_not_shown_and_read_anew(
+    desk: Desk, practice: Practice, browser: Opened, asked_for: dict[str, object], gone: str
+) -> None:
+    desk.link()
+    page = browser("technician")
+    end_now(desk, pick(desk, practice))
+    wait_for(desk, timedelta(minutes=6), steps=2)
+    practice.control(f"/policies/{ROLE}", asked_for)
+    it = desk.only(pick(desk, practice))
+    assert it.state in (State.PENDING, State.SIGN_IN_NEEDED)
+    assert gone not in page.get(f"/elevations/{it.id}").text
+    other = offered(desk, practice)
+    assert gone not in page.get(f"/elevate/practice/{other}").text
+    text = page.get(f"/elevations/{it.id}").text
+    assert "What your organisation asks" in text
+    assert gone not in text
+
+
+def stages(page: Browser, elevation_id: str) -> list[str]:
+    """What the steps are called, and by which mark; what only a reader of the screen hears is left away."""
+    found = re.search(r'<ol class="stages">(.*?)</ol>', page.get(f"/elevations/{elevation_id}").text, re.DOTALL)
+    assert found
+    text = re.sub(r'<span class="visually-hidden">.*?</span>', "", found[1])
+    return [re.sub("<[^>]+>", "", each).strip() for each in re.findall(r"<li.*?</li>", text, re.DOTALL)]
+
+
+def test_a_stage_that_is_waited_for_is_called_by_that_and_a_done_one_has_a_mark(
+    desk: Desk, practice: Practice, browser: Opened
+) -> None:
+    practice.control(f"/policies/{ROLE}", {"approval_required": True})
+    desk.link()
+    it, page = desk.only(pick(desk, practice)), browser("technician")
+    assert stages(page, it.id) == ["✓ Asked", "✓ Validated", "Approval", "Activation", "Becoming usable"]
+    assert '<span aria-hidden="true">✓ </span>' in page.get(f"/elevations/{it.id}").text
+
+
+def test_a_confirmation_is_waited_for_before_anything_else(desk: Desk, practice: Practice, browser: Opened) -> None:
+    practice.control(f"/policies/{ROLE}", {"authentication_context": "c1"})
+    desk.link()
+    page = browser("technician")
+    it = desk.only(pick(desk, practice))
+    assert stages(page, it.id) == ["Confirmation", "Request", "Validation", "Activation", "Becoming usable"]
+
+
+def test_an_active_role_has_done_its_stages(desk: Desk, practice: Practice, browser: Opened) -> None:
+    desk.link()
+    it, page = desk.only(pick(desk, practice)), browser("technician")
+    assert stages(page, it.id) == ["✓ Asked", "✓ Validated", "✓ Active", "Becoming usable"]
+    wait_for(desk, timedelta(seconds=2))
+    assert stages(page, it.id)[-1] == "✓ Usable"
+
+
+def test_the_tabs_title_says_how_it_stands(desk: Desk, practice: Practice, browser: Opened) -> None:
+    desk.link()
+    ticket = pick(desk, practice)
+    text = browser("technician").get(f"/elevations/{desk.only(ticket).id}").text
+    assert f"<title>Active · {ROLE} for ticket {ticket} · Ticket Elevate</title>" in text
 
 
 @pytest.fixture

@@ -38,3 +38,4 @@ function show() {
 
 show();
 setInterval(show, 15000);
+document.addEventListener("drawn", show); // a page that draws itself anew

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,6 +35,7 @@ from workers.run import Run
 log = logging.getLogger(__name__)
 blueprint = Blueprint("live", __name__)
 CHOICES = (timedelta(minutes=15), timedelta(minutes=30), timedelta(hours=1), timedelta(hours=2))
+USUAL = timedelta(seconds=30)  # from the click to an active role; most take two
 CAN_END = frozenset({State.REQUESTED, State.SIGN_IN_NEEDED, State.WAITING, State.PENDING, State.ACTIVE})
 
 # After these its technician may want it again, unless the ticket is not theirs to work on any more.
@@ -71,6 +72,7 @@ def show(viewer: Viewer, elevation_id: str) -> Response | str:
         ticket_url=current.ticket_url(it.connection, it.ticket) if it.has_ticket else None,
         analysis=analysis_from_json(it.analysis) if it.analysis else (),
         status=_status(it, seen),
+        slow=_is_slow(it),
         stages=_stages(it, seen) if it.state in OPEN and it.state is not State.ENDING else [],
         words=role_words(Target.from_key(it.target)) if it.target else None,
         policy=_policy(it),
@@ -250,6 +252,7 @@ def _status(it: Elevation, seen: Seen) -> dict[str, object]:
         seen.sign_in_needed,
         seen.next_one.id if seen.next_one else None,
         [(part.id, part.state) for part in seen.parts],
+        _is_slow(it),
     )
     return {
         "version": hashlib.sha256(repr(shown).encode()).hexdigest()[:16],
@@ -261,6 +264,12 @@ def _status(it: Elevation, seen: Seen) -> dict[str, object]:
         "can_end": it.state in CAN_END,
         "outcome": it.outcome,
     }
+
+
+def _is_slow(it: Elevation) -> bool:
+    """Whether its technician should hear that it goes on: a queue, a helpdesk or a tenant may be away."""
+    on_its_way = it.state in (State.REQUESTED, State.WAITING)
+    return on_its_way and datetime.now(UTC) - (it.acted_at or it.created_at) > USUAL
 
 
 @blueprint.post("/elevations/<elevation_id>/end")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from integration.deployment import Deployment
 from integration.elevation import State
+from integration.records import elevations
 from integration.records.tables import tenant_answers
 from tests.conftest import Desk, Practice, settings_for
 from tests.webhooks.conftest import Browser, words
@@ -330,3 +332,15 @@ def test_each_role_of_a_task_has_its_own_state_and_one_button_ends_all(
     wait_for(desk, timedelta(minutes=6))
     assert {it.state for it in desk.elevations(ticket)} == {State.ENDED}
     assert practice.active_roles() == []
+
+
+def test_what_takes_longer_than_usual_says_that_it_goes_on(desk: Desk, practice: Practice, browser: Opened) -> None:
+    desk.link()
+    fault(practice, "status", method="POST", path="roleAssignmentScheduleRequests", status=503, times=9)
+    it, page = desk.only(pick(desk, practice)), browser("technician")
+    before = version(page, it.id)
+    assert "longer than usual" not in page.get(f"/elevations/{it.id}").text
+    with desk.deployment.records.write() as tx:
+        elevations.save_elevation(tx, replace(it, acted_at=desk.now() - timedelta(minutes=1)))
+    assert version(page, it.id) != before
+    assert "It takes longer than usual" in page.get(f"/elevations/{it.id}").text

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from cli.stage import Stage, staged
 from tests.conftest import Practice
@@ -197,14 +197,42 @@ def test_the_page_goes_on_to_the_elevation_that_follows(page: Someone, live_prac
     becomes(page, "Ended")
 
 
-def test_a_page_that_cannot_be_drawn_anew_is_loaded_anew(page: Someone) -> None:
-    page.at("/")
-    page.page.route("**/?by-itself", lambda route: route.fulfill(status=404, body="no"))
+def elevated_elsewhere(page: Someone) -> Page:
+    """Another tab, in which the role of the ticket is active; this one shows the page Now."""
     other = page.page.context.new_page()
     other.goto(page.page.url)
-    with page.page.expect_event("load"):
-        other.get_by_role("link", name="Look and elevate").first.click()
-        other.get_by_role("button", name="Elevate", exact=True).click()
-    page.sees(page.page.get_by_role("heading", name="Running"))
+    page.at("/")
+    page.page.evaluate(MARK)
+    other.get_by_role("button", name="Elevate", exact=True).click()
     expect(other.locator(".badge").first).to_have_text("Active")
+    return other
+
+
+def test_the_page_now_goes_on_in_place(page: Someone) -> None:
+    other = elevated_elsewhere(page)
+    page.sees(page.page.get_by_role("heading", name="Running"))
+    page.page.locator("article a[href*='/elevations/']").first.focus()
     other.get_by_role("button", name="End now").click()
+    expect(page.page.get_by_role("heading", name="Running")).to_have_count(0)
+    page.sees(page.page.get_by_role("heading", name="Done today"))
+    assert page.page.evaluate(PAGE_IS_THE_SAME)
+    assert page.page.evaluate("document.activeElement !== document.body")
+
+
+def not_found(route: Route) -> None:
+    route.fulfill(status=404, body="no")
+
+
+def another_person(route: Route) -> None:
+    answer = route.fetch()
+    route.fulfill(response=answer, body=answer.text().replace('title="technician@', 'title="somebody@'))
+
+
+@pytest.mark.parametrize("answered", [not_found, another_person])
+def test_a_page_that_cannot_be_drawn_anew_is_loaded_anew(page: Someone, answered: Callable[[Route], None]) -> None:
+    other = elevated_elsewhere(page)
+    page.sees(page.page.get_by_role("heading", name="Running"))
+    page.page.route("**/?by-itself", answered)
+    with page.page.expect_event("load"):
+        other.get_by_role("button", name="End now").click()
+    page.page.unroute("**/?by-itself")

@@ -34,7 +34,7 @@ ASKED_STATES = frozenset({State.SIGN_IN_NEEDED, State.WAITING, State.PENDING, St
 FLOW_COOKIE = "te-flow"
 # Where a sign-in may lead back to: nothing but pages of ours, so that no address can be smuggled in.
 OUR_PAGES = re.compile(
-    r"/|/account|/earlier|/approvals|/break-glass|/elevations/[0-9A-Z]{26}"
+    r"/|/account|/earlier|/approvals(?:/[0-9A-Za-z-]{1,64})?|/break-glass|/elevations/[0-9A-Z]{26}"
     rf"|/(?:elevate|link)/[a-z0-9_-]+/[A-Za-z0-9_-]+|/roles(?:/ticket)?(?:\?{FILTER})?"
     rf"|/review(?:/[0-9A-Z]{{26}}|(?:/watched|/break-glass|/month)?(?:\?{FILTER})?)"
     r"|/administration(?:/rules|/try|/sign-ins(?:/[0-9A-Za-z-]{1,64}/[0-9A-Za-z-]{1,64})?)?",

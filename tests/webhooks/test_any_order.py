@@ -94,6 +94,7 @@ def test_of_an_elevation_that_is_over_it_says_why_and_leads_to_the_next_one(
         ("/review?state=active", "/review?state=active"),
         ("/review/export.csv?state=active", "/review?state=active"),
         ("/approvals", "/approvals"),
+        ("/approvals/00000000-0000-4000-8000-000000000000", "/approvals/00000000-0000-4000-8000-000000000000"),
     ],
 )
 def test_who_signs_in_comes_back_to_the_page_that_they_asked_for(browser: Opened, asked: str, back: str) -> None:
@@ -106,7 +107,7 @@ def test_who_signs_in_comes_back_to_the_page_that_they_asked_for(browser: Opened
 
 @pytest.mark.parametrize(
     ("button", "back"),
-    [("/elevations/{id}/end", "/elevations/{id}"), ("/approvals/{id}", "/approvals"), ("/now/end-all", "/now")],
+    [("/elevations/{id}/end", "/elevations/{id}"), ("/approvals/{id}", "/approvals/{id}"), ("/now/end-all", "/now")],
 )
 def test_a_button_of_an_old_page_asks_for_a_sign_in_and_leads_to_its_page(
     desk: Desk, practice: Practice, browser: Opened, button: str, back: str

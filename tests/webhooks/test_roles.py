@@ -234,7 +234,7 @@ def test_a_source_that_cannot_be_read_is_named_and_the_rest_is_shown(
     fault(practice, "status", side="arm", status=503, times=99)
     read(ruled, practice)
     said = words(me.get("/roles"))
-    assert re.search(r"Azure resources could not be read at \d\d:\d\d:\d\d\. Microsoft Entra is busy", said)
+    assert re.search(r"Azure resources could not be read at \d\d:\d\d:\d\d UTC\. Microsoft Entra is busy", said)
     assert "So it is missing here." in said
     assert set(sections(me.get("/roles").text)) == {"Directory roles", "Groups"}
     mend(practice)
@@ -242,7 +242,7 @@ def test_a_source_that_cannot_be_read_is_named_and_the_rest_is_shown(
     read(ruled, practice)
     fault(practice, "status", side="arm", status=503, times=99)
     read(ruled, practice)
-    assert re.search(r"What is shown of it is as of \d\d:\d\d:\d\d\.", words(me.get("/roles")))
+    assert re.search(r"What is shown of it is as of \d\d:\d\d:\d\d UTC\.", words(me.get("/roles")))
     assert len(sections(me.get("/roles").text)["Azure resources"]) == 2
 
 

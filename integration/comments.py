@@ -156,6 +156,10 @@ def watched_offer(why: Offer) -> str:
 
 def watched_otherwise(to: State, why: str | None) -> str:
     """Of an elevation that came to something else before its plan was known."""
+    if to is State.REFUSED:
+        return watched_refusal(why or "")
+    if to is State.SIGN_IN_NEEDED:
+        return watched_unknown()
     ending = {
         State.OFFERED: "It would have shown the link.",
         State.CANCELLED: "It would have been cancelled before anything was active.",

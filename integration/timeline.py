@@ -153,7 +153,7 @@ def timeline(entries: Iterable[Entry], notes: Iterable[Note], activation: Activa
     journal_events = [_of_entry(it) for it in entries]
     tenant_events = list(_of_activation(activation, _asked_at(journal_events))) if activation else []
     placed = [*_in_order(journal_events), *_in_order(tenant_events)]
-    placed += [(it.at, Event(it.at, Source.TICKET, "A note", note=it)) for it in notes]
+    placed += [(it.at, Event(it.at, Source.TICKET, N_("A note"), note=it)) for it in notes]
     order = list(Source)
     return [it for _, it in sorted(placed, key=lambda each: (each[0], order.index(each[1].source)))]
 
@@ -211,6 +211,6 @@ def _of_activation(it: Activation, asked_at: datetime | None) -> Iterable[Event]
     if it.pending_at:
         yield Event(it.pending_at, Source.TENANT, N_("An approver is asked"))
     if it.started_at:
-        yield Event(it.started_at, Source.TENANT, "The role is active")
+        yield Event(it.started_at, Source.TENANT, N_("The role is active"))
     if it.ended_at and it.state in ENDS:
         yield Event(it.ended_at, Source.TENANT, ENDS[it.state])

@@ -71,9 +71,8 @@ class Change:
         Under a rule that only watches, whatever would become of one that is not asked for yet is written down alone.
         """
         if self._is_watched(it) and it.state is State.REQUESTED and to is not State.WATCHED:
-            unknown = to is State.SIGN_IN_NEEDED
-            outcome = words.watched_unknown() if unknown else words.watched_otherwise(to, it.outcome)
-            it, to, due_at, text, kind = replace(it, outcome=outcome), State.WATCHED, None, None, None
+            it = replace(it, outcome=words.watched_otherwise(to, it.outcome))
+            to, due_at, text, kind = State.WATCHED, None, None, None
         changed = move(it, to, due_at=due_at)
         if to in (State.ENDING, State.ENDED):
             changed = replace(changed, let_go_at=changed.let_go_at or self.run.now)

@@ -45,10 +45,10 @@ def _of(tid: str, oid: str) -> sa.Select[Any]:
 def newest_tickets(connection: sa.Connection, *, limit: int) -> list[sa.Row[Any, Any, Any]]:
     """Rows of (connection, ticket, rule): each of the tickets that the newest elevations are for once."""
     query = sa.select(elevations.c.connection, elevations.c.ticket, elevations.c.rule).where(elevations.c.ticket != "")
-    rows = list(
-        connection.execute(query.order_by(elevations.c.created_at.desc()).limit(4 * limit))
-    )  # some have several
-    return list({(row.connection, row.ticket): row for row in rows}.values())[:limit]
+    found: dict[tuple[str, str], sa.Row[Any, Any, Any]] = {}
+    for row in connection.execute(query.order_by(elevations.c.created_at.desc()).limit(4 * limit)):
+        found.setdefault((row.connection, row.ticket), row)
+    return list(found.values())[:limit]
 
 
 def states(connection: sa.Connection) -> Mapping[State, int]:

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,9 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
-from integration.elevation import END_WORDS, LABELS
+from integration.elevation import END_WORDS, LABELS, Activation, ActivationState
+from integration.marks import WORDS
+from integration.timeline import ENDS, KINDS, SOURCES, TOLD_APART, Note, timeline
 from tests.conftest import Desk, Practice
 from tests.webhooks.conftest import Browser
 from tests.workers.steps import pick
@@ -80,6 +84,32 @@ def test_the_compiled_catalogue_is_of_the_written_one(language: str) -> None:
 
 def test_each_word_for_a_state_and_an_end_can_be_translated(written: Catalog) -> None:
     assert all(words in written for words in (*LABELS.values(), *END_WORDS.values()))
+
+
+def test_each_title_of_a_timeline_can_be_translated(written: Catalog) -> None:
+    now = datetime.now(UTC)
+    note = Note("", now, now, None, None)
+    asked = Activation(
+        id="A",
+        tid="t",
+        oid="o",
+        target="entra-role:x@/",
+        target_name="A role",
+        state=ActivationState.GIVEN_BACK,
+        version=1,
+        due_at=None,
+        created_at=now,
+        duration_seconds=60,
+        justification="",
+        ticket_number="1",
+        pending_at=now,
+        started_at=now,
+        ended_at=now,
+    )
+    shown = [it.title for each in (asked, replace(asked, by_hand=True)) for it in timeline([], [note], each)]
+    told_apart = [title for _name, titles in TOLD_APART.values() for title in titles.values()]
+    every = [*shown, *told_apart, *KINDS.values(), *ENDS.values(), *SOURCES.values(), *WORDS.values()]
+    assert [title for title in every if title not in written] == []
 
 
 def in_german(page: Browser, path: str) -> str:

@@ -12,7 +12,7 @@ from integration.records import story
 from integration.rules import Plan
 from integration.targets import Target
 from tests.conftest import Desk, Practice, settings_for
-from tests.workers.steps import activations_of, end_now, fault, pick, said, wait_for
+from tests.workers.steps import activations_of, end_now, fault, mend, pick, said, wait_for
 from tests.workers.test_broken_journal import tamper
 from workers import longer
 from workers.deciding import decide
@@ -433,6 +433,21 @@ def test_a_watched_pick_that_comes_to_something_else_is_not_commented_either(
     it = min(desk.elevations(ticket), key=lambda it: it.created_at)
     assert (it.state, practice.notes(ticket)) == (State.WATCHED, [])
     assert (it.outcome or "").startswith(words)
+
+
+def test_a_watched_ticket_that_became_another_rule_s_and_is_refused_by_it_is_not_commented(
+    ruled: Ruled, practice: Practice
+) -> None:
+    desk = ruled('mode = "watch"')
+    eligibilities_answer(practice, 503)
+    ticket = pick(desk, practice)
+    practice.control("/people/technician", {"eligible": []})
+    mend(practice)
+    practice.desk("PATCH", f"/api/tickets/{ticket}", {"category": "MFA reset"}, by="technician")
+    wait_for(desk, timedelta(seconds=30), steps=2)
+    it = desk.only(ticket)
+    assert (it.state, practice.notes(ticket)) == (State.WATCHED, [])
+    assert (it.outcome or "").startswith("It would have refused: ")
 
 
 def test_what_a_rule_began_before_it_was_told_to_watch_is_told_to_its_end(ruled: Ruled, practice: Practice) -> None:

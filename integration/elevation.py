@@ -255,6 +255,11 @@ class Activation:
     revoke_sessions: bool = False
 
 
+def by_its_end(it: Activation, at: datetime) -> datetime:
+    """`at`, or when the role ends, if that comes first: then there is always something to see."""
+    return min(at, it.ends_at or at)
+
+
 def move(elevation: Elevation, to: State, *, due_at: datetime | None) -> Elevation:
     """Take one arrow of MOVES; raises IllegalMove for any other. Whatever is open must be looked at again."""
     if to not in MOVES[elevation.state]:

@@ -19,6 +19,7 @@ from integration.elevation import (
     EndReason,
     State,
     backoff,
+    by_its_end,
 )
 from integration.entra.errors import (
     EntraError,
@@ -53,7 +54,6 @@ from workers.outcomes import (
 )
 from workers.parking import park, woken_meanwhile
 from workers.run import Due, Run, claimed_at
-from workers.watching import next_look
 
 log = logging.getLogger(__name__)
 SIGN_IN_PAUSE = timedelta(minutes=5)  # the tenant may stop asking for it, too
@@ -143,12 +143,11 @@ def _watch(run: Run, it: Activation) -> Iterable[Due]:
         return _expire(run, it)
     if _is_held_by_all(run, it):
         return usable.look(run, it) if usable.wanted(it) else outside.look(run, it)
-    at = next_look(run, it)
+    due_at = usable.due_at(run, it)
     with change(run) as changed:
         elevations.lock_activation(changed.tx, it.id)  # nobody joins between the look at the holders and the decision
         if elevations.holders(changed.tx, it.id):
-            at = run.now + usable.FIRST_LOOK if usable.wanted(it) else at
-            kept = replace(it, due_at=min(at, it.ends_at or at), attempts=0)
+            kept = replace(it, due_at=due_at, attempts=0)
             _keep(changed, elevations.save_activation(changed.tx, kept))
         else:
             give_back_unheld(changed, it)
@@ -251,8 +250,7 @@ def _stuck(run: Run, it: Activation, error: SignInNeeded) -> list[Due]:
     if it.ends_at is not None and run.now >= it.ends_at:
         return close(run, it, ActivationState.EXPIRED, EndReason.TIME_UP)
     with change(run) as changed:
-        soon = run.now + SIGN_IN_PAUSE
-        kept = replace(it, due_at=min(it.ends_at or soon, soon))
+        kept = replace(it, due_at=by_its_end(it, run.now + SIGN_IN_PAUSE))
         if it.state is ActivationState.GIVING_BACK:
             kept = replace(kept, outcome=SIGN_IN_MISSING)
         elevations.save_activation(changed.tx, kept)

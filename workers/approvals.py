@@ -4,10 +4,9 @@ The tenant tells nobody when a request is decided, so it is asked: once for all 
 technicians wait the less often, so that the calls of a minute have a limit however many approvals wait.
 """
 
-import zlib
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from integration import comments as words
 from integration.comments import Step
@@ -32,6 +31,7 @@ from integration.targets import Target
 from integration.tickets import clean
 from workers.change import Change, change
 from workers.outcomes import drop, fail, is_it, later, record_asked, seen, shown, surely_over
+from workers.pacing import fair, next_moment
 from workers.run import Due, Run, What
 
 # A decision is looked for this often, by the age of its request.
@@ -110,10 +110,9 @@ def next_look(run: Run, it: Activation) -> datetime:
     pause = SOON if age < timedelta(minutes=15) else THEN if age < timedelta(hours=2) else LATE
     with run.deployment.records.read() as connection:
         lists = elevations.lists_pending(connection)
-    fair = timedelta(minutes=lists / (0.8 * CALLS_PER_MINUTE))  # the rest is for minutes in which chance sends more
-    step = next((step for step in STEPS if step >= max(pause, fair)), STEPS[-1]).total_seconds()
-    offset = zlib.crc32(f"{it.tid} {it.oid}".encode()) % step
-    return datetime.fromtimestamp(((run.now.timestamp() - offset) // step + 1) * step + offset, UTC)
+    least = max(pause, fair(lists, a_minute=CALLS_PER_MINUTE))
+    step = next((step for step in STEPS if step >= least), STEPS[-1])
+    return next_moment(run.now, f"{it.tid} {it.oid}", step)
 
 
 def _go_on(run: Run, it: Activation, target: Target, request: Request | None) -> Iterable[Due]:

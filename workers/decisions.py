@@ -1,6 +1,6 @@
 """What an approver decided on our page: written down, said on every ticket that waits, and followed at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from integration.entra.pim import Approval
 from integration.journal import Fact, Kind
 from integration.records import elevations
 from integration.tickets import clean
-from workers.change import change
+from workers.change import Change, change
 from workers.run import Due, Run, What
 
 
@@ -32,14 +32,7 @@ def intend(run: Run, activation: Activation, it: Decision) -> Sequence[Elevation
     """
     with change(run) as changed:
         waiting = elevations.on_activation(changed.tx, activation.id)
-        for each in waiting or (None,):
-            changed.record(
-                Kind.APPROVAL_INTENDED,
-                elevation=each,
-                activation=activation.id,
-                facts=_facts(activation.request_id, it),
-                private=_private(it),
-            )
+        _write(changed, Kind.APPROVAL_INTENDED, activation, waiting, it)
     return waiting
 
 
@@ -56,19 +49,32 @@ def record(run: Run, activation: Activation, waited: Sequence[Elevation], it: De
     with change(run) as changed:
         locked = elevations.lock_activation(changed.tx, activation.id)
         told = {each.id: each for each in (*waited, *elevations.on_activation(changed.tx, activation.id))}
-        for each in told.values() or (None,):
-            changed.record(
-                Kind.APPROVAL_DECIDED,
-                elevation=each,
-                activation=activation.id,
-                facts=_facts(activation.request_id, it),
-                private=_private(it),
-                step=Step.DECIDED,
-                text=text,
-            )
+        _write(changed, Kind.APPROVAL_DECIDED, activation, told.values(), it, text=text)
         if locked is not None and locked.state is ActivationState.PENDING:
             elevations.save_activation(changed.tx, replace(locked, due_at=run.now))
     return [*changed.due, Due(What.ACTIVATION, activation.id)]
+
+
+def _write(
+    changed: Change,
+    kind: Kind,
+    activation: Activation,
+    of: Collection[Elevation],
+    it: Decision,
+    *,
+    text: str | None = None,
+) -> None:
+    """For each elevation that it is about, with what its ticket is told; once where there is none."""
+    for each in of or (None,):
+        changed.record(
+            kind,
+            elevation=each,
+            activation=activation.id,
+            facts=_facts(activation.request_id, it),
+            private=_private(it),
+            step=Step.DECIDED if text else None,
+            text=text,
+        )
 
 
 def _facts(request_id: str | None, it: Decision) -> Mapping[str, Fact]:

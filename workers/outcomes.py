@@ -23,7 +23,6 @@ from workers import longer, usable
 from workers.change import Change, change
 from workers.ending import give_back_unheld
 from workers.run import Due, Run, What
-from workers.watching import next_look
 
 SLOWEST_GIVE_BACK = 60.0  # a role that nobody holds must not stay for long after the tenant answers again
 CLOCK_SKEW = timedelta(minutes=5)  # how far the tenant's clock may be from ours when we look for our own request
@@ -76,8 +75,7 @@ def seen(run: Run, it: Activation, active: Active, *, asked: Request | None = No
     seen = replace(
         it, schedule_id=active.schedule_id, started_at=active.start or run.now, ends_at=active.end, outcome=None
     )
-    look = run.now + usable.FIRST_LOOK if usable.wanted(seen) else next_look(run, seen)
-    due_at = min(look, active.end or look)
+    due_at = usable.due_at(run, seen)
     with change(run) as changed:
         elevations.lock_activation(changed.tx, it.id)  # whoever joins does so before this, or joins an active one
         held = elevations.holders(changed.tx, it.id)

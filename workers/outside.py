@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from integration.elevation import Activation, ActivationState, EndReason, State
+from integration.elevation import Activation, ActivationState, EndReason, State, by_its_end
 from integration.entra.errors import EntraError
 from integration.entra.pim import Active
 from integration.records import elevations
@@ -46,7 +46,7 @@ def look(run: Run, it: Activation) -> list[Due]:
 
 def _keep(run: Run, it: Activation, at: datetime) -> list[Due]:
     with run.deployment.records.write() as tx:
-        elevations.save_activation(tx, replace(it, due_at=min(at, it.ends_at or at), attempts=0))
+        elevations.save_activation(tx, replace(it, due_at=by_its_end(it, at), attempts=0))
     return []
 
 

@@ -1,11 +1,11 @@
 """Usable, and not just active: a token made after the role became active, and the harmless read that its rule names."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from integration import comments as words
 from integration.comments import Step
-from integration.elevation import PATIENCE, Activation, backoff
+from integration.elevation import Activation, backoff, by_its_end
 from integration.entra.errors import EntraError, EntraRefused, EntraUnavailable, SignInNeeded
 from integration.journal import Kind
 from integration.records import elevations
@@ -23,6 +23,11 @@ LAG = timedelta(minutes=20)
 def wanted(it: Activation) -> bool:
     """Whether it is still to be found out. What was activated by hand is its technician's own business."""
     return it.usable_at is None and it.outcome is None and it.started_at is not None and not it.by_hand
+
+
+def due_at(run: Run, it: Activation) -> datetime:
+    """When one that is active is looked at next: whether it can be used, then whether it is still there; its end."""
+    return by_its_end(it, run.now + FIRST_LOOK if wanted(it) else next_look(run, it))
 
 
 def look(run: Run, it: Activation) -> list[Due]:
@@ -47,16 +52,14 @@ def look(run: Run, it: Activation) -> list[Due]:
 
 def _later(run: Run, it: Activation) -> list[Due]:
     pause = backoff(it.attempts, first=2, most=SLOWEST_LOOK)
-    end = it.ends_at or run.now + PATIENCE
     with run.deployment.records.write() as tx:
-        elevations.save_activation(tx, replace(it, due_at=min(run.now + pause, end)))
+        elevations.save_activation(tx, replace(it, due_at=by_its_end(it, run.now + pause)))
     return []
 
 
 def _say(run: Run, it: Activation, text: str | None) -> list[Due]:
-    at = next_look(run, it)
+    kept = replace(it, due_at=due_at(run, it), attempts=0)
     with change(run) as changed:
-        kept = replace(it, due_at=min(at, it.ends_at or at), attempts=0)
         elevations.save_activation(changed.tx, kept)
         facts = {"target": it.target, "probe": it.probe, "usable": it.usable_at is not None}
         for elevation in elevations.holders(changed.tx, it.id):

@@ -4,12 +4,12 @@ The tenant tells nobody when a role is ended outside. One list tells of all that
 lists there are to read the less often each is, so that the calls of a minute have a limit however many roles are on.
 """
 
-import zlib
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from integration.elevation import Activation
 from integration.records import elevations
 from integration.targets import Target, TargetKind
+from workers.pacing import fair, next_moment
 from workers.run import Run
 
 EVERY, EVERY_OF_AZURE = timedelta(minutes=3), timedelta(minutes=10)
@@ -24,11 +24,8 @@ def next_look(run: Run, it: Activation) -> datetime:
         most, pause = run.deployment.settings.worker_processes, EVERY_OF_AZURE
     with run.deployment.records.read() as connection:
         lists = elevations.lists_active(connection, kind)
-    fair = timedelta(minutes=lists / (0.8 * most))  # the rest is for minutes in which chance sends more
-    while pause < fair:
-        pause *= 2  # each step holds the moments of the next: nobody's moves on when there are more
-    step = pause.total_seconds()
-    offset = zlib.crc32(f"{it.tid} {it.oid} {kind}".encode()) % step
-    at = ((run.now.timestamp() - offset) // step + 1) * step + offset
-    soon = at - run.now.timestamp() < step / 2  # it was looked at just now
-    return datetime.fromtimestamp(at + step if soon else at, UTC)
+    least = fair(lists, a_minute=most)
+    while pause < least:
+        pause *= 2
+    at = next_moment(run.now, f"{it.tid} {it.oid} {kind}", pause)
+    return at + pause if at - run.now < pause / 2 else at  # it was looked at just now

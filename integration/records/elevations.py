@@ -233,8 +233,7 @@ def lists_pending(connection: sa.Connection) -> int:
     """How many lists tell of all requests that wait for approvers: one of each technician and kind of target."""
     kind = sa.func.substr(activations.c.target, 1, 7)  # of the key: enough to tell the kinds apart
     each = sa.select(activations.c.tid, activations.c.oid, kind)
-    each = each.where(activations.c.state == ActivationState.PENDING)
-    return int(connection.execute(sa.select(sa.func.count()).select_from(each.distinct().subquery())).scalar_one())
+    return _different(connection, each.where(activations.c.state == ActivationState.PENDING))
 
 
 def wait_longer(
@@ -256,8 +255,11 @@ def wait_longer(
 
 def lists_active(connection: sa.Connection, kind: TargetKind) -> int:
     """How many lists tell of all active roles of this kind: one of each technician."""
-    each = sa.select(activations.c.tid, activations.c.oid).where(*_active(kind)).distinct()
-    return int(connection.execute(sa.select(sa.func.count()).select_from(each.subquery())).scalar_one())
+    return _different(connection, sa.select(activations.c.tid, activations.c.oid).where(*_active(kind)))
+
+
+def _different(connection: sa.Connection, rows: sa.Select[Any]) -> int:
+    return int(connection.execute(sa.select(sa.func.count()).select_from(rows.distinct().subquery())).scalar_one())
 
 
 def active_of(connection: sa.Connection, tid: str, oid: str, kind: TargetKind) -> list[Activation]:

@@ -42,9 +42,13 @@ _RUN_AXE = """async ([source, rules]) => {
 
 
 @pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    """One for each file: who is linked and what is active there must not depend on other files."""
-    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place)) as running:
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """One for each file: who is linked and what is active there must not depend on other files.
+
+    Where the file has a function `rules`, with the rules file that it makes of the practice tenant's facts.
+    """
+    rules = getattr(request.module, "rules", None)
+    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place), rules) as running:
         yield running
 
 

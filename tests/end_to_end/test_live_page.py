@@ -1,15 +1,12 @@
 """A page that follows what happens: it draws itself anew under whoever reads it, types in it, or sits at a keyboard."""
 
 import re
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from cli.stage import Stage, staged
 from tests.conftest import Practice
 from tests.end_to_end.conftest import Someone
 from tests.end_to_end.test_pages import offered
@@ -17,7 +14,12 @@ from tests.end_to_end.test_pages import offered
 pytestmark = pytest.mark.browser
 Arrive = Callable[..., Someone]
 ROLE = "Password Administrator"
-RULES = f"""
+MARK = "window.mark = 'the same document'"
+PAGE_IS_THE_SAME = "window.mark === 'the same document'"
+
+
+def rules(_facts: dict[str, Any]) -> str:
+    return f"""
 [break_glass]
 roles = ["Helpdesk Administrator"]
 duration = "15m"
@@ -28,19 +30,6 @@ match = {{ category = "Password reset" }}
 roles = ["{ROLE}"]
 duration = "30m"
 """
-MARK = "window.mark = 'the same document'"
-PAGE_IS_THE_SAME = "window.mark === 'the same document'"
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place), lambda _facts: RULES) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def live_practice(stage: Stage) -> Practice:
-    return Practice(stage.facts)
 
 
 @pytest.fixture

@@ -1,31 +1,16 @@
 """My roles in a real browser, against the whole running product with rules for all three kinds."""
 
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
 
-from cli.stage import Stage, staged
 from tests.conftest import Practice
 from tests.end_to_end.conftest import Someone
-from tests.end_to_end.test_tenant_answers import rules
 
 pytestmark = pytest.mark.browser
 Arrive = Callable[..., Someone]
 ROLE = "Password Administrator"
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place), rules) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def live_practice(stage: Stage) -> Practice:
-    return Practice(stage.facts)
 
 
 def rows(person: Someone, count: int) -> None:

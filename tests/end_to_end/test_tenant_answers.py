@@ -1,16 +1,13 @@
 """What a tenant can answer, in front of people: each in a real browser, against the whole running product."""
 
 import re
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from playwright.sync_api import expect
 
-from cli.stage import Stage, staged
 from tests.conftest import Practice, until
 from tests.end_to_end.conftest import Someone
 from tests.workers.steps import fault
@@ -73,17 +70,6 @@ match = {{ category = "Unlock" }}
 roles = ["{PASSWORD}"]
 mode = "watch"
 """
-
-
-@pytest.fixture(scope="module")
-def stage() -> Iterator[Stage]:
-    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place), rules) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def live_practice(stage: Stage) -> Practice:
-    return Practice(stage.facts)
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,7 @@ from integration.deployment import Deployment
 from integration.records.tables import metadata
 from sandbox.sender import signature
 from tests.conftest import Desk, Practice, settings_for
+from tests.workers.test_more_answers import RULES
 from webhooks.app import create_app
 
 # What a sign-in alone leaves behind.
@@ -118,6 +119,17 @@ def both(request: pytest.FixtureRequest, practice: Practice, tmp_path: Path) -> 
         engine.dispose()
         url = server.set(database=name).render_as_string(hide_password=False)
     made = Deployment(settings_for(practice, url, tmp_path))
+    made.records.migrate()
+    yield made
+    made.records.dispose()
+
+
+@pytest.fixture
+def bundled(practice: Practice, database_url: str, tmp_path: Path) -> Iterator[Deployment]:
+    """Its second rule is for two roles together."""
+    rules = tmp_path / "rules.toml"
+    rules.write_text(RULES.format(more="", bundle="all"))
+    made = Deployment(settings_for(practice, database_url, tmp_path, rules_file=rules))
     made.records.migrate()
     yield made
     made.records.dispose()

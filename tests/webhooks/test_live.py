@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -12,10 +11,9 @@ from integration.deployment import Deployment
 from integration.elevation import State
 from integration.records import elevations
 from integration.records.tables import tenant_answers
-from tests.conftest import Desk, Practice, settings_for
+from tests.conftest import Desk, Practice
 from tests.webhooks.conftest import Browser, words
 from tests.workers.steps import end_now, fault, mend, pick, said, wait_for
-from tests.workers.test_more_answers import RULES
 
 ROLE = "Password Administrator"
 Opened = Callable[..., Browser]
@@ -299,14 +297,8 @@ def test_the_tabs_title_says_how_it_stands(desk: Desk, practice: Practice, brows
 
 
 @pytest.fixture
-def deployment(practice: Practice, database_url: str, tmp_path: Path) -> object:
-    """Its second rule is for two roles together."""
-    rules = tmp_path / "rules.toml"
-    rules.write_text(RULES.format(more="", bundle="all"))
-    made = Deployment(settings_for(practice, database_url, tmp_path, rules_file=rules))
-    made.records.migrate()
-    yield made
-    made.records.dispose()
+def deployment(bundled: Deployment) -> Deployment:
+    return bundled
 
 
 def test_each_role_of_a_task_has_its_own_state_and_one_button_ends_all(

@@ -1,33 +1,25 @@
 """Now: what runs, what waits for the viewer, what was; and the account behind it."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from integration.deployment import Deployment
 from integration.elevation import State
 from integration.records.tables import elevations
-from tests.conftest import Desk, Practice, settings_for
+from tests.conftest import Desk, Practice
 from tests.webhooks.conftest import Browser, words
 from tests.workers.steps import pick, wait_for
-from tests.workers.test_more_answers import RULES
 
 Opened = Callable[..., Browser]
 NOTHING = "Nothing is active, and nothing waits for you."
 
 
 @pytest.fixture
-def deployment(practice: Practice, database_url: str, tmp_path: Path) -> Iterator[Deployment]:
-    """Its second rule is for two roles together."""
-    rules = tmp_path / "rules.toml"
-    rules.write_text(RULES.format(more="", bundle="all"))
-    made = Deployment(settings_for(practice, database_url, tmp_path, rules_file=rules))
-    made.records.migrate()
-    yield made
-    made.records.dispose()
+def deployment(bundled: Deployment) -> Deployment:
+    return bundled
 
 
 def version(page: Browser) -> str:

@@ -23,8 +23,8 @@ from integration.rule import Mode
 from integration.rules import Rule
 from integration.tickets import clean
 from webhooks import current
-from webhooks.linking import FRESH
-from webhooks.people import Viewer, Why, administrator, to_sign_in
+from webhooks.linking import proof_wanted
+from webhooks.people import Viewer, administrator
 from webhooks.problems import page
 from workers.app import wake
 from workers.doctor import queued
@@ -218,18 +218,21 @@ def _sign_in(tid: str, oid: str) -> SignIn | None:
     return next((it for it in _sign_ins() if (it.kept.tid, it.kept.oid) == (tid, oid)), None)
 
 
+def _is_kept(tid: str, oid: str) -> bool:
+    with current.deployment().records.read() as connection:
+        return signins.of(connection, tid, oid) is not None
+
+
 @blueprint.post("/sign-ins/<tid>/<oid>")
 @administrator
 def purge(viewer: Viewer, tid: str, oid: str) -> Response:
     """Delete the sign-in that the page before named, and end its person's page sessions."""
-    if _sign_in(tid, oid) is None:
+    if not _is_kept(tid, oid):
         sentence = _("No sign-in of this person is kept: it was deleted already, or never was. Nothing was changed.")
         return page(409, _("There is nothing to delete"), sentence, link=_back())
     now = datetime.now(UTC)
-    if viewer.signed_in_at is None:
-        return _no_proof()
-    if viewer.signed_in_at < now - FRESH:
-        return to_sign_in(Why.FRESH)
+    if unproved := proof_wanted(viewer, now, _no_proof):
+        return unproved
     with current.deployment().records.write() as tx:
         signins.purge(tx, tid, oid, now=now, cause="click", actor=viewer.oid)
     return redirect(url_for("administration.sign_ins", done="purged"), code=303)

@@ -3,12 +3,10 @@
 import hashlib
 import json
 import logging
-import time
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TookTooLong
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask_babel import gettext as _
@@ -27,7 +25,7 @@ from webhooks.people import Viewer, signed_in
 from webhooks.problems import page, tenant_said
 from webhooks.role_words import where
 from webhooks.unread import Unread, in_words
-from workers import decisions, roles
+from workers import at_once, decisions, roles
 from workers.app import wake
 from workers.decisions import Decision
 from workers.run import Run
@@ -38,7 +36,6 @@ WORDS_LIMIT = 500  # visible characters
 MOST = 50  # requests on the page
 BEFORE = 20  # decisions of before on the page
 JUST_NOW = timedelta(minutes=1)  # for so long the page says what a decision did
-AT_ONCE = 8  # tickets that are read at a time
 PATIENCE = timedelta(seconds=4)  # with all tickets together: a slow helpdesk must not keep requests from their approver
 
 
@@ -165,14 +162,13 @@ def _beside(approvals: list[Approval]) -> list[Waiting]:
             activation = elevations.open_activation_by_request(connection, it.request_id)
             found.append((it, activation, elevations.holders(connection, activation.id) if activation else []))
     run = Run(current.deployment(), cause="click")
-    pool = ThreadPoolExecutor(AT_ONCE)
-    deadline = time.monotonic() + PATIENCE.total_seconds()
-    tickets = {it.id: pool.submit(_ticket, run, it) for _, _, held in found for it in held}
-    pool.shutdown(wait=False)
-    return [
-        Waiting(approval, activation, tuple(_held(run, it, tickets[it.id], deadline) for it in held))
-        for approval, activation, held in found
-    ]
+    every = [it for _, _, held in found for it in held]
+    with at_once.reading(partial(_ticket, run), every, patience=PATIENCE) as answers:
+        tickets = {it.id: answer for it, answer in answers}
+        return [
+            Waiting(approval, activation, tuple(_held(run, it, tickets[it.id]) for it in held))
+            for approval, activation, held in found
+        ]
 
 
 def _activation_of(approval: Approval) -> Activation | None:
@@ -189,12 +185,11 @@ def _ticket(run: Run, it: Elevation) -> Ticket | None:
         return None  # it must not hide the request
 
 
-def _held(run: Run, it: Elevation, reading: "Future[Ticket | None]", deadline: float) -> Held:
+def _held(run: Run, it: Elevation, read: Callable[[], Ticket | None]) -> Held:
     helpdesk = run.deployment.helpdesks.get(it.connection) if it.has_ticket else None
     try:
-        ticket = reading.result(max(deadline - time.monotonic(), 0))
-    except TookTooLong:
-        reading.cancel()
+        ticket = read()
+    except at_once.TookTooLong:
         ticket = None
     return Held(it, ticket, helpdesk.ticket_url(it.ticket) if helpdesk else None)
 

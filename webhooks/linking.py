@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -149,27 +149,34 @@ def _page(viewer: Viewer, found: Claim) -> Response | str:
     now = datetime.now(UTC)
     link = wanted(viewer, found.ticket.connection, found.technician.account, found.technician.address, now)
     ending = live_in_the_way(link)
-    if ending and (unproved := _unproved(viewer, now)):
+    if ending and (unproved := proof_wanted(viewer, now, _no_proof)):
         return unproved
     return render_template("link.html", link=link, ending=ending, agreed=agreement(ending), ticket=found.ticket)
 
 
-def _unproved(viewer: Viewer, now: datetime) -> Response | None:
-    """The page that stands in the way of replacing a live link; None for who proved who they are just now."""
+def proof_wanted(viewer: Viewer, now: datetime, no_proof: Callable[[], Response]) -> Response | None:
+    """The page that wants a fresh sign-in first; None for who proved who they are just now.
+
+    `no_proof`: the page for somebody whose tenant does not say when they last did.
+    """
     if viewer.signed_in_at is None:
-        return page(
-            403,
-            _("This link cannot be replaced here yet"),
-            _(
-                "Your Microsoft tenant does not say when you last proved who you are, and a link that is in use is "
-                "only replaced on a fresh sign-in. Nothing was changed."
-            ),
-            next_step=_(
-                "An administrator must add the optional claim auth_time to the ID tokens of the app registration "
-                "(then sign out, and sign in again), or end the old link with `ticket-elevate links remove`."
-            ),
-        )
+        return no_proof()
     return to_sign_in(Why.FRESH) if viewer.signed_in_at < now - FRESH else None
+
+
+def _no_proof() -> Response:
+    return page(
+        403,
+        _("This link cannot be replaced here yet"),
+        _(
+            "Your Microsoft tenant does not say when you last proved who you are, and a link that is in use is "
+            "only replaced on a fresh sign-in. Nothing was changed."
+        ),
+        next_step=_(
+            "An administrator must add the optional claim auth_time to the ID tokens of the app registration "
+            "(then sign out, and sign in again), or end the old link with `ticket-elevate links remove`."
+        ),
+    )
 
 
 @blueprint.post("/link/<connection>/<ticket>")
@@ -182,7 +189,7 @@ def confirm(viewer: Viewer, connection: str, ticket: str) -> Response | str:
         return _onward(connection, ticket)
     now = datetime.now(UTC)
     agreed = request.form.get("agreed", "")
-    if agreed and (unproved := _unproved(viewer, now)):
+    if agreed and (unproved := proof_wanted(viewer, now, _no_proof)):
         return unproved
     link = wanted(viewer, connection, found.technician.account, found.technician.address, now)
     if not make(link, agreed=agreed):

@@ -11,6 +11,7 @@ from flask import Blueprint, jsonify, redirect, render_template, request, url_fo
 from werkzeug.wrappers import Response
 
 from integration.elevation import END_WORDS, HOLDING, LABELS, State
+from integration.month import begins
 from integration.records import elevations, overview, people, signins
 from webhooks import current, live
 from webhooks.people import Viewer, signed_in, viewer
@@ -51,7 +52,7 @@ def show(viewer: Viewer) -> str:
     records = current.deployment().records
     tasks = _tasks(viewer)
     with records.read() as connection:
-        today = overview.done_of(connection, viewer.tid, viewer.oid, since=_midnight(), limit=MOST)
+        today = _today(connection, viewer)
         older = overview.done_of(connection, viewer.tid, viewer.oid, limit=len(today) + 1)
     return render_template(
         "now.html",
@@ -99,10 +100,11 @@ def _tasks(viewer: Viewer) -> list[Task]:
     ]
 
 
-def _midnight() -> datetime:
-    """When today began, at the desk."""
-    here = datetime.now(UTC).astimezone(current.deployment().settings.zone)
-    return here.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
+def _today(connection: sa.Connection, viewer: Viewer) -> list[Row]:
+    """What was begun or ended since today began at the desk, and is over."""
+    zone = current.deployment().settings.zone
+    midnight = begins(datetime.now(zone).date(), zone)
+    return overview.done_of(connection, viewer.tid, viewer.oid, since=midnight, limit=MOST)
 
 
 def _version(tasks: Sequence[Task], today: Sequence[Row]) -> str:
@@ -117,7 +119,7 @@ def status(viewer: Viewer) -> Response:
     """What the open page asks every second: whether it shows what is."""
     tasks = _tasks(viewer)
     with current.deployment().records.read() as connection:
-        today = overview.done_of(connection, viewer.tid, viewer.oid, since=_midnight(), limit=MOST)
+        today = _today(connection, viewer)
     response = jsonify(version=_version(tasks, today), open=True)
     response.add_etag()
     return response.make_conditional(request)

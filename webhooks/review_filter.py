@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import request, url_for
@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 
 from integration.elevation import State
 from integration.marks import Mark
+from integration.month import begins
 from integration.records.review import Filter
 from webhooks import current
 
@@ -110,8 +111,8 @@ def _back(days: int) -> datetime | None:
     """When the first of so many days began at the desk, today being the last."""
     if not days:
         return None
-    now = datetime.now(UTC).astimezone(current.deployment().settings.zone)
-    return (now - timedelta(days=days - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    zone = current.deployment().settings.zone
+    return begins(datetime.now(zone).date() - timedelta(days=days - 1), zone)
 
 
 def _day(text: str) -> datetime | None:

@@ -1,9 +1,7 @@
 """Everything the viewer is eligible for, and from there to the page of a ticket. Nothing is started here."""
 
 import logging
-import time
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TookTooLong
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -22,6 +20,7 @@ from webhooks.people import Viewer, signed_in
 from webhooks.problems import page
 from webhooks.role_list import Ours, Row, Section
 from webhooks.sessions import BY_ITSELF
+from workers import at_once
 from workers import roles as work
 from workers.app import wake_roles
 
@@ -182,20 +181,22 @@ def _listed(links: list[Link]) -> list[Listed]:
     asked = [(it, desk) for it, desk in known if isinstance(desk, ListsTickets)]
     if not asked:
         return []
-    pool, deadline = ThreadPoolExecutor(len(asked)), time.monotonic() + PATIENCE.total_seconds()
-    answers = [(it, pool.submit(desk.open_tickets, it.account, limit=MOST_TICKETS)) for it, desk in asked]
-    pool.shutdown(wait=False)
     found = []
-    for it, answer in answers:
-        try:
-            tickets = answer.result(max(deadline - time.monotonic(), 0))
-        except (TookTooLong, HelpdeskError) as error:
-            answer.cancel()
-            log.info("tickets_not_listed", extra={"connection": it.connection, "error": type(error).__name__})
-            found.append(Listed(it.connection, (), failed=True))
-        else:
-            found.append(Listed(it.connection, tuple(tickets)))
+    with at_once.reading(_open_tickets, asked, patience=PATIENCE, most=len(asked)) as answers:
+        for (it, _desk), answer in answers:
+            try:
+                tickets = answer()
+            except (at_once.TookTooLong, HelpdeskError) as error:
+                log.info("tickets_not_listed", extra={"connection": it.connection, "error": type(error).__name__})
+                found.append(Listed(it.connection, (), failed=True))
+            else:
+                found.append(Listed(it.connection, tuple(tickets)))
     return found
+
+
+def _open_tickets(of: tuple[Link, ListsTickets]) -> Sequence[ListedTicket]:
+    link, desk = of
+    return desk.open_tickets(link.account, limit=MOST_TICKETS)
 
 
 def came_for(viewer_tid: str, viewer_oid: str, key: str) -> tuple[str, str] | None:

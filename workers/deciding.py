@@ -100,9 +100,8 @@ def policy_of(run: Run, it: Elevation, target: Target) -> Policy | None:
 def kept_policy(run: Run, it: Elevation, target: Target) -> Policy | None:
     """What the tenant last told of the policy, however long ago; None where it never did. Asks nobody."""
     with run.deployment.records.read() as connection:
-        kept = people.last_answer(connection, it.tid or "", it.oid or "", _policy_name(target))
-    policy = json.loads(kept) if kept else None
-    return Policy.from_json(policy) if policy else None
+        kept = people.last_answer(connection, it.tid or "", it.oid or "", roles.policy_name(target))
+    return roles.policy_from_text(kept) if kept else None
 
 
 def kept_limits(run: Run, it: Elevation, target: Target) -> tuple[timedelta | None, timedelta | None]:
@@ -116,7 +115,7 @@ def kept_limits(run: Run, it: Elevation, target: Target) -> tuple[timedelta | No
 def forget_policy(run: Run, it: Elevation, target: Target) -> None:
     """What is kept of the policy was disproved: whoever needs it next asks the tenant."""
     with run.deployment.records.write() as tx:
-        people.forget_answer(tx, it.tid or "", it.oid or "", _policy_name(target))
+        people.forget_answer(tx, it.tid or "", it.oid or "", roles.policy_name(target))
 
 
 def _known(run: Run, it: Elevation) -> "_Technician":
@@ -147,7 +146,7 @@ def learn_too_long(run: Run, it: Activation) -> bool:
     """
     target = Target.from_key(it.target)
     with run.deployment.records.write() as tx:
-        people.forget_answer(tx, it.tid, it.oid, _policy_name(target))
+        people.forget_answer(tx, it.tid, it.oid, roles.policy_name(target))
         people.keep_answer(tx, it.tid, it.oid, _too_long_name(target), str(it.duration_seconds), now=run.now)
     try:
         maximum = _Technician(run, it.tid, it.oid).maximum(target)
@@ -164,10 +163,6 @@ def _twice(
     if isinstance(decision, Refusal) and decision.code is RefusalCode.NOT_ELIGIBLE and not kinds <= technician.asked:
         return plan(True)
     return decision
-
-
-def _policy_name(target: Target) -> str:
-    return f"policy:{target.key}"
 
 
 def _too_long_name(target: Target) -> str:
@@ -229,11 +224,10 @@ class _Technician:
 
         def read() -> str:
             policy = self._run.deployment.tenant.policy(self._tid, self._oid, self._run.now, target)
-            return json.dumps(policy.to_json() if policy else None)
+            return roles.policy_to_text(policy)
 
         # By person: that one of them may not read it says nothing about the next.
-        kept = json.loads(self._answer(_policy_name(target), read))
-        return Policy.from_json(kept) if kept else None
+        return roles.policy_from_text(self._answer(roles.policy_name(target), read))
 
     def maximum(self, target: Target) -> timedelta | None:
         """The longest activation that the tenant's policy allows; None where it does not tell."""

@@ -4,12 +4,11 @@ Rows do not keep what a ticket looked like, so the tickets are read again: a lim
 """
 
 import time
-from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TookTooLong
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -22,11 +21,11 @@ from integration.records.administration import Past
 from integration.rules import Rules
 from integration.rules_diff import Answers, Known, answers, as_picked, differ, supposed
 from integration.tickets import HelpdeskError, Person, Status, Ticket, TicketGone
+from workers import at_once
 from workers.deciding import decide_all, last_told
 from workers.run import Run
 
 LATELY = timedelta(days=30)
-AT_ONCE = 8  # tickets that are read at a time
 
 
 class Eligible(StrEnum):
@@ -133,30 +132,25 @@ def month(deployment: Deployment, edited: Rules, *, now: datetime, most: int, pa
     with deployment.records.read() as connection:
         pasts, total = records.pasts(connection, since=now - LATELY, limit=most)
     found = Month(beyond=total - len(pasts))
-    pool = ThreadPoolExecutor(AT_ONCE)
-    reading = [(past, pool.submit(_read, deployment, past, now)) for past in pasts]
-    try:
+    with at_once.reading(partial(_read, deployment, now), pasts, patience=patience) as reading:
         for past, ticket in _read_in_time(reading, deadline, found):
             _compare(deployment, edited, past, ticket, now, found)
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
     return found
 
 
-Reading = list[tuple[Past, "Future[Ticket | None]"]]
-
-
-def _read(deployment: Deployment, past: Past, now: datetime) -> Ticket | None:
+def _read(deployment: Deployment, now: datetime, past: Past) -> Ticket | None:
     """Raises HelpdeskError; None where that helpdesk is not connected any more."""
     desk = deployment.helpdesks.get(past.connection)
     return None if desk is None else desk.ticket(past.ticket, now=now)
 
 
-def _read_in_time(reading: Reading, deadline: float, found: Month) -> Iterable[tuple[Past, Ticket]]:
-    for past, future in reading:
+def _read_in_time(
+    reading: Iterable[tuple[Past, Callable[[], Ticket | None]]], deadline: float, found: Month
+) -> Iterable[tuple[Past, Ticket]]:
+    for past, answer in reading:
         try:
-            ticket = future.result(max(deadline - time.monotonic(), 0))
-        except TookTooLong:
+            ticket = answer()
+        except at_once.TookTooLong:
             found.late += 1
         except TicketGone:
             found.gone += 1

@@ -124,8 +124,7 @@ def answers(connection: sa.Connection, tid: str, oid: str, *, newer_than: dateti
 
 def last_answer(connection: sa.Connection, tid: str, oid: str, name: str) -> str | None:
     """However old it is."""
-    theirs = sa.and_(tenant_answers.c.tid == tid, tenant_answers.c.oid == oid)
-    query = sa.select(tenant_answers.c.answer).where(theirs, tenant_answers.c.name == name)
+    query = sa.select(tenant_answers.c.answer).where(answer_named(tid, oid, name))
     return connection.execute(query).scalar_one_or_none()
 
 
@@ -141,8 +140,11 @@ def forget_answers(tx: sa.Connection, tid: str, oid: str) -> None:
 
 def forget_answer(tx: sa.Connection, tid: str, oid: str, name: str) -> None:
     """As `forget_answers`, of one answer."""
-    theirs = sa.and_(tenant_answers.c.tid == tid, tenant_answers.c.oid == oid)
-    tx.execute(tenant_answers.delete().where(theirs, tenant_answers.c.name == name))
+    tx.execute(tenant_answers.delete().where(answer_named(tid, oid, name)))
+
+
+def answer_named(tid: str, oid: str, name: str) -> sa.ColumnElement[bool]:
+    return sa.and_(tenant_answers.c.tid == tid, tenant_answers.c.oid == oid, tenant_answers.c.name == name)
 
 
 class TokenRows:

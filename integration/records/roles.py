@@ -14,12 +14,13 @@ import sqlalchemy as sa
 
 from integration.elevation import OPEN
 from integration.entra.pim import Active, Policy
-from integration.records.people import keep_answer
+from integration.records.people import answer_named, forget_answer, keep_answer
 from integration.records.tables import activations, elevations, tenant_answers
 from integration.targets import Eligibility, Target, TargetKind
 
 PATIENCE = timedelta(seconds=60)  # a reading that nobody has touched for this long was lost
 _WANTED = "roles:wanted"
+_POLICY = "policy:"
 _ALL = sa.select(tenant_answers.c.name, tenant_answers.c.answer, tenant_answers.c.read_at).where(
     tenant_answers.c.tid == sa.bindparam("of_tid"), tenant_answers.c.oid == sa.bindparam("of_oid")
 )
@@ -78,10 +79,9 @@ def known(connection: sa.Connection, tid: str, oid: str) -> Known:
     rows = connection.execute(_ALL, {"of_tid": tid, "of_oid": oid}).all()
     by_name = {row.name: row for row in rows}
     wanted = by_name.get(_WANTED)
-    prefix = "policy:"
     return Known(
         {kind: _source(kind, by_name) for kind in TargetKind},
-        {row.name.removeprefix(prefix): _told(row) for row in rows if row.name.startswith(prefix)},
+        {row.name.removeprefix(_POLICY): _told(row) for row in rows if row.name.startswith(_POLICY)},
         datetime.fromisoformat(wanted.answer) if wanted else None,
         wanted.read_at if wanted else None,
     )
@@ -99,8 +99,20 @@ def _source(kind: TargetKind, rows: Mapping[str, Any]) -> Source:
 
 
 def _told(row: Any) -> Told:
-    plain = json.loads(row.answer)
-    return Told(row.read_at, Policy.from_json(plain) if plain else None)
+    return Told(row.read_at, policy_from_text(row.answer))
+
+
+def policy_name(target: Target) -> str:
+    return f"{_POLICY}{target.key}"
+
+
+def policy_to_text(policy: Policy | None) -> str:
+    return json.dumps(policy.to_json() if policy else None)
+
+
+def policy_from_text(text: str) -> Policy | None:
+    plain = json.loads(text)
+    return Policy.from_json(plain) if plain else None
 
 
 def eligible_name(kind: TargetKind) -> str:
@@ -159,11 +171,11 @@ def keep_active(
         for target, it in found
     ]
     keep_answer(tx, tid, oid, _active_name(kind), json.dumps(plain), now=now)
-    _drop(tx, tid, oid, _trouble_name(kind))
+    forget_answer(tx, tid, oid, _trouble_name(kind))
 
 
 def keep_policy(tx: sa.Connection, tid: str, oid: str, target: Target, policy: Policy | None, *, now: datetime) -> None:
-    keep_answer(tx, tid, oid, f"policy:{target.key}", json.dumps(policy.to_json() if policy else None), now=now)
+    keep_answer(tx, tid, oid, policy_name(target), policy_to_text(policy), now=now)
 
 
 def keep_trouble(tx: sa.Connection, tid: str, oid: str, kind: TargetKind, it: Trouble) -> None:
@@ -178,24 +190,16 @@ def want(tx: sa.Connection, tid: str, oid: str, *, now: datetime) -> None:
 
 def go_on(tx: sa.Connection, tid: str, oid: str, wanted: datetime, *, now: datetime) -> None:
     """Somebody still reads what was wanted then."""
-    mine = sa.and_(_named(tid, oid, _WANTED), tenant_answers.c.answer == wanted.isoformat())
+    mine = sa.and_(answer_named(tid, oid, _WANTED), tenant_answers.c.answer == wanted.isoformat())
     tx.execute(tenant_answers.update().where(mine).values(read_at=now))
 
 
 def done(tx: sa.Connection, tid: str, oid: str, wanted: datetime | None = None) -> None:
     """Nothing is waited for any more; with `wanted`, unless somebody wanted it again since."""
-    mine = _named(tid, oid, _WANTED)
+    mine = answer_named(tid, oid, _WANTED)
     if wanted is not None:
         mine = sa.and_(mine, tenant_answers.c.answer == wanted.isoformat())
     tx.execute(tenant_answers.delete().where(mine))
-
-
-def _drop(tx: sa.Connection, tid: str, oid: str, name: str) -> None:
-    tx.execute(tenant_answers.delete().where(_named(tid, oid, name)))
-
-
-def _named(tid: str, oid: str, name: str) -> sa.ColumnElement[bool]:
-    return sa.and_(tenant_answers.c.tid == tid, tenant_answers.c.oid == oid, tenant_answers.c.name == name)
 
 
 def folded(target: Target) -> str:

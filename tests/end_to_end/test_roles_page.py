@@ -6,11 +6,13 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.conftest import Practice
+from tests.end_to_end import test_tenant_answers
 from tests.end_to_end.conftest import Someone
 
 pytestmark = pytest.mark.browser
 Arrive = Callable[..., Someone]
 ROLE = "Password Administrator"
+rules = test_tenant_answers.rules  # of this file's stage
 
 
 def rows(person: Someone, count: int) -> None:

@@ -315,7 +315,7 @@ def test_what_was_activated_in_a_portal_is_shown_with_its_end(
     by_hand(desk, practice)
     read(deployment, practice)
     said = words(me.get("/roles"))
-    assert re.search(r"Active ?until \d\d:\d\d:\d\d", said)
+    assert re.search(r"Active ?until (\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d UTC", said), "its day too, if tomorrow"
     assert re.search("Active ?assigned to you, not activated", said)
 
 

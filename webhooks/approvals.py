@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, session, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response
 
+from integration.deployment import Deployment
 from integration.elevation import APPROVAL_PATIENCE, LABELS, Activation, Elevation
 from integration.entra.errors import EntraError, EntraRefused, EntraUnavailable, SignInNeeded
 from integration.entra.pim import Approval
@@ -24,6 +25,7 @@ from webhooks import current
 from webhooks.people import Viewer, signed_in
 from webhooks.problems import page, tenant_said
 from webhooks.role_words import where
+from webhooks.sessions import TYPED
 from webhooks.unread import Unread, in_words
 from workers import at_once, decisions, roles
 from workers.app import wake
@@ -37,6 +39,8 @@ MOST = 50  # requests on the page
 BEFORE = 20  # decisions of before on the page
 JUST_NOW = timedelta(minutes=1)  # for so long the page says what a decision did
 PATIENCE = timedelta(seconds=4)  # with all tickets together: a slow helpdesk must not keep requests from their approver
+# With all kinds of role together: Azure may take half a minute for what a page cannot wait for.
+TENANT_PATIENCE = timedelta(seconds=12)
 
 
 @dataclass(frozen=True)
@@ -95,11 +99,14 @@ def _shown(it: Approval) -> str:
 @blueprint.get("/approvals")
 @signed_in
 def show(viewer: Viewer) -> str:
-    return _page(viewer)
+    request_id, reason = session.pop(TYPED, ("", ""))
+    return _page(viewer, typed=request_id, reason=reason)
 
 
-def _page(viewer: Viewer, wrong: str = "", reason: str = "") -> str:
-    """`wrong`: the request that was decided about with a `reason` that is none; it stays in its field."""
+def _page(viewer: Viewer, *, wrong: str = "", typed: str = "", reason: str = "") -> str:
+    """`wrong`: the request that was decided about with a `reason` that is none; `typed`: one that was not decided yet,
+    since its approver had to sign in. The `reason` stays in its field.
+    """
     found, unread = _read(viewer)
     before = _decided_before(viewer)
     return render_template(
@@ -108,6 +115,7 @@ def _page(viewer: Viewer, wrong: str = "", reason: str = "") -> str:
         unread=unread,
         more=max(len(found) - MOST, 0),
         wrong=wrong,
+        typed=typed,
         reason=reason,
         done=before[0] if before and not wrong and before[0].at > datetime.now(UTC) - JUST_NOW else None,
         before=before,
@@ -120,20 +128,27 @@ def _read(viewer: Viewer) -> tuple[list[Approval], list[Unread]]:
     found: list[Approval] = []
     errors: dict[TargetKind, EntraError] = {}
     kinds = roles.kinds(current.deployment())
-    for kind in kinds:
-        try:
-            found += _waiting(viewer, kind)
-        except EntraError as error:
-            errors[kind] = error
+    with at_once.reading(partial(_waiting, current.deployment(), viewer), kinds, patience=TENANT_PATIENCE) as answers:
+        for kind, answer in answers:
+            try:
+                found += answer()
+            except at_once.TookTooLong:
+                errors[kind] = EntraUnavailable("It took too long.")
+            except EntraError as error:
+                errors[kind] = error
     return sorted(found, key=_age), in_words(errors, rest=len(errors) < len(kinds))
 
 
-def _find(viewer: Viewer, request_id: str) -> Approval | None:
-    """A request that the viewer may decide, whatever other sources say. Raises EntraError where it cannot be known."""
+def _find(viewer: Viewer, request_id: str, kind_of_it: str) -> Approval | None:
+    """A request that the viewer may decide, whatever other sources say. Raises EntraError where it cannot be known.
+
+    `kind_of_it`: as the form says, to be asked for first; the others may be slow.
+    """
     silent: EntraError | None = None
-    for kind in roles.kinds(current.deployment()):
+    for kind in sorted(roles.kinds(current.deployment()), key=lambda kind: kind != kind_of_it):
         try:
-            found = next((it for it in _waiting(viewer, kind) if it.request_id == request_id), None)
+            waiting = _waiting(current.deployment(), viewer, kind)
+            found = next((it for it in waiting if it.request_id == request_id), None)
         except EntraError as error:
             silent, found = silent or error, None
         if found is not None:
@@ -143,10 +158,9 @@ def _find(viewer: Viewer, request_id: str) -> Approval | None:
     return None
 
 
-def _waiting(viewer: Viewer, kind: TargetKind) -> list[Approval]:
+def _waiting(deployment: Deployment, viewer: Viewer, kind: TargetKind) -> list[Approval]:
     """Everything of this kind that the viewer may decide; never their own. Raises EntraError."""
-    tenant = current.deployment().tenant
-    found = tenant.approvals(viewer.tid, viewer.oid, datetime.now(UTC), frozenset({kind}))
+    found = deployment.tenant.approvals(viewer.tid, viewer.oid, datetime.now(UTC), frozenset({kind}))
     return [it for it in found if it.requestor.casefold() != viewer.oid.casefold()]
 
 
@@ -246,6 +260,7 @@ def decide(viewer: Viewer, request_id: str) -> Response:
     try:
         return _decide(viewer, request_id, request.form.get("decision", ""), reason)
     except SignInNeeded:
+        session[TYPED] = [request_id, reason]
         raise
     except EntraError as error:
         return _once_more(request_id, reason, error)
@@ -259,6 +274,7 @@ def _once_more(request_id: str, reason: str, error: EntraError) -> Response:
         reason=reason,
         role=clean(request.form.get("role", ""), limit=200),
         shown=request.form.get("shown", ""),
+        kind=request.form.get("kind", ""),
         why=tenant_said(error),
         unknown=isinstance(error, EntraUnavailable) and error.outcome_unknown,
     )
@@ -267,7 +283,7 @@ def _once_more(request_id: str, reason: str, error: EntraError) -> Response:
 
 def _decide(viewer: Viewer, request_id: str, decision: str, reason: str) -> Response:
     """Raises EntraError: `outcome_unknown` where the tenant may have taken the decision, else nothing was decided."""
-    it = _find(viewer, request_id)
+    it = _find(viewer, request_id, request.form.get("kind", ""))
     if it is None and _said_before(viewer, request_id, decision, reason):
         return _to_all()
     if it is None:

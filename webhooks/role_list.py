@@ -14,7 +14,7 @@ from integration.rule import in_words
 from integration.rules import Rules
 from integration.targets import Eligibility, Target, TargetKind
 from integration.tickets import clean
-from webhooks.role_words import role_words
+from webhooks.role_words import role_words, titles
 
 SOON = timedelta(days=14)  # from then on a portal lets one ask for more, too
 
@@ -92,14 +92,6 @@ class Ours:
 
     running: Mapping[str, Running]
     ended: Mapping[str, datetime]
-
-
-def titles() -> dict[TargetKind, str]:
-    return {
-        TargetKind.DIRECTORY_ROLE: _("Directory roles"),
-        TargetKind.GROUP: _("Groups"),
-        TargetKind.AZURE_ROLE: _("Azure resources"),
-    }
 
 
 def sections(

@@ -69,6 +69,15 @@ def role_words(target: Target) -> RoleWords | None:
     return _ROLES.get(target.id.lower()) if target.kind is TargetKind.DIRECTORY_ROLE else None
 
 
+def titles() -> dict[TargetKind, str]:
+    """The kinds of role, as a page names them over a list of them."""
+    return {
+        TargetKind.DIRECTORY_ROLE: str(gettext("Directory roles")),
+        TargetKind.GROUP: str(gettext("Groups")),
+        TargetKind.AZURE_ROLE: str(gettext("Azure resources")),
+    }
+
+
 def where(scope: str) -> str:
     """`place`, in the reader's language."""
     return str(gettext(PLACES[scope]) if scope in PLACES else gettext("at %(scope)s", scope=scope))

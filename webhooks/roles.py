@@ -19,6 +19,7 @@ from webhooks import current, role_list
 from webhooks.people import Viewer, signed_in
 from webhooks.problems import page
 from webhooks.role_list import Ours, Row, Section
+from webhooks.role_words import titles
 from webhooks.sessions import BY_ITSELF
 from workers import at_once
 from workers import roles as work
@@ -57,7 +58,7 @@ def show(viewer: Viewer) -> str:
         total=sum(it.total for it in found),
         failures=role_list.failures(found),
         unread=[it.title for it in found if it.source.read_at is None and it.source.trouble is None],
-        not_read=[title for kind, title in role_list.titles().items() if kind not in kinds],
+        not_read=[title for kind, title in titles().items() if kind not in kinds],
         as_of=_as_of(found),
         now=now,
         reading=reading,

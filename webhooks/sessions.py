@@ -21,6 +21,7 @@ from integration.records.store import AWAY
 
 FORM_TOKEN = "csrf_token"  # noqa: S105  # the name under which Flask-WTF keeps it
 BY_ITSELF = "by-itself"  # in the query of an address that a page reloads without a script
+TYPED = "typed"  # in a session: what its person typed before they had to sign in again
 SEEN_EVERY = timedelta(minutes=1)  # how exactly idleness is measured; each page need not cost a write
 
 

@@ -7,6 +7,7 @@ from flask_babel import gettext as _
 
 from integration.entra.errors import EntraError, EntraUnavailable, SignInNeeded
 from integration.targets import TargetKind
+from webhooks.role_words import titles
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,7 @@ class Unread:
 
     @property
     def name(self) -> str:
-        words = {
-            TargetKind.DIRECTORY_ROLE: _("Directory roles"),
-            TargetKind.GROUP: _("Groups"),
-            TargetKind.AZURE_ROLE: _("Azure roles"),
-        }
-        return str(words[self.kind])
+        return titles()[self.kind]
 
 
 def in_words(errors: Mapping[TargetKind, EntraError], *, rest: bool) -> list[Unread]:

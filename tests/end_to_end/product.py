@@ -51,18 +51,7 @@ class Product:
     began: datetime
 
     def processes(self) -> dict[int, str]:
-        """Every living process that was started with our settings file, and Redis, which overwrites its environment."""
-        mark = f"TICKET_ELEVATE_SETTINGS={self.directory}/settings.toml".encode()
-        found = {}
-        for place in Path("/proc").glob("[0-9]*"):
-            try:
-                line = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                ours = mark in (place / "environ").read_bytes().split(b"\0") or f"{self.directory}/redis" in line
-                if ours or _parent(int(place.name)) == self.process.pid:
-                    found[int(place.name)] = line
-            except OSError:
-                continue
-        return {pid: line for pid, line in found.items() if line}
+        return processes(self.directory, self.process.pid)
 
     def child(self, words: str) -> int | None:
         """The supervisor's own child whose command line holds `words`."""
@@ -106,6 +95,23 @@ class Product:
 
 
 WEB, WORKER, BEAT, REDIS = "gunicorn", "workers.main worker", "workers.main beat", "redis-server"
+
+
+def processes(directory: Path, parent: int | None = None) -> dict[int, str]:
+    """Every living process that was started with the settings file of this directory, children of `parent`, and Redis,
+    which overwrites its environment: what stands in its command line.
+    """
+    mark = f"TICKET_ELEVATE_SETTINGS={directory}/settings.toml".encode()
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            ours = mark in (place / "environ").read_bytes().split(b"\0") or f"{directory}/redis" in line
+            if ours or (parent is not None and _parent(int(place.name)) == parent):
+                found[int(place.name)] = line
+        except OSError:
+            continue
+    return {pid: line for pid, line in found.items() if line}
 
 
 def _parent(pid: int) -> int | None:

@@ -1,6 +1,8 @@
 """A page that follows what happens: it draws itself anew under whoever reads it, types in it, or sits at a keyboard."""
 
+import os
 import re
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +11,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.conftest import Practice
 from tests.end_to_end.conftest import Someone
+from tests.end_to_end.product import START, WEB, processes
 from tests.end_to_end.test_pages import offered
 
 pytestmark = pytest.mark.browser
@@ -200,12 +203,40 @@ def elevated_elsewhere(page: Someone) -> Page:
 def test_the_page_now_goes_on_in_place(page: Someone) -> None:
     other = elevated_elsewhere(page)
     page.sees(page.page.get_by_role("heading", name="Running"))
+    expect(page.page.locator("#said")).to_have_text(re.compile(rf"^Active: {ROLE}, Ticket \d+\.$"))
     page.page.locator("article a[href*='/elevations/']").first.focus()
     other.get_by_role("button", name="End now").click()
     expect(page.page.get_by_role("heading", name="Running")).to_have_count(0)
     page.sees(page.page.get_by_role("heading", name="Done today"))
+    expect(page.page.locator("#said")).to_have_text(re.compile(rf"^Ended: {ROLE}, Ticket \d+\.$"))
     assert page.page.evaluate(PAGE_IS_THE_SAME)
     assert page.page.evaluate("document.activeElement !== document.body")
+
+
+def test_twenty_tabs_go_on_over_a_restart_of_the_server(page: Someone) -> None:
+    elevates(page)
+    becomes(page, "Active")
+    page.reads("Usable since")
+    tabs = [page.page.context.new_page() for _ in range(20)]
+    answers: list[int] = []
+    for tab in tabs:
+        tab.on("response", lambda answer: answers.append(answer.status))
+        tab.goto(page.page.url)
+        tab.evaluate(MARK)
+    page.page.goto("about:blank")  # its console is watched, and a browser tells there of each line that is away
+    web = [pid for pid, line in processes(page.stage.directory).items() if WEB in line]
+    assert web
+    for pid in web:
+        os.kill(pid, signal.SIGKILL)  # `run` starts it again
+    with tabs[-1].expect_response("**/status", timeout=START * 1000):
+        pass
+    tabs[0].get_by_role("button", name="End now").click()
+    for tab in tabs:
+        expect(tab.locator(".badge").first).to_have_text("Ended")
+    assert all(tab.evaluate(PAGE_IS_THE_SAME) for tab in tabs[1:])
+    assert set(answers) <= {200, 303, 304}
+    for tab in tabs:
+        tab.close()
 
 
 def not_found(route: Route) -> None:
@@ -217,7 +248,12 @@ def another_person(route: Route) -> None:
     route.fulfill(response=answer, body=answer.text().replace('title="technician@', 'title="somebody@'))
 
 
-@pytest.mark.parametrize("answered", [not_found, another_person])
+def another_build(route: Route) -> None:
+    answer = route.fetch()
+    route.fulfill(response=answer, body=answer.text().replace("live.js?v=", "live.js?v=0"))
+
+
+@pytest.mark.parametrize("answered", [not_found, another_person, another_build])
 def test_a_page_that_cannot_be_drawn_anew_is_loaded_anew(page: Someone, answered: Callable[[Route], None]) -> None:
     other = elevated_elsewhere(page)
     page.sees(page.page.get_by_role("heading", name="Running"))

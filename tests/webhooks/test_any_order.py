@@ -11,6 +11,7 @@ from integration.elevation import State
 from tests.conftest import Desk, Practice
 from tests.webhooks.conftest import Browser, words
 from tests.workers.steps import pick, wait_for
+from webhooks.app import create_app
 
 Opened = Callable[..., Browser]
 
@@ -134,3 +135,17 @@ def test_a_denial_is_read_on_the_page_in_the_approver_s_words(desk: Desk, practi
     text = read(browser("technician"), link(desk, ticket))
     assert "Not activated" in text
     assert "denied it: \u201cNot before noon.\u201d" in text
+
+
+def test_a_page_of_before_a_deploy_still_does_what_its_button_says(
+    desk: Desk, practice: Practice, browser: Opened
+) -> None:
+    desk.link()
+    ticket = pick(desk, practice)
+    here, page = link(desk, ticket), browser("technician")
+    token = page.token(here)
+    desk.deployment.records.dispose()
+    page.client.application = create_app(desk.deployment)
+    answer = page.client.post(f"{here}/end", data={"csrf_token": token})
+    assert (answer.status_code, answer.location) == (303, here)
+    assert desk.only(ticket).let_go_at is not None

@@ -287,7 +287,7 @@ def test_a_source_that_is_away_is_named_and_the_rest_can_be_decided(
     assert words(with_azure.get("/approvals")).count("Who asks") == 2
     fault(practice, "status", side="arm", status=status, times=1000)
     page = words(with_azure.get("/approvals"))
-    assert "Azure roles cannot be shown now." in page
+    assert "Azure resources cannot be shown now." in page
     assert page.count("Who asks") == 1
     assert decide(with_azure, "approve", "Yes.").status_code == 303  # type: ignore[attr-defined]
     assert "Nothing waits for you" not in words(with_azure.get("/approvals"))
@@ -302,3 +302,47 @@ def test_a_request_whose_source_is_away_is_not_called_gone(practice: Practice, w
         assert answer.status_code in (303, 502)
     waits = [it["status"] for it in practice.activation_requests()]
     assert sorted(waits) == ["Denied", "PendingApproval"]
+
+
+def test_a_source_that_is_slow_does_not_keep_the_rest_waiting(
+    practice: Practice, with_azure: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approvals, "TENANT_PATIENCE", timedelta(seconds=2))
+    fault(practice, "slow_answer", side="arm", seconds=5, times=1000)
+    page = words(with_azure.get("/approvals"))
+    assert "Azure resources cannot be shown now." in page
+    assert page.count("Who asks") == 1
+    mend(practice)
+
+
+def test_a_reason_survives_the_sign_in_that_its_decision_needs(
+    desk: Desk, practice: Practice, approver: Browser, asked: str
+) -> None:
+    text = approver.get("/approvals").text
+    action = found(r'action="(/approvals/[^"]+)"', text)
+    shown = found(r'name="shown" value="([^"]+)"', text)
+    assert approver.press("/forget-sign-in", page="/account").status_code == 200
+    answer = approver.press(action, page="/account", decision="approve", reason="She <stands> here.", shown=shown)
+    assert answer.status_code == 401
+    assert practice.activation_requests()[-1]["status"] == "PendingApproval"
+    back_to = found(r'name="back_to" value="([^"]+)"', answer.text)
+    assert approver.sign_in("approver", back_to=back_to).status_code == 303
+    page = approver.get("/approvals")
+    assert "Nothing was decided yet, since you had to sign in first." in words(page)
+    assert 'value="She &lt;stands&gt; here."' in page.text
+    assert "She &lt;stands&gt; here." not in approver.get("/approvals").text, "once"
+
+
+def test_a_reason_is_not_shown_to_somebody_else_who_signs_in(practice: Practice, approver: Browser) -> None:
+    text = approver.get("/approvals").text
+    approver.press("/forget-sign-in", page="/account")
+    shown = found(r'name="shown" value="([^"]+)"', text)
+    approver.press(found(r'action="(/approvals/[^"]+)"', text), page="/account", reason="Between us.", shown=shown)
+    approver.sign_in("administrator", back_to="/approvals")
+    assert "Nothing was decided" not in words(approver.get("/approvals"))
+
+
+def found(pattern: str, text: str) -> str:
+    it = re.search(pattern, text)
+    assert it, text
+    return it[1]

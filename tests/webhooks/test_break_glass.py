@@ -357,7 +357,7 @@ def test_what_can_be_read_is_offered_and_what_cannot_is_said(practice: Practice,
 @pytest.mark.parametrize(
     ("side", "path", "shown", "silent"),
     [
-        ("arm", "", "Password Administrator", "Azure roles"),
+        ("arm", "", "Password Administrator", "Azure resources"),
         ("graph", "/roleManagement/", "Virtual Machine Administrator Login", "Directory roles"),
     ],
 )

@@ -194,13 +194,16 @@ def test_the_export_holds_what_the_filter_asks_with_the_same_marks_and_no_formul
     for n, start in enumerate(("=", "+", "-", "@", "\t=", "＝", " =", "\u00a0@", '"=')):
         add(both, ticket=str(n), technician=f"{start}cmd|' /C calc'!A0", end_reason=EndReason.OUTSIDE)
     add(both, ticket="left out")
+    add(both, ticket="whose", end_reason=EndReason.OUTSIDE, account="7", address="a@example.com", oid="0-1")
     answer = auditor.get("/review/export.csv", query_string={"unusual": "any"}, buffered=True)
     found = list(csv.DictReader(io.StringIO(answer.text, newline="")))
-    assert len(found) == 9
+    assert len(found) == 10
+    (whose,) = (row for row in found if row["ticket"] == "whose")
+    assert (whose["account"], whose["address"], whose["oid"]) == ("7", "a@example.com", "0-1")
     assert {row["unusual"] for row in found} == {WORDS[Mark.ENDED_OUTSIDE]}
-    for row in found[:8]:
-        assert row["technician"].startswith("'"), row
-    assert found[8]["technician"].startswith('"=')
+    by_ticket = {row["ticket"]: row["technician"] for row in found}
+    assert all(by_ticket[str(n)].startswith("'") for n in range(8))
+    assert by_ticket["8"].startswith('"=')
 
 
 def test_the_export_is_made_as_it_is_read(both: Deployment, auditor: Browser) -> None:

@@ -54,9 +54,12 @@ async function read(address) {
   return fresh.dataset.next ? read(fresh.dataset.next) : fresh;
 }
 
-// Who is signed in, and whether the page tells them something about that: it is not drawn anew.
+// What is not drawn anew: who is signed in, whether the page tells them something about that, and, named by their
+// content, the files that it was made for: after a deploy the old script must not go on with a new page.
 function around(page) {
-  return `${page.querySelector(".who a")?.title} ${page.querySelectorAll("body > aside").length}`;
+  const files = [...page.querySelectorAll("link[rel=stylesheet], script[src]")];
+  const named = files.map((it) => it.getAttribute("href") ?? it.getAttribute("src"));
+  return [page.querySelector(".who a")?.title, page.querySelectorAll("body > aside").length, ...named].join(" ");
 }
 
 function draw(fresh) {
@@ -74,7 +77,8 @@ function draw(fresh) {
   document.title = title;
   count();
   const words = toSpeak();
-  if (words !== spoken && said) said.textContent = words;
+  const news = words.filter((it) => !spoken.includes(it));
+  if (news.length && said) said.textContent = news.join(" ");
   spoken = words;
 }
 
@@ -105,8 +109,10 @@ function like(old, among) {
   return same ?? ((old.form || old.href) && alike.length === 1 ? alike[0] : null);
 }
 
+// A sentence for each thing that is told; who was told it before is not told again.
 function toSpeak() {
-  return [...box.querySelectorAll("[data-spoken]")].map((it) => it.textContent.trim().replace(/\s+/g, " ")).join(" ");
+  const told = (it) => it.dataset.spoken || it.textContent.trim().replace(/\s+/g, " ");
+  return [...box.querySelectorAll("[data-spoken]")].map(told);
 }
 
 function hear(heard) {

@@ -83,6 +83,35 @@ def test_a_refusal_a_solved_ticket_and_a_sign_out(someone: Arrive, live_practice
     me.is_accessible("signed-out")
 
 
+SIDES = """() => [...document.body.querySelectorAll("*:not(svg, svg *, option)")].map((it) => {
+  const style = getComputedStyle(it);
+  return ["padding", "margin", "border"].map((of) => ["left", "right"].map((side) =>
+    style.getPropertyValue(of === "border" ? `border-${side}-width` : `${of}-${side}`))).concat([[style.float, `${it.localName}.${it.className}`]]);
+})"""
+
+
+def mirrored(sides: list[list[list[str]]]) -> list[list[list[str]]]:
+    other = {"left": "right", "right": "left"}
+    return [[*([right, left] for left, right in of), [other.get(float_, float_), it]] for *of, (float_, it) in sides]
+
+
+def test_what_is_written_from_the_right_is_the_mirror_image(someone: Arrive, live_practice: Practice) -> None:
+    live_practice.control("/people/administrator", {"app_roles": ["Auditor", "Administrator", "BreakGlass"]})
+    me = someone("administrator")
+    me.comes_to("/")
+    ticket = offered(live_practice, "Password reset", "administrator")
+    elevate = f"/elevate/practice/{ticket}"
+    paths = ["/", "/account", "/roles", "/break-glass", "/review", "/review/month", "/administration", elevate]
+    for path in [*paths, "/administration/try"]:
+        me.at(path)
+        me.page.wait_for_load_state("networkidle")  # My roles load themselves again when they were read
+        left = me.page.evaluate(SIDES)
+        me.page.evaluate("document.documentElement.dir = 'rtl'")
+        assert me.page.evaluate(SIDES) == mirrored(left), path
+        me.is_accessible(f"from-the-right{path.replace('/', '-')}")
+    live_practice.solve(ticket, by="administrator")
+
+
 @pytest.mark.parametrize("who", ["technician2", "administrator"])
 def test_german_words_which_are_longer(someone: Arrive, live_practice: Practice, who: str) -> None:
     me = someone(who, locale="de-DE")

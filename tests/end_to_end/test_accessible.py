@@ -86,7 +86,8 @@ def test_a_refusal_a_solved_ticket_and_a_sign_out(someone: Arrive, live_practice
 SIDES = """() => [...document.body.querySelectorAll("*:not(svg, svg *, option)")].map((it) => {
   const style = getComputedStyle(it);
   return ["padding", "margin", "border"].map((of) => ["left", "right"].map((side) =>
-    style.getPropertyValue(of === "border" ? `border-${side}-width` : `${of}-${side}`))).concat([[style.float, `${it.localName}.${it.className}`]]);
+    style.getPropertyValue(of === "border" ? `border-${side}-width` : `${of}-${side}`)))
+    .concat([[style.float, `${it.localName}.${it.className}`]]);
 })"""
 
 

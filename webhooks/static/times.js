@@ -2,12 +2,17 @@
 const language = document.documentElement.lang;
 const day = { year: "numeric", month: "short", day: "numeric" };
 const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" };
-const moment = new Intl.DateTimeFormat(language, { ...day, ...clock });
-const date = new Intl.DateTimeFormat(language, day);
-const time = new Intl.DateTimeFormat(language, clock);
-const clockAlone = new Intl.DateTimeFormat(language, { ...clock, timeZoneName: undefined });
-const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+let moment, date, time, clockAlone, relative;
 const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+// A browser takes longer for these than for the rest of a page, so they are made when it is painted.
+function make() {
+  moment = new Intl.DateTimeFormat(language, { ...day, ...clock });
+  date = new Intl.DateTimeFormat(language, day);
+  time = new Intl.DateTimeFormat(language, clock);
+  clockAlone = new Intl.DateTimeFormat(language, { ...clock, timeZoneName: undefined });
+  relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+}
 
 function fromNow(at) {
   const seconds = Math.round((at - Date.now()) / 1000);
@@ -28,6 +33,7 @@ function written(at, how, of) {
 }
 
 function show() {
+  if (!moment) make();
   for (const element of document.querySelectorAll("time[data-shown-as]")) {
     const at = new Date(element.dateTime);
     const { shownAs: how, of } = element.dataset;
@@ -36,6 +42,6 @@ function show() {
   }
 }
 
-show();
+requestAnimationFrame(() => setTimeout(show));
 setInterval(show, 15000);
 document.addEventListener("drawn", show); // a page that draws itself anew

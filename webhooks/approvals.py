@@ -99,7 +99,7 @@ def _shown(it: Approval) -> str:
 @blueprint.get("/approvals")
 @signed_in
 def show(viewer: Viewer) -> str:
-    request_id, reason = session.pop(TYPED, ("", ""))
+    request_id, reason = session.get(TYPED, ("", ""))
     return _page(viewer, typed=request_id, reason=reason)
 
 
@@ -108,6 +108,10 @@ def _page(viewer: Viewer, *, wrong: str = "", typed: str = "", reason: str = "")
     since its approver had to sign in. The `reason` stays in its field.
     """
     found, unread = _read(viewer)
+    found.sort(key=lambda it: it.request_id != typed)  # it is among those that are shown
+    waits = any(it.request_id == typed for it in found)
+    if typed and not waits and not unread:
+        session.pop(TYPED)
     before = _decided_before(viewer)
     return render_template(
         "approvals.html",
@@ -116,6 +120,7 @@ def _page(viewer: Viewer, *, wrong: str = "", typed: str = "", reason: str = "")
         more=max(len(found) - MOST, 0),
         wrong=wrong,
         typed=typed,
+        waits=waits,
         reason=reason,
         done=before[0] if before and not wrong and before[0].at > datetime.now(UTC) - JUST_NOW else None,
         before=before,
@@ -128,7 +133,14 @@ def _read(viewer: Viewer) -> tuple[list[Approval], list[Unread]]:
     found: list[Approval] = []
     errors: dict[TargetKind, EntraError] = {}
     kinds = roles.kinds(current.deployment())
-    with at_once.reading(partial(_waiting, current.deployment(), viewer), kinds, patience=TENANT_PATIENCE) as answers:
+    ready = []
+    for kind in kinds:
+        try:
+            current.deployment().tenant.make_ready(viewer.tid, viewer.oid, datetime.now(UTC), kind)
+            ready.append(kind)
+        except EntraError as error:
+            errors[kind] = error
+    with at_once.reading(partial(_waiting, current.deployment(), viewer), ready, patience=TENANT_PATIENCE) as answers:
         for kind, answer in answers:
             try:
                 found += answer()
@@ -257,6 +269,8 @@ def back(viewer: Viewer, request_id: str) -> Response:  # noqa: ARG001
 @signed_in
 def decide(viewer: Viewer, request_id: str) -> Response:
     reason = clean(request.form.get("reason", ""), limit=WORDS_LIMIT + 1)
+    if session.get(TYPED, ("",))[0] == request_id:
+        session.pop(TYPED)
     try:
         return _decide(viewer, request_id, request.form.get("decision", ""), reason)
     except SignInNeeded:

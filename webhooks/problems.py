@@ -160,5 +160,6 @@ def install(app: Flask) -> None:
     def unknown(error: Exception) -> Response:  # the one place where a request's surprises end
         log.exception("request_failed", extra={"correlation_id": correlation_id()})
         sentence = _("Something went wrong on our side, and it is written down with the number below.")
-        step = _("Look at the page again before you press a button once more: what you pressed may have been done.")
-        return page(500, _("Something went wrong"), sentence, next_step=step)
+        pressed = request.method != "GET"
+        step = _("Look at the page again before you press once more: what you pressed may have been done.")
+        return page(500, _("Something went wrong"), sentence, next_step=step if pressed else "")

@@ -229,6 +229,12 @@ class Tenant:
             with self._brake.passing(GRAPH, now):
                 self._graph.call("GET", PATH[probe], token, params={"$top": "1"})
 
+    def make_ready(self, tid: str, oid: str, now: datetime, kind: TargetKind) -> None:
+        """Have a token at hand for this kind. A sign-in is renewed by one alone: whoever asks several kinds at once
+        must have made them ready, one after the other. Raises EntraError.
+        """
+        self._token(_Call(tid, oid, now, scopes.of(kind, self._settings)))
+
     def _by(
         self, tid: str, oid: str, now: datetime, kind: TargetKind, ask: Callable[[Pim, str], T], *, urgent: bool = False
     ) -> T:

@@ -102,10 +102,20 @@ def test_what_is_written_from_the_right_is_the_mirror_image(someone: Arrive, liv
     me.comes_to("/")
     ticket = offered(live_practice, "Password reset", "administrator")
     elevate = f"/elevate/practice/{ticket}"
-    paths = ["/", "/account", "/roles", "/break-glass", "/review", "/review/month", "/administration", elevate]
-    for path in [*paths, "/administration/try"]:
+    me.note(ticket, "was assigned by somebody else")
+    me.at(f"/review?ticket={ticket}")
+    me.page.get_by_text("Save this filter as a view").click()
+    me.page.get_by_label("Name of the view").fill("Mine")
+    me.page.get_by_role("button", name="Save").click()
+    me.page.locator("td a[href^='/review/']").first.click()
+    me.page.wait_for_url(re.compile(r"/review/[0-9A-Z]{26}$"))
+    detail = me.page.url.removeprefix(me.stage.public_url)
+    paths = ["/", "/account", "/earlier", "/roles", "/approvals", "/break-glass", elevate]
+    for path in [*paths, "/review", "/review/month", detail, "/administration", "/administration/try"]:
         me.at(path)
-        me.page.wait_for_load_state("networkidle")  # My roles load themselves again when they were read
+        # My roles load themselves again when they were read.
+        expect(me.page.locator("#roles[data-reading]:not([data-reading=''])")).to_have_count(0)
+        me.page.wait_for_load_state("networkidle")
         left = me.page.evaluate(SIDES)
         me.page.evaluate("document.documentElement.dir = 'rtl'")
         assert me.page.evaluate(SIDES) == mirrored(left), path

@@ -239,6 +239,58 @@ def test_twenty_tabs_go_on_over_a_restart_of_the_server(page: Someone) -> None:
         tab.close()
 
 
+def drawn_with(more: str) -> Callable[[Route], None]:
+    """The page as it is, with something more in it, and a status that says that it changed."""
+
+    def answer(route: Route) -> None:
+        if "/status" in route.request.url:
+            route.fulfill(status=200, json={"version": "another", "open": True})
+            return
+        real = route.fetch()
+        text = real.text().replace("<h1", f"{more}<h1", 1)
+        route.fulfill(response=real, body=re.sub(r'data-version="[^"]*"', 'data-version="another"', text))
+
+    return answer
+
+
+def test_what_is_told_already_is_not_told_again_and_the_same_words_of_another_thing_are(page: Someone) -> None:
+    other = elevated_elsewhere(page)
+    page.sees(page.page.get_by_role("heading", name="Running"))
+    other.get_by_role("button", name="End now").click()
+    said = page.page.locator("#said")
+    expect(said).to_have_text(re.compile(rf"^Ended: {ROLE}, Ticket \d+\.$"))
+    words = said.inner_text()
+    again = f'<p data-told="another ended" data-spoken="{words}">Once more</p>'
+    page.page.evaluate("document.getElementById('said').textContent = ''")
+    page.page.route(re.compile(r"/(now/status|\?by-itself)"), drawn_with(again))
+    page.reads("Once more")
+    expect(said).to_have_text(words)
+    page.page.unroute_all()
+
+
+def test_a_sentence_is_not_told_again_because_its_time_is_written_otherwise(page: Someone) -> None:
+    elevates(page)
+    page.reads("Usable since")
+    page.page.reload()
+    page.reads("Usable since")
+    page.page.route(re.compile(r"/elevations/\w+(/status|\?by-itself)"), drawn_with("<p data-spoken>News.</p>"))
+    expect(page.page.locator("#said")).to_have_text("News.")
+    page.page.unroute_all()
+    ended(page)
+
+
+def test_what_an_add_on_puts_into_the_page_does_not_load_it_anew(page: Someone) -> None:
+    elevates(page)
+    page.page.evaluate(
+        "() => { const it = document.createElement('link'); it.rel = 'stylesheet'; "
+        "it.href = location.origin + '/static/elevate.css'; "
+        "document.head.append(it); }"
+    )
+    becomes(page, "Active")
+    assert page.page.evaluate(PAGE_IS_THE_SAME)
+    ended(page)
+
+
 def not_found(route: Route) -> None:
     route.fulfill(status=404, body="no")
 

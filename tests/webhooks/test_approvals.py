@@ -1,6 +1,7 @@
 """What an approver sees, and what their word does: on the ticket, in the journal, in the tenant."""
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from integration.deployment import Deployment
 from integration.elevation import State
+from integration.entra import tokens
 from integration.entra.tenant import Tenant
 from integration.records import story
 from integration.tickets import clean
@@ -328,9 +330,13 @@ def test_a_reason_survives_the_sign_in_that_its_decision_needs(
     back_to = found(r'name="back_to" value="([^"]+)"', answer.text)
     assert approver.sign_in("approver", back_to=back_to).status_code == 303
     page = approver.get("/approvals")
-    assert "Nothing was decided yet, since you had to sign in first." in words(page)
-    assert 'value="She &lt;stands&gt; here."' in page.text
-    assert "She &lt;stands&gt; here." not in approver.get("/approvals").text, "once"
+    assert "Your last press decided nothing, since you had to sign in first. Your reason still stands" in words(page)
+    for _ in range(2):  # until it is decided
+        assert 'value="She &lt;stands&gt; here."' in approver.get("/approvals").text
+    assert decide(approver, "approve", "She <stands> here.").status_code == 303  # type: ignore[attr-defined]
+    said = words(approver.get("/approvals"))
+    assert "Approved. The ticket says so" in said
+    assert "Your last press" not in said
 
 
 def test_a_reason_is_not_shown_to_somebody_else_who_signs_in(practice: Practice, approver: Browser) -> None:
@@ -339,7 +345,107 @@ def test_a_reason_is_not_shown_to_somebody_else_who_signs_in(practice: Practice,
     shown = found(r'name="shown" value="([^"]+)"', text)
     approver.press(found(r'action="(/approvals/[^"]+)"', text), page="/account", reason="Between us.", shown=shown)
     approver.sign_in("administrator", back_to="/approvals")
-    assert "Nothing was decided" not in words(approver.get("/approvals"))
+    assert "Your last press" not in words(approver.get("/approvals"))
+
+
+def pressed_without_a_sign_in(page: Browser, reason: str, *, which: str = "") -> tuple[str, str]:
+    """The form of the request (of `which` kind) and what it showed; its approver is asked to sign in."""
+    for form in re.findall(r"<form.*?</form>", page.get("/approvals").text, re.DOTALL):
+        if f'name="kind" value="{which}' in form:
+            action, shown = found(r'action="([^"]+)"', form), found(r'name="shown" value="([^"]+)"', form)
+            page.press("/forget-sign-in", page="/account")
+            answer = page.press(action, page="/account", decision="approve", reason=reason, shown=shown)
+            assert answer.status_code == 401
+            assert "What you pressed was not done" in words(answer)
+            return action, shown
+    raise AssertionError
+
+
+def test_a_reason_outlives_what_comes_between_the_press_and_the_page(practice: Practice, approver: Browser) -> None:
+    """The sign-in page is reloaded by its address, and the tenant is away when the page is drawn."""
+    action, _ = pressed_without_a_sign_in(approver, "Long words.")
+    assert approver.get(action).status_code == 303
+    assert approver.get("/approvals").status_code == 401
+    approver.sign_in("approver", back_to="/approvals")
+    fault(practice, "status", side="graph", status=503, times=1000)
+    assert approver.get("/approvals").status_code == 502
+    mend(practice)
+    assert "Long words." in approver.get("/approvals").text
+
+
+def test_a_request_that_cannot_be_shown_is_not_called_gone(practice: Practice, with_azure: Browser) -> None:
+    pressed_without_a_sign_in(with_azure, "Long words.", which="azure-role")
+    with_azure.sign_in("approver", back_to="/approvals")
+    fault(practice, "status", side="arm", status=503, times=1000)
+    said = words(with_azure.get("/approvals"))
+    assert "your reason is kept until it can" in said
+    assert "does not wait for you any more" not in said
+    mend(practice)
+    assert "Long words." in with_azure.get("/approvals").text
+
+
+@pytest.mark.parametrize("which", ["azure-role", "entra-role"])
+def test_a_request_with_a_reason_is_among_those_that_are_shown(
+    with_azure: Browser, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    pressed_without_a_sign_in(with_azure, "Long words.", which=which)
+    monkeypatch.setattr(approvals, "MOST", 1)
+    with_azure.sign_in("approver", back_to="/approvals")
+    page = with_azure.get("/approvals")
+    assert "1 more waits" in words(page)
+    assert 'value="Long words."' in page.text
+
+
+def test_a_request_that_is_gone_takes_its_reason_along(practice: Practice, approver: Browser, asked: str) -> None:
+    pressed_without_a_sign_in(approver, "Long words.")
+    practice.control(f"/requests/{practice.activation_requests()[-1]['id']}", {"status": "Denied"})
+    approver.sign_in("approver", back_to="/approvals")
+    assert "does not wait for you any more" in words(approver.get("/approvals"))
+    assert "Your last press" not in words(approver.get("/approvals"))
+
+
+def test_who_signed_in_elsewhere_and_pressed_again_is_told_of_the_decision_alone(
+    approver: Browser, browser: Opened
+) -> None:
+    action, shown = pressed_without_a_sign_in(approver, "Yes.")
+    browser("approver")  # on another device: what is kept is the person's sign-in
+    assert approver.press(action, page="/account", decision="approve", reason="Yes.", shown=shown).status_code == 303
+    said = words(approver.get("/approvals"))
+    assert "Approved. The ticket says so" in said
+    assert "Your last press" not in said
+
+
+def test_all_kinds_are_shown_although_each_needs_a_fresh_token(
+    with_azure: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sign-in is renewed by one alone at a time."""
+    renew, at_hand, run_out = tokens._silent, tokens.Tokens._at_hand, set()
+
+    def slow(*given: Any) -> Any:
+        time.sleep(0.3)  # as long as Microsoft takes
+        return renew(*given)
+
+    def as_an_hour_later(self: tokens.Tokens, tid: str, oid: str, row: Any, wanted: Any, now: Any) -> str | None:
+        fresh = wanted in run_out
+        run_out.add(wanted)
+        return at_hand(self, tid, oid, row, wanted, now) if fresh else None
+
+    monkeypatch.setattr(tokens, "_silent", slow)
+    monkeypatch.setattr(tokens.Tokens, "_at_hand", as_an_hour_later)
+    said = words(with_azure.get("/approvals"))
+    assert "cannot be shown now" not in said
+    assert said.count("Who asks") == 2
+
+
+def test_a_decision_asks_the_kind_that_its_form_names_first(practice: Practice, with_azure: Browser) -> None:
+    text = with_azure.get("/approvals").text
+    (form,) = (it for it in re.findall(r"<form.*?</form>", text, re.DOTALL) if 'name="kind" value="azure-role"' in it)
+    fields = dict(re.findall(r'name="(kind|shown)" value="([^"]+)"', form))
+    before = len(practice.log()["requests"])
+    action = found(r'action="([^"]+)"', form)
+    assert with_azure.press(action, page="/account", decision="approve", reason="Yes.", **fields).status_code == 303
+    asked_since = practice.log()["requests"][before:]
+    assert not [it for it in asked_since if it["side"] == "graph" and "ApprovalRequests" in it["path"]]
 
 
 def found(pattern: str, text: str) -> str:

@@ -55,10 +55,11 @@ async function read(address) {
 }
 
 // What is not drawn anew: who is signed in, whether the page tells them something about that, and, named by their
-// content, the files that it was made for: after a deploy the old script must not go on with a new page.
+// content, the files that it was made for: after a deploy the old script must not go on with a new page. Add-ons put
+// files of theirs into a page; ours are those of this host.
 function around(page) {
   const files = [...page.querySelectorAll("link[rel=stylesheet], script[src]")];
-  const named = files.map((it) => it.getAttribute("href") ?? it.getAttribute("src"));
+  const named = files.map((it) => it.getAttribute("href") ?? it.getAttribute("src")).filter((it) => /^\/[^/]/.test(it));
   return [page.querySelector(".who a")?.title, page.querySelectorAll("body > aside").length, ...named].join(" ");
 }
 
@@ -77,7 +78,7 @@ function draw(fresh) {
   document.title = title;
   count();
   const words = toSpeak();
-  const news = words.filter((it) => !spoken.includes(it));
+  const news = [...words].filter(([thing]) => !spoken.has(thing)).map(([, sentence]) => sentence);
   if (news.length && said) said.textContent = news.join(" ");
   spoken = words;
 }
@@ -109,10 +110,16 @@ function like(old, among) {
   return same ?? ((old.form || old.href) && alike.length === 1 ? alike[0] : null);
 }
 
-// A sentence for each thing that is told; who was told it before is not told again.
+// A sentence for each thing that is told; who was told it before is not told again, however its times are written.
 function toSpeak() {
-  const told = (it) => it.dataset.spoken || it.textContent.trim().replace(/\s+/g, " ");
-  return [...box.querySelectorAll("[data-spoken]")].map(told);
+  const text = (it) => it.textContent.trim().replace(/\s+/g, " ");
+  const thing = (it) => {
+    const bare = it.cloneNode(true);
+    for (const time of bare.querySelectorAll("time")) time.textContent = time.dateTime;
+    return text(bare);
+  };
+  const told = [...box.querySelectorAll("[data-spoken]")];
+  return new Map(told.map((it) => [it.dataset.told ?? thing(it), it.dataset.spoken || text(it)]));
 }
 
 function hear(heard) {

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urljoin
 
-from integration.entra import azure, claims, scopes
+from integration.brake import BrakeStore
+from integration.entra import azure, claims, scopes, slowed
 from integration.entra.azure import AzureRoles
-from integration.entra.brake import ARM, GRAPH, Brake, BrakeStore
 from integration.entra.client import EntraSettings
 from integration.entra.errors import SignInNeeded, StepUpNeeded
 from integration.entra.groups import Groups
@@ -37,7 +37,7 @@ class Tenant:
     def __init__(
         self, settings: EntraSettings, store: TokenStore, seal: Sealer, brakes: BrakeStore | None = None
     ) -> None:
-        self._brake = Brake(brakes)
+        self._brake = slowed.brake(brakes)
         self._settings = settings
         http = EntraHttp(settings.ca_bundle)
         self._sign_in = SignIn(settings, http)
@@ -215,7 +215,7 @@ class Tenant:
     def revoke_sessions(self, tid: str, oid: str, now: datetime) -> None:
         """End the technician's own sign-ins everywhere, the one that is stored here among them."""
         token = self._tokens.fresh(tid, oid, now=now, wanted=scopes.REVOKE_SCOPES)
-        with self._brake.passing(GRAPH, now):
+        with self._brake.passing(slowed.GRAPH, now):
             self._people.revoke_sessions(token)
 
     def fresh(self, tid: str, oid: str, now: datetime, probe: Probe | None) -> None:
@@ -226,7 +226,7 @@ class Tenant:
         wanted = (SCOPE[probe],) if probe else scopes.FRESH_SCOPES
         token = self._tokens.fresh(tid, oid, now=now, wanted=wanted)
         if probe:
-            with self._brake.passing(GRAPH, now):
+            with self._brake.passing(slowed.GRAPH, now):
                 self._graph.call("GET", PATH[probe], token, params={"$top": "1"})
 
     def make_ready(self, tid: str, oid: str, now: datetime, kind: TargetKind) -> None:
@@ -290,9 +290,9 @@ class _Call:
     oid: str
     now: datetime
     wanted: tuple[str, ...]
-    brake: str = GRAPH
+    brake: str = slowed.GRAPH
     urgent: bool = False
 
 
 def _brake_of(kind: TargetKind) -> str:
-    return ARM if kind is TargetKind.AZURE_ROLE else GRAPH
+    return slowed.ARM if kind is TargetKind.AZURE_ROLE else slowed.GRAPH

@@ -16,8 +16,8 @@ from uuid import uuid4
 import msal
 import requests
 
-from integration.entra import words
-from integration.entra.brake import TOKENS, Brake
+from integration.brake import Brake
+from integration.entra import slowed, words
 from integration.entra.errors import EntraUnavailable, Loss, SignInNeeded, Unsealable
 from integration.entra.http import Throttled
 from integration.entra.seal import Sealer
@@ -104,7 +104,7 @@ class Tokens:
     """Gives out access tokens, one for each list of permissions. Build one per process."""
 
     def __init__(self, sign_in: SignIn, store: TokenStore, seal: Sealer, brake: Brake | None = None) -> None:
-        self._brake = brake or Brake(None)
+        self._brake = brake or slowed.brake(None)
         self._client = sign_in.client
         self._store = store
         self._seal = seal
@@ -220,7 +220,7 @@ class Tokens:
         cache, account = self._opened(tid, oid, row)
         before = json.loads(cache.serialize()).get(_KEPT, {})
         app = self._client.app(cache)
-        with self._brake.passing(TOKENS, now, urgent=ask.urgent):
+        with self._brake.passing(slowed.TOKENS, now, urgent=ask.urgent):
             answer = _silent(app, account, ask)
         token = _token_in(answer)
         if cache.has_state_changed:

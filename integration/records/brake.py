@@ -1,11 +1,11 @@
-"""The brakes that all processes share: see integration/entra/brake.py."""
+"""The brakes that all processes share: see integration/brake.py."""
 
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from integration.entra.brake import Held
+from integration.brake import Held
 from integration.records.store import Records
 from integration.records.tables import brakes
 
@@ -13,7 +13,7 @@ _READ = sa.select(brakes.c.until, brakes.c.probe_until).where(brakes.c.name == s
 
 
 class BrakeRows:
-    """The store that `integration.entra.brake` asks for."""
+    """The store that `integration.brake` asks for."""
 
     def __init__(self, records: Records) -> None:
         self._records = records

@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 import requests
 
+from integration.brake import PROBE
 from integration.elevation import LEASE
 from integration.entra import azure
 from integration.entra.azure import AzureRoles
-from integration.entra.brake import PROBE
 from integration.entra.errors import EntraRefused
 from integration.entra.http import EntraHttp
 from integration.entra.pim import Asking, Request, RequestKind, Sought

@@ -7,8 +7,9 @@ from threading import Barrier
 
 import pytest
 
-from integration.entra.brake import GRAPH, PROBE, Brake
+from integration.brake import PROBE, Brake
 from integration.entra.errors import EntraRefused, EntraUnavailable
+from integration.entra.slowed import GRAPH, brake
 from integration.entra.tenant import Tenant
 from integration.records.brake import BrakeRows
 from integration.records.store import Records
@@ -28,41 +29,41 @@ def rows(database_url: str) -> Iterator[BrakeRows]:
     records.dispose()
 
 
-def throttled(brake: Brake, at: datetime = NOON, after: float | None = 7) -> None:
-    with pytest.raises(EntraUnavailable), brake.passing(GRAPH, at):
+def throttled(it: Brake, at: datetime = NOON, after: float | None = 7) -> None:
+    with pytest.raises(EntraUnavailable), it.passing(GRAPH, at):
         raise EntraUnavailable("busy", after=after, throttled=True)
 
 
-def goes(brake: Brake, at: datetime, *, urgent: bool = False) -> bool:
+def goes(it: Brake, at: datetime, *, urgent: bool = False) -> bool:
     try:
-        with brake.passing(GRAPH, at, urgent=urgent):
+        with it.passing(GRAPH, at, urgent=urgent):
             return True
     except EntraUnavailable:
         return False
 
 
 def test_one_process_is_throttled_and_all_wait_until_the_time_that_was_named(rows: BrakeRows) -> None:
-    throttled(Brake(rows))
-    other = Brake(rows)
+    throttled(brake(rows))
+    other = brake(rows)
     with pytest.raises(EntraUnavailable) as held, other.passing(GRAPH, NOON + timedelta(seconds=2)):
         pytest.fail("it called the tenant")
     assert held.value.after is not None
     assert held.value.after > 5
     assert goes(other, OVER)
     assert rows.read(GRAPH) is None
-    assert goes(Brake(rows), OVER)
+    assert goes(brake(rows), OVER)
 
 
 def test_of_many_at_once_one_probes_and_the_rest_follow_when_it_got_through(rows: BrakeRows) -> None:
-    throttled(Brake(rows))
+    throttled(brake(rows))
     together = Barrier(6)
     probing = Barrier(6)
 
     def call(_: int) -> bool:
-        brake = Brake(rows)
+        mine = brake(rows)
         together.wait(20)
         try:
-            with brake.passing(GRAPH, OVER):
+            with mine.passing(GRAPH, OVER):
                 probing.wait(20)
                 return True
         except EntraUnavailable:
@@ -73,21 +74,21 @@ def test_of_many_at_once_one_probes_and_the_rest_follow_when_it_got_through(rows
         went = list(pool.map(call, range(6)))
     assert sorted(went) == [False] * 5 + [True]
     assert rows.read(GRAPH) is None
-    assert goes(Brake(rows), OVER)
+    assert goes(brake(rows), OVER)
 
 
 def test_a_probe_that_never_comes_back_is_followed_by_another(rows: BrakeRows) -> None:
-    throttled(Brake(rows))
+    throttled(brake(rows))
     assert rows.probe(GRAPH, now=OVER, until=OVER + PROBE)
-    assert not goes(Brake(rows), OVER + timedelta(seconds=1))
-    assert goes(Brake(rows), OVER + PROBE)
+    assert not goes(brake(rows), OVER + timedelta(seconds=1))
+    assert goes(brake(rows), OVER + PROBE)
 
 
 def test_a_probe_that_is_throttled_keeps_the_brake_on(rows: BrakeRows) -> None:
-    throttled(Brake(rows))
-    throttled(Brake(rows), OVER, after=20)
-    assert not goes(Brake(rows), OVER + timedelta(seconds=10))
-    assert goes(Brake(rows), OVER + timedelta(seconds=21))
+    throttled(brake(rows))
+    throttled(brake(rows), OVER, after=20)
+    assert not goes(brake(rows), OVER + timedelta(seconds=10))
+    assert goes(brake(rows), OVER + timedelta(seconds=21))
 
 
 def test_a_later_answer_never_shortens_the_wait(rows: BrakeRows) -> None:
@@ -101,26 +102,26 @@ def test_a_later_answer_never_shortens_the_wait(rows: BrakeRows) -> None:
 
 
 def test_giving_back_waits_for_the_tenant_and_for_no_probe(rows: BrakeRows) -> None:
-    throttled(Brake(rows))
-    assert not goes(Brake(rows), NOON + timedelta(seconds=1), urgent=True)
+    throttled(brake(rows))
+    assert not goes(brake(rows), NOON + timedelta(seconds=1), urgent=True)
     assert rows.probe(GRAPH, now=OVER, until=OVER + PROBE)  # an activation probes, and hangs
-    assert not goes(Brake(rows), OVER)
-    assert goes(Brake(rows), OVER, urgent=True)
+    assert not goes(brake(rows), OVER)
+    assert goes(brake(rows), OVER, urgent=True)
 
 
 def test_a_refusal_is_an_answer_and_lifts_the_brake(rows: BrakeRows) -> None:
-    throttled(Brake(rows))
-    with pytest.raises(EntraRefused), Brake(rows).passing(GRAPH, OVER):
+    throttled(brake(rows))
+    with pytest.raises(EntraRefused), brake(rows).passing(GRAPH, OVER):
         raise EntraRefused("no", code="X")
     assert rows.read(GRAPH) is None
 
 
 def test_without_a_brake_the_database_is_asked_once_a_second_at_most(rows: BrakeRows) -> None:
-    brake = Brake(rows)
-    assert goes(brake, NOON)
+    mine = brake(rows)
+    assert goes(mine, NOON)
     rows.hold(GRAPH, NOON + timedelta(seconds=30))
-    assert goes(brake, NOON + timedelta(seconds=0.9))
-    assert not goes(brake, NOON + timedelta(seconds=1))
+    assert goes(mine, NOON + timedelta(seconds=0.9))
+    assert not goes(mine, NOON + timedelta(seconds=1))
 
 
 @pytest.mark.parametrize("path", ["Eligibility", "token"])

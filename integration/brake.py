@@ -1,24 +1,20 @@
-"""The tenant asked to wait: everybody does, in all processes, and one tries first.
+"""The tenant or a helpdesk asked to wait: everybody does, in all processes, and one tries first.
 
-Each technician's calls are few, but the tenant counts all of ours together. Without this, a hundred workers would each
-learn for themselves that it is busy, and keep it so.
+Each technician's calls are few, but the other side counts all of ours together. Without this, a hundred workers would
+each learn for themselves that it is busy, and keep it so.
 """
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from integration.entra.errors import EntraError, EntraUnavailable
-
-GRAPH, ARM, TOKENS = "graph", "arm", "tokens"  # what is slowed down, each for itself
 PROBE = timedelta(seconds=45)  # longer than a call takes: then another one may try
-UNSAID = 10.0  # seconds to wait where the tenant names none
+UNSAID = 10.0  # seconds to wait where nobody named any
 _CLEAR = timedelta(seconds=1)  # how long a process trusts that there is no brake
-_BUSY = "Microsoft Entra asked us to wait a little; it is tried again by itself."
 _random = random.SystemRandom()
 
 
@@ -49,17 +45,30 @@ class BrakeStore(Protocol):
 
 
 class Brake:
-    """Stands before every call. Without a store there is no brake."""
+    """Stands before every call to one side, which may be out of reach or just say no.
 
-    def __init__(self, store: BrakeStore | None) -> None:
+    `unavailable` errors have `throttled` (we were asked to wait) and `after` (for how many seconds; None where nobody
+    said); `answered` is the family of all others. `busy` makes the error of whoever is not let through, from seconds.
+    Without a store there is no brake.
+    """
+
+    def __init__(
+        self,
+        store: BrakeStore | None,
+        *,
+        unavailable: type[Exception],
+        answered: type[Exception],
+        busy: Callable[[float], Exception],
+    ) -> None:
         self._store = store
+        self._unavailable, self._answered, self._busy = unavailable, answered, busy
         self._clear: dict[str, datetime] = {}
 
     @contextmanager
     def passing(self, name: str, now: datetime, *, urgent: bool = False) -> Iterator[None]:
-        """Around a call: lets it through, or raises EntraUnavailable without one; learns from how it ends.
+        """Around a call: lets it through, or raises what `busy` makes without one; learns from how it ends.
 
-        `urgent`: it goes as soon as the tenant's own time is over, probe or none (giving back).
+        `urgent`: it goes as soon as the time that was named is over, probe or none (giving back).
         """
         if self._store is None:
             yield
@@ -68,13 +77,13 @@ class Brake:
         started = time.monotonic()
         try:
             yield
-        except EntraUnavailable as error:
-            if error.throttled:
-                passed = time.monotonic() - started
+        except self._unavailable as error:
+            if getattr(error, "throttled", False):
+                passed, after = time.monotonic() - started, getattr(error, "after", None)
                 self._clear.pop(name, None)
-                self._store.hold(name, now + timedelta(seconds=passed + (error.after or UNSAID)))
+                self._store.hold(name, now + timedelta(seconds=passed + (after or UNSAID)))
             raise
-        except EntraError:  # it answered, though it said no
+        except self._answered:  # it answered, though it said no
             self._lift(self._store, name, held)
             raise
         self._lift(self._store, name, held)
@@ -89,9 +98,9 @@ class Brake:
             return None
         left = (held.until - now).total_seconds()
         if left > 0:
-            raise EntraUnavailable(_BUSY, after=left + _random.uniform(0.1, 1 + min(left / 4, 30)))
+            raise self._busy(left + _random.uniform(0.1, 1 + min(left / 4, 30)))
         if not urgent and not store.probe(name, now=now, until=now + PROBE):
-            raise EntraUnavailable(_BUSY, after=_random.uniform(2, 6))
+            raise self._busy(_random.uniform(2, 6))
         return held
 
     def _lift(self, store: BrakeStore, name: str, held: Held | None) -> None:

@@ -12,7 +12,7 @@ import regex  # type: ignore[import-untyped]  # its stubs are a package of their
 
 from integration.marked import N_
 from integration.targets import Probe, TargetKind
-from integration.tickets import Ticket, clean
+from integration.tickets import Status, Ticket, clean
 
 # The tenant takes no activation back within its first five minutes, and allows at most a day.
 SHORTEST = timedelta(minutes=5)
@@ -129,8 +129,10 @@ class Rule:
         return len(self.targets) if self.bundle else 1
 
     def start_for(self, ticket: Ticket) -> Start:
-        """A ticket that names no requester needs a click: its technician may have filed it themselves."""
-        return self.start if ticket.requesters else Start.ON_CLICK
+        """A ticket that names no requester needs a click: its technician may have filed it themselves. So does one that
+        is on hold, where nobody works at the moment, or whose status nobody has told us the meaning of.
+        """
+        return self.start if ticket.requesters and ticket.status is Status.OPEN else Start.ON_CLICK
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: $(READY) ## Run the main job on embedded defaults (ONCE=1: without a person, then stop)
-	$(BIN)/ticket-elevate demo $(if $(ONCE),--once)
+demo: $(READY) ## Run the main job on embedded defaults (ONCE=1: without a person, then stop; HELPDESK=zendesk)
+	$(BIN)/ticket-elevate demo $(if $(ONCE),--once) $(if $(HELPDESK),--helpdesk $(HELPDESK))
 
 test: $(READY) ## Everything that needs no system package
-	$(BIN)/python -m pytest -m "not browser and not request_tracker and not kills"
+	$(BIN)/python -m pytest -m "not browser and not request_tracker and not kills and not stories"
 
-test-long: $(READY) ## The suites that need Chromium or Request Tracker
-	$(BIN)/python -m pytest -m "browser or request_tracker or kills"
+test-long: $(READY) ## The suites that need Chromium, Request Tracker or django-helpdesk
+	$(BIN)/python -m pytest -m "browser or request_tracker or kills or stories"
 
 test-nightly: $(READY) ## 2,000 random stories of approvals, sign-ins, ends and kills
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest tests/workers/test_every_order.py

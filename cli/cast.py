@@ -92,6 +92,10 @@ class Cast:
 
         return wait(f"ticket {ticket} says {words!r}", look)
 
+    def shown(self, number: str) -> str:
+        """What the helpdesk that is played calls this ticket of the practice helpdesk."""
+        return str(self.facts["helpdesk_number"]).replace("{number}", number)
+
     def ticket(self, number: str) -> dict[str, Any]:
         found: dict[str, Any] = next(t for t in self.state()["tickets"] if str(t["id"]) == number)
         return found

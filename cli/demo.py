@@ -21,11 +21,12 @@ from integration import verify
 
 @click.command()
 @click.option("--once", is_flag=True, help="Run the story without a person and exit 0 only if every step was seen.")
-def demo(once: bool) -> None:
+@click.option("--helpdesk", metavar="KIND", help="A hosted helpdesk that the practice helpdesk plays, such as zendesk.")
+def demo(once: bool, helpdesk: str | None) -> None:
     """Run the main job on a practice tenant and helpdesk, on this machine."""
     console = Console(highlight=False)
     console.rule("Ticket Elevate, on a practice tenant")
-    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place)) as stage:
+    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place), helpdesk=helpdesk) as stage:
         story = Story(console, stage)
         try:
             story.tell()
@@ -93,7 +94,7 @@ class Story:
         self._cast.say("ticket", f"{ticket}: {self._cast.note(ticket, words).splitlines()[0]}")
 
     def _see_page(self, ticket: str) -> None:
-        page = self._browser.get(f"{self._cast.public_url}/elevate/{CONNECTION}/{ticket}", timeout=10)
+        page = self._browser.get(f"{self._cast.public_url}/elevate/{CONNECTION}/{self._cast.shown(ticket)}", timeout=10)
         if "Password Administrator" not in page.text or "End now" not in page.text:
             raise StepNotSeen("the Elevate page shows the running role")
         self._cast.say("us", f"the Elevate page shows it with a countdown: {page.url}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from cli.deployment import opened
-from integration import roles, settings
+from integration import helpdesks, roles, settings
 from integration.deployment import Deployment
 from integration.entra.errors import EntraError
 from integration.records import people
@@ -157,12 +157,14 @@ def _rules(file: Path | None, deployment: Deployment) -> Rules:
 
 
 def _read(deployment: Deployment, connection: str | None, number: str) -> Ticket:
-    known = sorted(deployment.helpdesks)
+    tables = deployment.settings.helpdesks
+    known = sorted(tables)
     name = connection or (known[0] if len(known) == 1 else "")
     if name not in known:
         raise click.BadParameter(f"Say which helpdesk: {', '.join(known)}.", param_hint="--connection")
     try:
-        return deployment.helpdesks[name].ticket(number, now=datetime.now(UTC))
+        # Not the deployment's own: there need be no database yet, and the brake of a connection stands in that.
+        return helpdesks.connect(name, tables[name]).ticket(number, now=datetime.now(UTC))
     except HelpdeskError as error:
         raise click.ClickException(str(error)) from None
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import requests
+import tomlkit
 
 T = TypeVar("T")
 PATIENCE = 60.0  # seconds for one step of the story
@@ -38,10 +39,13 @@ class Stage:
 
 
 @contextmanager
-def staged(directory: Path, rules: Callable[[dict[str, Any]], str] | None = None) -> Iterator[Stage]:
+def staged(
+    directory: Path, rules: Callable[[dict[str, Any]], str] | None = None, *, helpdesk: str | None = None
+) -> Iterator[Stage]:
     """Start everything in `directory` (a short path: it holds a socket) and stop it in the end. Raises StepNotSeen.
 
     `rules` makes a rules file of the practice tenant's facts; without it the rules that ship with the product hold.
+    `helpdesk`: the kind of a hosted one, whose API and webhooks the practice helpdesk then has.
     """
     port = _free_port()
     public_url = f"http://localhost:{port}"
@@ -49,6 +53,7 @@ def staged(directory: Path, rules: Callable[[dict[str, Any]], str] | None = None
     template = public_url + "/elevate/{connection}/{ticket}"
     sandbox = [python, "-m", "sandbox", "--dir", str(directory), "--active-minimum", "3", "--instance-delay", "0.5"]
     sandbox += ["--webhook-url", f"http://127.0.0.1:{port}/webhooks/{CONNECTION}", "--elevate-url", template]
+    sandbox += ["--helpdesk", helpdesk] if helpdesk else []
     with _started(sandbox, directory / "sandbox.log", dict(os.environ)):
         facts = wait("the practice tenant starts", lambda: _facts(directory / "sandbox.json"))
         settings = directory / "settings.toml"
@@ -91,16 +96,8 @@ graph_url = "{facts["graph_url"]}"
 arm_url = "{facts["arm_url"]}"
 ca_bundle = "{facts["ca_bundle"]}"
 
-[helpdesks.{CONNECTION}]
-kind = "generic"
-url = "{facts["helpdesk_url"]}"
-token = "{facts["helpdesk_token"]}"
-service_account = "{facts["helpdesk_service_account"]}"
-check_url = "/api/me"
-tickets_url = "/api/tickets?assignee={{account}}&per_page=100"
-secrets = {{ first = "{facts["webhook_secret"]}" }}
 """
-    return text.lstrip()
+    return text.lstrip() + tomlkit.dumps({"helpdesks": {CONNECTION: facts["helpdesk"]}})
 
 
 @contextmanager

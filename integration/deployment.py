@@ -6,6 +6,7 @@ from functools import cached_property
 from integration import helpdesks, rules
 from integration.entra.seal import Sealer, read_keys
 from integration.entra.tenant import Tenant
+from integration.helpdesks.braked import braked
 from integration.records.brake import BrakeRows
 from integration.records.people import TokenRows
 from integration.records.store import Records
@@ -25,7 +26,8 @@ class Deployment:
 
     @cached_property
     def helpdesks(self) -> dict[str, Helpdesk]:
-        return {name: helpdesks.connect(name, table) for name, table in self.settings.helpdesks.items()}
+        rows, tables = BrakeRows(self.records), self.settings.helpdesks
+        return {name: braked(helpdesks.connect(name, table), rows) for name, table in tables.items()}
 
     @cached_property
     def rules(self) -> Rules:

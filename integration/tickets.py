@@ -83,8 +83,9 @@ class TicketEvent:
     secret: str  # the name of the signing secret that matched, so that a rotation can be watched
     # The ticket must be read in a state at least this new (Request Tracker: a transaction id). None: any state will do.
     revision: str | None = None
-    # Caused by our own service account: stored for the record, and nothing is started by it.
-    own: bool = False
+    # Our own account caused it, or it says itself that nothing changed that we look at: it is stored for the record,
+    # and the ticket is not read.
+    idle: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,10 @@ class HelpdeskError(Exception):
 class HelpdeskUnavailable(HelpdeskError):
     try_again = True
 
-    def __init__(self, connection: str, *, after: float | None = None) -> None:
+    def __init__(self, connection: str, *, after: float | None = None, throttled: bool = False) -> None:
         super().__init__(f"The helpdesk {connection} is not answering. We will try again by ourselves.")
         self.after = after  # seconds the helpdesk asked us to wait; None where it did not say
+        self.throttled = throttled  # it said that we call too often: all calls of this connection wait
 
 
 class TicketGone(HelpdeskError):

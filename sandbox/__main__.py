@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.practice import Practice
+from sandbox.vendors import VENDORS
 
 log = logging.getLogger("sandbox")
 
@@ -21,6 +22,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dir", type=Path, required=True, help="where sandbox.json and the certificates go")
     parser.add_argument("--webhook-url", default="", help="where the helpdesk sends its events")
     parser.add_argument("--webhook-secret", default="", help="whsec_...; made up when not given")
+    parser.add_argument("--helpdesk", choices=sorted(VENDORS), help="a vendor whose API and webhooks the helpdesk has")
     parser.add_argument("--elevate-url", default="", help="template with {connection} and {ticket}")
     parser.add_argument("--redirect-uri", action="append", default=[], help="may be given several times")
     parser.add_argument("--active-minimum", type=float, default=300, help="seconds before a role may be given back")

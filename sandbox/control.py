@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -16,7 +17,7 @@ from sandbox.desk import Desk
 from sandbox.people import Eligibility, Person
 from sandbox.refusals import GraphError
 from sandbox.roles import role_id
-from sandbox.sender import Sender
+from sandbox.sender import Message, Sender
 from sandbox.tenant import Tenant
 from sandbox.tokens import Keys
 from sandbox.traffic import Fault, Traffic
@@ -81,6 +82,8 @@ class Control:
             "/federation": self.federate,
             "/webhooks": self.change_webhooks,
             "/webhooks/repeat": self.repeat_webhook,
+            "/webhooks/sign": self.sign_webhook,
+            "/tickets/assign-by-rule": self.assign_by_rule,
             "/elevate-url": self.change_elevate_url,
             "/reset": self.reset,
         }
@@ -223,6 +226,20 @@ class Control:
             self.sender.hold(body["hold"] is True, body.get("backwards") is True)
         return jsonify(url=self.sender.url)
 
+    def sign_webhook(self) -> Response:
+        """The headers with which the helpdesk would send this body now: {"body": text}."""
+        message = Message(secrets.token_hex(12), str(_body()["body"]).encode())
+        return jsonify(dict(self.sender.dialect.headers(message, self.sender.secrets)))
+
+    def assign_by_rule(self) -> Response:
+        """A rule of the helpdesk's own sets the assignee while `under` changes something: {"ticket", "to", "under"}."""
+        body = _body()
+        under = self.desk.account(body["under"])
+        if under is None:
+            raise ValueError(f"There is no account {body['under']!r}.")
+        self.desk.assign(str(body["ticket"]), body["to"], under, rule="Assign to first responder")
+        return jsonify(ticket=body["ticket"])
+
     def repeat_webhook(self) -> Response:
         """Sends a delivery of the log once more, with its id: {"id": ...}."""
         number = _body()["id"]
@@ -267,6 +284,7 @@ class Control:
                 settings={name: getattr(self.tenant, name) for name in SETTINGS},
                 faults=[asdict(f) for f in self.traffic.faults],
                 webhook_url=self.sender.url,
+                webhooks_waiting=self.sender.waiting(),
             )
 
     def reset(self) -> Response:

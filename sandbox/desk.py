@@ -42,6 +42,7 @@ class Account:
     name: str
     email: str
     agent: bool
+    active: bool = True
 
     def public(self) -> dict[str, str]:
         return {"id": self.id, "name": self.name, "email": self.email}
@@ -119,7 +120,8 @@ class Desk:
             raise Wrong(404, "not_found", f"There is no ticket {number}.")
         return found
 
-    def assign(self, number: str, assignee: str | None, by: Account) -> Ticket:
+    def assign(self, number: str, assignee: str | None, by: Account, *, rule: str = "") -> Ticket:
+        """`rule`: of the helpdesk's own, that did it when `by` changed something."""
         with self.lock:
             ticket = self.ticket(number)
             _agents_only(by)
@@ -127,7 +129,8 @@ class Desk:
             if assignee is not None and (account is None or not account.agent):
                 raise Wrong(422, "invalid", f"{assignee!r} is nobody a ticket can be assigned to.")
             if ticket.assignee != assignee:
-                change = self._changed(ticket, "assignee", ticket.assignee, assignee, by)
+                change = self._changed(ticket, "assignee", ticket.assignee, assignee, by) | {"rule": rule}
+                ticket.history[0] = change
                 ticket.assignee, ticket.assigned_by = assignee, by.id
                 ticket.assignment_id, ticket.assigned_at = change["id"], change["at"]
                 self._send("ticket.assigned", number, by.id)
@@ -229,7 +232,9 @@ class Desk:
 
 
 def _of(person: Person) -> Account:
-    return Account(person.account, person.name, person.helpdesk_mail or person.mail, person.agent)
+    return Account(
+        person.account, person.name, person.helpdesk_mail or person.mail, person.agent, person.helpdesk_active
+    )
 
 
 def _agents_only(by: Account) -> None:

@@ -41,6 +41,7 @@ class Person:
     upn: str = ""
     # The address that the helpdesk has for this person, when it is not the tenant's.
     helpdesk_mail: str = ""
+    helpdesk_active: bool = True
     # A silent refresh with a claims challenge: "refuse" (interaction_required), "ignore" (a token without
     # it) or "grant" (a token with it).
     silent_step_up: str = "refuse"

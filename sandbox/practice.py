@@ -24,6 +24,7 @@ from sandbox.tenant import Tenant
 from sandbox.token_endpoint import TokenEndpoint
 from sandbox.tokens import Keys
 from sandbox.traffic import Traffic, WsgiApp
+from sandbox.vendors import VENDORS
 
 CALLBACK = "http://localhost/sign-in/callback"
 
@@ -40,6 +41,9 @@ class Practice:
             self.sender.secrets = [args.webhook_secret]
         self.desk = Desk(self.tenant, self.clock, self.sender.send)
         self.desk.elevate_url = args.elevate_url
+        self.vendor = VENDORS[args.helpdesk](self.desk, self.sender, self.clock) if args.helpdesk else None
+        if self.vendor:
+            self.sender.dialect = self.vendor.dialect
         names = args.hosts or (None, None, None)
         self.certificates = Certificates(args.dir, args.hosts)
         self.credentials = Credentials(args.dir)
@@ -64,6 +68,8 @@ class Practice:
         helpdesk.config.update(SESSION_COOKIE_NAME="practice_helpdesk", SESSION_COOKIE_SAMESITE="Lax")
         helpdesk.register_blueprint(DeskApi(self.desk).blueprint())
         helpdesk.register_blueprint(DeskPages(self.desk).blueprint())
+        if self.vendor:
+            helpdesk.register_blueprint(self.vendor.blueprint())
         graph = Graph(self.tenant, self.keys).app()
         for side, server, app in (
             ("login", self.login, login),
@@ -93,6 +99,17 @@ class Practice:
         for server in (self.login, self.pages, self.graph, self.arm, self.helpdesk):
             server.stop()
 
+    def _generic(self) -> dict[str, Any]:
+        return {
+            "kind": "generic",
+            "url": self.helpdesk.url,
+            "token": self.desk.service_token,
+            "service_account": SERVICE.id,
+            "check_url": "/api/me",
+            "tickets_url": "/api/tickets?assignee={account}&per_page=100",
+            "secrets": {"first": self.sender.secrets[0]},
+        }
+
     def facts(self) -> dict[str, Any]:
         """What sandbox.json says."""
         return {
@@ -109,6 +126,12 @@ class Practice:
             "helpdesk_token": self.desk.service_token,
             "helpdesk_service_account": SERVICE.id,
             "webhook_secret": self.sender.secrets[0],
+            "helpdesk": self.vendor.settings(self.helpdesk.url) if self.vendor else self._generic(),
+            "helpdesk_accounts": {
+                key: self.vendor.account(it.account) if self.vendor else it.account
+                for key, it in self.tenant.people.items()
+            },
+            "helpdesk_number": self.vendor.number if self.vendor else "{number}",
             "practice_url": self.pages.url,
             "redirect_uris": self.tenant.redirect_uris,
             "people": [person.public() for person in self.tenant.people.values()],

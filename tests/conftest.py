@@ -168,14 +168,6 @@ def settings_for(practice: Practice, database_url: str, directory: Path, **more:
     checkpoints.make_key(directory / "checkpoint-key")
     (directory / "checkpoints").mkdir(exist_ok=True)
     names = ("authority", "tenant_id", "client_id", "client_secret", "graph_url", "arm_url", "ca_bundle")
-    helpdesk = {
-        "kind": "generic",
-        "url": facts["helpdesk_url"],
-        "token": facts["helpdesk_token"],
-        "service_account": facts["helpdesk_service_account"],
-        "tickets_url": "/api/tickets?assignee={account}",
-        "secrets": {"first": facts["webhook_secret"]},
-    }
     given = {
         "public_url": "http://localhost:8080",
         "database_url": database_url,
@@ -187,7 +179,7 @@ def settings_for(practice: Practice, database_url: str, directory: Path, **more:
         "ticket_system": "Practice helpdesk",
         "practice": True,
         "entra": {name: facts[name] for name in names},
-        "helpdesks": {"practice": helpdesk},
+        "helpdesks": {"practice": facts["helpdesk"]},
         **more,
     }
     return Settings(**given)

@@ -44,7 +44,7 @@ def receive(connection: str) -> Response:
     committer: Committer = current_app.extensions[COMMITTER]
     if not committer.keep(connection, event, now=now):
         return Response(status=200)
-    if not event.own:
+    if not event.idle:
         bell: Bell = current_app.extensions[BELL]
         bell.ring()
     return Response(status=202)

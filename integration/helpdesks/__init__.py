@@ -59,14 +59,16 @@ def connect(connection: str, table: Mapping[str, Any]) -> Helpdesk:
 
 def _with_secrets(settings: type[BaseModel], table: dict[str, Any]) -> dict[str, Any]:
     """`token_file = "..."` in place of `token`, and `secrets = { name = { file = "..." } }`, are read here."""
-    plain = [name for name, field in settings.model_fields.items() if "SecretStr" in str(field.annotation)]
-    table = dict(read_secret_files(table, [name for name in plain if name != "secrets"]))
-    given = table.get("secrets")
-    if isinstance(given, dict):
-        table["secrets"] = {
-            name: read_secret(f"secrets.{name}", value["file"])
-            if isinstance(value, dict) and set(value) == {"file"}
-            else value
-            for name, value in given.items()
-        }
+    secret = {
+        name: str(it.annotation) for name, it in settings.model_fields.items() if "SecretStr" in str(it.annotation)
+    }
+    tables = [name for name, kind in secret.items() if kind.startswith("dict[")]
+    table = dict(read_secret_files(table, [name for name in secret if name not in tables]))
+    for name in tables:
+        if isinstance(table.get(name), dict):
+            table[name] = {key: _read(f"{name}.{key}", value) for key, value in table[name].items()}
     return table
+
+
+def _read(setting: str, value: Any) -> Any:
+    return read_secret(setting, value["file"]) if isinstance(value, dict) and set(value) == {"file"} else value

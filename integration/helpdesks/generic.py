@@ -6,6 +6,7 @@ GenericSettings, as JMESPath (jmespath.org) and URI templates (RFC 6570).
 
 import html
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -15,12 +16,11 @@ import jmespath
 import uritemplate
 from jmespath.exceptions import JMESPathError
 
-from integration.helpdesks import standard_webhooks
-from integration.helpdesks.credentials import signing_keys
+from integration.helpdesks import standard_webhooks, static_header
 from integration.helpdesks.generic_settings import GenericSettings
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
-from integration.helpdesks.values import exact, moment, word
+from integration.helpdesks.values import exact, made_id, moment, unfilled, word
 from integration.tickets import (
     DeliveryUnreadable,
     Finding,
@@ -48,7 +48,7 @@ class Generic:
     def __init__(self, connection: str, settings: GenericSettings) -> None:
         self._connection = connection
         self._settings = settings
-        self._keys = signing_keys(settings.secrets)
+        self._keys = settings.keys()
         self._door = Door(
             connection,
             settings.url,
@@ -66,7 +66,9 @@ class Generic:
         return self._settings.service_account
 
     def read_delivery(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> TicketEvent:
-        verified = standard_webhooks.verify(self._keys, headers, body, now=now)
+        signed = self._settings.signature == "standard_webhooks"
+        verified = standard_webhooks.verify(self._keys, headers, body, now=now) if signed else None
+        secret = verified.secret if verified else static_header.verify(self._keys, self._secret(headers))
         payload = delivery_object(body)
         kind = self._in_delivery("event_path", payload)
         number = self._in_delivery("ticket_path", payload)
@@ -77,12 +79,23 @@ class Generic:
             )
         actor = self._in_delivery("actor_path", payload)
         return TicketEvent(
-            delivery_id=verified.delivery_id,
+            delivery_id=verified.delivery_id if verified else self._delivery_id(payload, body, now),
             ticket=number,
             kind=kind,
-            secret=verified.secret,
-            own=actor == self.service_account,
+            secret=secret,
+            idle=actor == self.service_account,
         )
+
+    def _secret(self, headers: Mapping[str, str]) -> str:
+        """What the header holds that the secret must stand in."""
+        if self._settings.signature == "header":
+            return headers.get(self._settings.secret_header.lower(), "")
+        return {"bearer": static_header.bearer, "basic": static_header.basic}[self._settings.signature](headers)
+
+    def _delivery_id(self, payload: Any, body: bytes, now: datetime) -> str:
+        """Its own, or one for this call alone: two changes of a ticket may be told in the very same words."""
+        told = self._in_delivery("delivery_id_path", payload) if self._settings.delivery_id_path else None
+        return made_id(told) if told else made_id(body, now.isoformat(), secrets.token_hex(8))
 
     def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:  # noqa: ARG002
         # No delivery of this adapter names a revision: there is none that every helpdesk has.
@@ -135,9 +148,11 @@ class Generic:
 
     def write_note(self, number: str, text: str) -> None:
         # Our words hold names that Entra and the helpdesk told us, so they are escaped where the note will be HTML.
+        text = unfilled(text).replace("\0", "")  # which JSON can hold, and many a database cannot
         as_html = html.escape(text).replace("\n", "<br>\n")
         body = self._look("note_body", {"note": text, "note_html": as_html, "number": number})
-        self._door.call("POST", self._path("notes_url", number), number=number, json=body)
+        there = "note_url" if self._settings.note_url else "notes_url"
+        self._door.call("POST", self._path(there, number), number=number, json=body)
 
     def has_note(self, number: str, marker: str) -> bool:
         here = self._path("notes_url", number)
@@ -247,7 +262,8 @@ class Generic:
         account = self._account(self._look("assignee_account", raw))
         if account is None:
             return None
-        return Person(account, self._word("assignee_name", raw) or "", self._word("assignee_address", raw))
+        address = self._word("assignee_address", raw) or self._settings.addresses.get(account)
+        return Person(account, self._word("assignee_name", raw) or "", address)
 
     def _assignment(
         self, raw: Any, number: str, assignee: Person | None
@@ -257,7 +273,8 @@ class Generic:
         told = raw
         if self._settings.history_url:
             # Not found is not TicketGone here: the ticket was there a moment ago, so it is history_url that is wrong.
-            history = self._door.call("GET", self._path("history_url", number))
+            same = self._settings.history_url == self._settings.ticket_url
+            history = raw if same else self._door.call("GET", self._path("history_url", number))
             told = self._look("history_path", history)
         if self._settings.assigned_to and exact(self._look("assigned_to", told)) != assignee.account:
             # Ticket and history were read a moment apart: a pick by one must not be laid at another's door.

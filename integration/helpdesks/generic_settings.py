@@ -2,16 +2,16 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import jmespath
 import uritemplate
 from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, model_validator
 
-from integration.helpdesks.credentials import Secrets, Token
+from integration.helpdesks.credentials import Token, plain_keys, signing_keys
 from integration.tickets import Status
 
 
@@ -57,6 +57,10 @@ def _below(text: str, info: ValidationInfo) -> str:
     if not text.startswith("/") or text.startswith("//") or "\\" in text:
         raise ValueError(f"{info.field_name} must begin with one slash; it is added to url: {text!r}.")
     return text
+
+
+def _anywhere(text: str, info: ValidationInfo) -> str:
+    return _template(text, info) if "{" in text else _below(text, info)
 
 
 def _page(text: str, info: ValidationInfo) -> str:
@@ -117,14 +121,31 @@ class GenericSettings(BaseModel):
         min_length=1,
         description="The id of our own service account in the helpdesk. What it does never starts anything.",
     )
-    secrets: Secrets = Field(
-        description="Signing secrets of the webhook, by names of your own: whsec_ and base64 of at least 24 bytes. "
-        "All of them are accepted, so that one can be replaced without a pause. Use none for two connections."
+    signature: Literal["standard_webhooks", "header", "bearer", "basic"] = Field(
+        "standard_webhooks",
+        description="How a delivery proves where it comes from: signed as Standard Webhooks says; or, for a helpdesk "
+        "that signs nothing, by a secret in secret_header, behind `Authorization: Bearer`, or as the password of "
+        "`Authorization: Basic` (which is how the secret in `https://elevate:SECRET@...` arrives).",
+    )
+    secret_header: str = Field(
+        "X-Elevate-Secret",
+        pattern=r"^[A-Za-z0-9-]+$",
+        description='The header that holds the secret alone, with signature = "header".',
+    )
+    secrets: dict[str, SecretStr] = Field(
+        description="Secrets of the webhook, by names of your own. For signatures: whsec_ and base64 of at least 24 "
+        "bytes; else at least 24 characters. All of them are accepted, so that one can be replaced without a pause. "
+        "Use none for two connections."
     )
     ca_bundle: Path | None = Field(
         None, description="A PEM file with the authority that signed the helpdesk's certificate, if it is your own."
     )
 
+    delivery_id_path: Expression | None = Field(
+        None,
+        description="JMESPath in a delivery that is not signed: its id, the same when it is sent again. Without it "
+        "every call counts as a new one, which costs a reading of the ticket and does no harm.",
+    )
     event_path: Expression = Field("type", description="JMESPath in a delivery: the name of the event.")
     ticket_path: Expression = Field("data.ticket.id", description="JMESPath in a delivery: the ticket's number.")
     actor_path: Expression = Field("data.actor.id", description="JMESPath in a delivery: the account that did it.")
@@ -141,6 +162,11 @@ class GenericSettings(BaseModel):
     notes_url: Template = Field(
         "/api/tickets/{number}/notes",
         description="URL template, added to url: GET lists the notes (newest first, if it can), POST writes one.",
+    )
+    note_url: Annotated[str, AfterValidator(_anywhere)] | None = Field(
+        None,
+        description="URL template, added to url, that a note is POSTed to, where that is another than notes_url; "
+        "{number} may be left out.",
     )
     note_body: Expression = Field(
         "{body: note, internal: `true`}",
@@ -164,7 +190,9 @@ class GenericSettings(BaseModel):
         "find what they find in a single one.",
     )
     history_url: Template | None = Field(
-        None, description="URL template, added to url: reads the ticket's history, if the ticket itself has none."
+        None,
+        description="URL template, added to url: reads the ticket's history. Where it is the same as ticket_url, the "
+        "ticket holds its own history and is read once.",
     )
     history_path: Expression = Field(
         "value[-1]",
@@ -191,6 +219,11 @@ class GenericSettings(BaseModel):
     assignee_address: Expression = Field(
         "assignee.email", description="JMESPath in a ticket: the assignee's mail address."
     )
+    addresses: dict[str, str] = Field(
+        {},
+        description="Accounts with their mail addresses, for a helpdesk whose API tells none. Whoever is not listed "
+        "cannot link their account, and so cannot elevate.",
+    )
     assigned_by: Expression = Field(
         "assigned_by", description="JMESPath: the account that set the assignee. Without it nothing starts by itself."
     )
@@ -211,3 +244,14 @@ class GenericSettings(BaseModel):
     fields: Expression = Field(
         "fields || `{}`", description="JMESPath in a ticket: an object of further fields that rules may look at."
     )
+
+    @model_validator(mode="after")
+    def _secrets_that_fit(self) -> Self:
+        assert self.keys()
+        return self
+
+    def keys(self) -> dict[str, bytes]:
+        """The secrets as bytes, by name. Raises ValueError with a sentence that never quotes one."""
+        if self.signature == "standard_webhooks":
+            return signing_keys(self.secrets)
+        return plain_keys(self.secrets)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -33,8 +33,18 @@ class AnswerUnusable(HelpdeskRefused):
         )
 
 
+class Credentials(Protocol):
+    """What a call is let in with, where that does not stay the same."""
+
+    def authorization(self) -> str:
+        """The Authorization header of the next call. Raises HelpdeskError."""
+
+    def refused(self, authorization: str) -> None:
+        """The helpdesk did not take this one."""
+
+
 class Door:
-    """Calls to one helpdesk at `base` (scheme, host, maybe a path), signed with `headers`.
+    """Calls to one helpdesk at `base` (scheme, host, maybe a path), signed with `headers` or with `credentials`.
 
     `timeout` is (connect, silence) in seconds, `budget` the seconds in which a whole answer must have arrived.
     `ca_bundle` is a PEM file; None means the usual authorities.
@@ -46,6 +56,7 @@ class Door:
         base: str,
         *,
         headers: Mapping[str, str],
+        credentials: Credentials | None = None,
         ca_bundle: Path | None = None,
         timeout: tuple[float, float] = (3.05, 10),
         budget: float = 20,
@@ -55,6 +66,7 @@ class Door:
         self._verify: bool | str = str(ca_bundle) if ca_bundle else True
         self._timeout = timeout
         self._budget = budget
+        self._credentials = credentials
         self._http = requests.Session()
         # The environment is asked once, for the proxy alone: with each call it would cost as much as the call, and
         # bring a password out of somebody's .netrc.
@@ -62,18 +74,56 @@ class Door:
         self._http.proxies.update(requests.utils.get_environ_proxies(self._base))
         self._http.headers.update({"Accept": "application/json", **headers})
 
-    def call(self, method: str, path: str, *, number: str | None = None, json: Any = None) -> Any:
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        number: str | None = None,
+        json: Any = None,
+        form: Mapping[str, str] | None = None,
+    ) -> Any:
         """The JSON that the helpdesk answers to `path` (below base, or a whole URL on base's origin); None if empty.
 
         `number` is the ticket that the call is about: with it, 404 and 410 mean TicketGone.
         Raises HelpdeskUnavailable, TicketGone, HelpdeskRefused.
         """
         url = self.address(path)
+        if self._credentials is None:
+            return self._parse(self._call(method, url, number, json, form))
+        for again in (True, False):
+            authorization = self._credentials.authorization()
+            try:
+                return self._parse(self._call(method, url, number, json, form, authorization))
+            except HelpdeskRefused as error:
+                if error.status != 401 or not again:
+                    raise
+                self._credentials.refused(authorization)
+        raise AssertionError
+
+    def text(self, method: str, path: str, *, json: Any = None) -> str:
+        """The plain text that the helpdesk answers, without credentials: a token, where a log-in gives nothing else.
+
+        Raises HelpdeskUnavailable, HelpdeskRefused.
+        """
+        return self._call(method, self.address(path), None, json, None).decode("utf-8", "replace").strip()
+
+    def _call(
+        self,
+        method: str,
+        url: str,
+        number: str | None,
+        json: Any,
+        form: Mapping[str, str] | None,
+        authorization: str | None = None,
+    ) -> bytes:
         try:
             with self._http.request(
                 method,
                 url,
                 json=json,
+                data=form,
+                headers={"Authorization": authorization} if authorization else None,
                 timeout=self._timeout,
                 verify=self._verify,
                 # An answer must not choose where our token goes next (trust row 29).
@@ -81,10 +131,9 @@ class Door:
                 stream=True,
             ) as answer:
                 self._judge(answer, number)
-                body = self._read(answer)
+                return self._read(answer)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
             raise HelpdeskUnavailable(self._connection) from None
-        return self._parse(body)
 
     def knock(self) -> int:
         """The HTTP status at base: any will do to show that somebody is there. Raises HelpdeskUnavailable."""
@@ -114,7 +163,8 @@ class Door:
         if 200 <= status < 300:
             return
         if status in _ASK_AGAIN or status >= 500:
-            raise HelpdeskUnavailable(self._connection, after=seconds_to_wait(answer.headers))
+            wait = seconds_to_wait(answer.headers)
+            raise HelpdeskUnavailable(self._connection, after=wait, throttled=status == 429)
         if status in (404, 410) and number is not None:
             raise TicketGone(self._connection, number)
         if 300 <= status < 400:
@@ -147,12 +197,13 @@ def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
     """What Retry-After asks for, in seconds between 0 and an hour; None where it says nothing that we understand.
 
     Source: RFC 9110, 10.2.3: a number of seconds or a date. A date is compared with the answer's own Date, so that a
-    clock that is wrong on one side does not matter.
+    clock that is wrong on one side does not matter. TeamDynamix names the date in X-RateLimit-Reset alone; a number
+    there means something else with every vendor, and is not read.
     """
     asked = headers.get("Retry-After", "").strip()
     if asked.isascii() and asked.isdigit():
         return min(float(asked[:9]), LONGEST_WAIT)
-    until = _date(asked)
+    until = _date(asked) or _date(headers.get("X-RateLimit-Reset", ""))
     if until is None:
         return None
     since = _date(headers.get("Date", "")) or datetime.now(UTC)

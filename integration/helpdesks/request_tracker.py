@@ -16,7 +16,7 @@ from integration.helpdesks.credentials import signing_keys
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.request_tracker_settings import RequestTrackerSettings
-from integration.helpdesks.values import exact, moment, word
+from integration.helpdesks.values import exact, moment, table, tables, word
 from integration.tickets import (
     DeliveryUnreadable,
     Finding,
@@ -81,7 +81,7 @@ class RequestTracker:
             kind=clean(kind, limit=64),
             secret=verified.secret,
             revision=str(revision),
-            own=actor == self.service_account,
+            idle=actor == self.service_account,
         )
 
     def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:
@@ -103,7 +103,7 @@ class RequestTracker:
             status=self._status(raw),
             read_at=now,
             category=category,
-            queue=word(_object(raw.get("Queue")).get("Name")),
+            queue=word(table(raw.get("Queue")).get("Name")),
             assignee=assignee,
             assigned_by=by,
             assigned_at=at,
@@ -184,10 +184,10 @@ class RequestTracker:
             if not newest:
                 fix = "Give our account SeeQueue, ShowTicket, ShowTicketComments and SeeCustomField in the queues."
                 return [Finding(read, False, f"{fix} Or there is no ticket yet.")]
-            links = _object(self._door.call("GET", f"/ticket/{newest[0].get('id')}")).get("_hyperlinks")
+            links = table(self._door.call("GET", f"/ticket/{newest[0].get('id')}")).get("_hyperlinks")
         except HelpdeskError as e:
             return [Finding(read, False, str(e))]
-        may = any(_object(link).get("ref") == "comment" for link in _objects(links))
+        may = any(table(link).get("ref") == "comment" for link in tables(links))
         return [
             Finding(read, True),
             Finding(note, may, "" if may else "Give our account CommentOnTicket in the queues."),
@@ -199,9 +199,9 @@ class RequestTracker:
 
     def _read(self, number: str) -> dict[str, Any]:
         more = urlencode({"fields[Owner]": _PERSON, "fields[Creator]": _PERSON, "fields[Queue]": "Name"})
-        raw = _object(self._door.call("GET", f"/ticket/{number}?{more}", number=number))
+        raw = table(self._door.call("GET", f"/ticket/{number}?{more}", number=number))
         # A merged ticket answers as the one that it became.
-        ids = {exact(raw.get("id")), exact(_object(raw.get("EffectiveId")).get("id"))}
+        ids = {exact(raw.get("id")), exact(table(raw.get("EffectiveId")).get("id"))}
         if ids != {number} or raw.get("Status") == "deleted":
             raise TicketGone(self.connection, number)
         return raw
@@ -227,7 +227,7 @@ class RequestTracker:
     def _requesters(self, raw: Mapping[str, Any]) -> tuple[Person, ...]:
         people: dict[str, Person] = {}
         for role in self._settings.requester_roles:
-            for holder in _objects([raw.get("Creator")] if role == "Creator" else raw.get(role)):
+            for holder in tables([raw.get("Creator")] if role == "Creator" else raw.get(role)):
                 person = _person(holder) if holder.get("type") == "user" else None
                 if person:
                     people.setdefault(person.account, person)
@@ -245,7 +245,7 @@ class RequestTracker:
 
     def _custom_fields(self, raw: Any) -> tuple[str | None, dict[str, str]]:
         fields = {}
-        for field in _objects(raw):
+        for field in tables(raw):
             values = field.get("values")
             words = [word(value) for value in values] if isinstance(values, list) else []
             fields[word(field.get("name")) or ""] = ", ".join(one for one in words if one)
@@ -253,7 +253,7 @@ class RequestTracker:
 
     def _service_account_id(self) -> str:
         if self._own_id is None:
-            who = _object(self._door.call("GET", f"/user/{quote(self.service_account, safe='')}"))
+            who = table(self._door.call("GET", f"/user/{quote(self.service_account, safe='')}"))
             # RT shows the id to the account itself (and to administrators of users) only.
             self._own_id = exact(who.get("id")) if who.get("Name") == self.service_account else None
             if self._own_id is None:
@@ -261,10 +261,10 @@ class RequestTracker:
         return self._own_id
 
     def _list(self, path: str, **query: str) -> list[dict[str, Any]]:
-        items = _object(self._door.call("GET", f"{path}?{urlencode(query)}")).get("items")
+        items = table(self._door.call("GET", f"{path}?{urlencode(query)}")).get("items")
         if not isinstance(items, list):
             raise AnswerUnusable(self.connection, "it holds no list")
-        return _objects(items)
+        return tables(items)
 
 
 def _assignment(changes: Sequence[Mapping[str, Any]], owner: Any) -> tuple[str | None, datetime | None, str | None]:
@@ -276,10 +276,10 @@ def _assignment(changes: Sequence[Mapping[str, Any]], owner: Any) -> tuple[str |
     change = next((one for one in changes if (one.get("Type"), one.get("Field") or None) in kinds), None)
     # Ticket and history were read a moment apart: a pick by one must not be laid at another's door.
     if change is None or (
-        change.get("Type") == "Set" and exact(change.get("NewValue")) != exact(_object(owner).get("id"))
+        change.get("Type") == "Set" and exact(change.get("NewValue")) != exact(table(owner).get("id"))
     ):
         return None, None, None
-    by = exact(_object(change.get("Creator")).get("id"))
+    by = exact(table(change.get("Creator")).get("id"))
     return by, moment(change.get("Created")), exact(change.get("id"))
 
 
@@ -294,18 +294,10 @@ def _id(raw: Mapping[str, Any]) -> int:
 
 def _person(raw: Any) -> Person | None:
     """Somebody as RT shows them: with a `Name` where we asked for it, and else with the login as `id`."""
-    one = _object(raw)
+    one = table(raw)
     account, address = exact(one.get("Name") or one.get("id")), word(one.get("EmailAddress"))
     return Person(account or "", word(one.get("RealName")) or "", address) if account or address else None
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, str) and _NUMBER.fullmatch(value) is not None
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

@@ -1,12 +1,11 @@
 """What the Request Tracker adapter must be told. docs/connect-request-tracker.md says where each value comes from."""
 
-import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from integration.helpdesks.credentials import Secrets, Token
+from integration.helpdesks.credentials import Secrets, Site, Token
 from integration.tickets import Status
 
 _STATUSES = {
@@ -18,21 +17,13 @@ _STATUSES = {
 }
 
 
-def _address(url: str) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?", url):
-        raise ValueError(
-            "url must be Request Tracker's address, such as https://rt.example.org, with no user name in it."
-        )
-    return url.rstrip("/")
-
-
 class RequestTrackerSettings(BaseModel):
     """Settings of one connection to a Request Tracker."""
 
     # The input is hidden, or a forgotten key would print all the others, token included.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    url: Annotated[str, AfterValidator(_address)] = Field(
+    url: Site = Field(
         description="Where people open Request Tracker, such as https://rt.example.org. Links to tickets begin with it."
     )
     token: Token = Field(description="A REST2 token of our service account (Logged in as > Settings > Auth Tokens).")

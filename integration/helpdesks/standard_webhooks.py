@@ -25,7 +25,7 @@ _SIGNATURE = re.compile(r"(v[0-9]+[a-z]*),([A-Za-z0-9+/]+={0,2})")
 _V1 = re.compile(r"[A-Za-z0-9+/]{43}=")  # the 32 bytes of a SHA-256
 # What Zendesk signs with before a webhook is saved: the whole world knows it.
 # Source: developer.zendesk.com/documentation/webhooks/verifying/
-_KNOWN = frozenset({b"this_secret_is_for_testing_only", b"dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="})
+KNOWN = frozenset({b"this_secret_is_for_testing_only", b"dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="})
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _key(name: str, text: str) -> bytes:
         raise ValueError(
             f"The signing secret {name!r} is not base64. Copy it whole, with the whsec_ that it begins with."
         ) from None
-    if key in _KNOWN or text.encode() in _KNOWN:
+    if key in KNOWN or text.encode() in KNOWN:
         raise ValueError(f"The signing secret {name!r} is a test secret that everybody knows. Make a new one.")
     if len(key) < SHORTEST_SECRET:
         raise ValueError(

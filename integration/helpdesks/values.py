@@ -1,5 +1,7 @@
 """Single values out of a vendor's JSON, as our own types. Nothing here raises, whatever the value is."""
 
+import hashlib
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,3 +35,27 @@ def moment(value: Any) -> datetime | None:
         return told.astimezone(UTC) if told and told.tzinfo else None
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def unfilled(text: str) -> str:
+    """`text` without what a template language fills in: `{{...}}`, `{%...%}` and `{#...#}` are broken up.
+
+    Both ends of them: an end without a beginning makes some helpdesks answer 500, and so every time we try again.
+    """
+    return re.sub(r"(?<=[}%#])(?=\})", " ", re.sub(r"\{(?=[{%#])", "{ ", text))
+
+
+def made_id(*parts: str | bytes) -> str:
+    """An id of a delivery that has none: the same for the same parts, so that a repeat is known."""
+    texts = [part.encode() if isinstance(part, str) else part for part in parts]
+    return "sha256-" + hashlib.sha256(b"\0".join(texts)).hexdigest()
+
+
+def table(value: Any) -> dict[str, Any]:
+    """An object; an empty one where it is none."""
+    return value if isinstance(value, dict) else {}
+
+
+def tables(value: Any) -> list[dict[str, Any]]:
+    """The objects in a list, and nothing else of it."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

@@ -43,7 +43,7 @@ def row(connection: str, event: TicketEvent, *, now: datetime) -> Row:
         "secret": event.secret,
         "revision": event.revision,
         "received_at": now,
-        "due_at": None if event.own else now,
+        "due_at": None if event.idle else now,
         "version": 1,
         "attempts": 0,
     }

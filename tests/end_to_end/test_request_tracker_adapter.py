@@ -138,7 +138,7 @@ def test_a_take_arrives_signed_once_and_can_be_read_back_at_once(
     number = rt.create_ticket("taken with a hook")
     rt.take(number)
     event = _event(receiver, helpdesk, number)
-    assert (event.kind, event.secret, event.own) == ("ticket.owner_changed", "current", False)
+    assert (event.kind, event.secret, event.idle) == ("ticket.owner_changed", "current", False)
     ticket = helpdesk.ticket(number, revision=event.revision, now=_now())
     assert ticket.assignee is not None
     assert (ticket.assignee.account, ticket.change) == ("technician", event.revision)

@@ -37,6 +37,7 @@ class SmallHelpdesk:
     notes: list[dict[str, Any]] = field(default_factory=list)  # newest first
     page_size: int = 2
     calls: list[tuple[str, str]] = field(default_factory=list)
+    sent: list[bytes] = field(default_factory=list)  # the body of each call
     # Answers by path (without query), instead of what would be answered; asked in order, the last one stays.
     instead: dict[str, list[Callable[[], Answer]]] = field(default_factory=dict)
     released: threading.Event = field(default_factory=threading.Event)
@@ -51,6 +52,7 @@ class SmallHelpdesk:
         method, path, query = environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"]
         self.calls.append((method, path + ("?" + query if query else "")))
         sent = environ["wsgi.input"].read()
+        self.sent.append(sent)
         answers = self.instead.get(path)
         if answers:
             status, headers, body = (answers.pop(0) if len(answers) > 1 else answers[0])()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,13 @@ def test_the_example_on_the_page_is_valid():
     example["secrets"] = {"2026-11": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"}
 
     assert GenericSettings(**example)
+
+
+def test_the_settings_for_django_helpdesk_on_the_page_are_valid():
+    """What they do is held against a real one in tests/helpdesks and tests/end_to_end/test_django_desk_story.py."""
+    table = tomllib.loads(re.search(r"```toml\n(.*?)```", PAGE, re.S)[1])["helpdesks"]["desk"]
+    assert table.pop("kind") == "generic"
+
+    table["secrets"] = {"2026-11": "of-24-characters-or-more"}
+
+    assert GenericSettings(**table)

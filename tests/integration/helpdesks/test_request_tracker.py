@@ -41,7 +41,7 @@ def test_a_delivery_names_the_ticket_and_the_state_that_must_be_read(rt):
 
 
 def test_what_our_own_account_did_is_marked(rt):
-    assert rt.read_delivery(*signed({**TAKEN, "actor": "elevate-bot"}), now=NOW).own
+    assert rt.read_delivery(*signed({**TAKEN, "actor": "elevate-bot"}), now=NOW).idle
 
 
 @pytest.mark.parametrize("wrong", [{"ticket": 7}, {"ticket": "../7"}, {"transaction": None}, {"event": ["x"]}])

@@ -1,0 +1,75 @@
+"""A helpdesk with the brake of its connection before every call, whoever wrote its adapter."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+
+from integration.brake import Brake, BrakeStore
+from integration.tickets import (
+    Finding,
+    Helpdesk,
+    HelpdeskError,
+    HelpdeskUnavailable,
+    ListedTicket,
+    ListsTickets,
+    Ticket,
+    TicketEvent,
+)
+
+
+def braked(helpdesk: Helpdesk, store: BrakeStore) -> Helpdesk:
+    """`helpdesk`, whose calls wait when it asked to: in all processes, and for this connection alone.
+
+    It lists tickets (ListsTickets) if the helpdesk does.
+    """
+    return _Lister(helpdesk, store) if isinstance(helpdesk, ListsTickets) else _Braked(helpdesk, store)
+
+
+class _Braked:
+    def __init__(self, helpdesk: Helpdesk, store: BrakeStore) -> None:
+        self._helpdesk = helpdesk
+        self._brake = Brake(
+            store,
+            unavailable=HelpdeskUnavailable,
+            answered=HelpdeskError,
+            busy=lambda after: HelpdeskUnavailable(helpdesk.connection, after=after),
+        )
+
+    def _passing(self) -> AbstractContextManager[None]:
+        return self._brake.passing(f"helpdesk:{self.connection}", datetime.now(UTC))
+
+    @property
+    def connection(self) -> str:
+        return self._helpdesk.connection
+
+    @property
+    def service_account(self) -> str:
+        return self._helpdesk.service_account
+
+    def read_delivery(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> TicketEvent:
+        return self._helpdesk.read_delivery(headers, body, now=now)
+
+    def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:
+        with self._passing():
+            return self._helpdesk.ticket(number, revision=revision, now=now)
+
+    def ticket_url(self, number: str) -> str:
+        return self._helpdesk.ticket_url(number)
+
+    def write_note(self, number: str, text: str) -> None:
+        with self._passing():
+            self._helpdesk.write_note(number, text)
+
+    def has_note(self, number: str, marker: str) -> bool:
+        with self._passing():
+            return self._helpdesk.has_note(number, marker)
+
+    def check(self) -> Sequence[Finding]:
+        return self._helpdesk.check()  # doctor wants to know now
+
+
+class _Lister(_Braked):
+    def open_tickets(self, account: str, *, limit: int) -> Sequence[ListedTicket]:
+        assert isinstance(self._helpdesk, ListsTickets)
+        with self._passing():
+            return self._helpdesk.open_tickets(account, limit=limit)

@@ -1,0 +1,47 @@
+"""Doubles of hosted helpdesks: the practice helpdesk's tickets behind a vendor's own API, webhooks and habits.
+
+Each is made from the vendor's documentation, and is strict where the vendor is strict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from flask import Blueprint
+
+from sandbox.clock import Clock
+from sandbox.desk import Desk
+from sandbox.sender import Dialect, Sender
+from sandbox.vendors.freshservice import Freshservice
+from sandbox.vendors.jira import Jira
+from sandbox.vendors.servicenow import ServiceNow
+from sandbox.vendors.teamdynamix import TeamDynamix
+from sandbox.vendors.zammad import Zammad
+from sandbox.vendors.zendesk import Zendesk
+
+
+class Vendor(Protocol):
+    """One hosted helpdesk over the practice desk."""
+
+    dialect: Dialect
+    number: str  # how it shows a ticket's {number}
+
+    def account(self, of: str) -> str:
+        """How its API names an account of the desk."""
+
+    def blueprint(self) -> Blueprint:
+        """Its API, served beside the desk's pages."""
+
+    def settings(self, url: str) -> dict[str, Any]:
+        """What an administrator would tell a client about it, by the names that they have at the vendor."""
+
+
+VENDORS: dict[str, Callable[[Desk, Sender, Clock], Vendor]] = {
+    "freshservice": Freshservice,
+    "jira": Jira,
+    "servicenow": ServiceNow,
+    "teamdynamix": TeamDynamix,
+    "zammad": Zammad,
+    "zendesk": Zendesk,
+}

@@ -1,0 +1,378 @@
+"""A double of Zendesk Support: OAuth client credentials, tickets, audits, comments, and event webhooks.
+
+Source: developer.zendesk.com: "Tickets", "Ticket audits", "Ticket comments", "Verifying webhook authenticity",
+"Ticket events", "Rate limits", "Using OAuth to authenticate API requests".
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import secrets
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, redirect, request
+
+from sandbox.clock import Clock, plain, real_now
+from sandbox.desk import SERVICE, Account, Desk, Ticket, Wrong
+from sandbox.sender import Dialect, Message, Sender
+
+FIRST_USER = 360_000_000_001
+CATEGORY_FIELD = 9_001
+TOKEN_LIFE = 1_800  # seconds
+PER_MINUTE = 700
+LONGEST_COMMENT = 64 * 1024  # bytes
+MOST_COMMENTS = 5_000
+PAGE = 100
+_EVENTS = {
+    "ticket.assigned": ("agent_assignment_changed", "assignee"),
+    "ticket.status_changed": ("status_changed", "status"),
+    "ticket.created": ("created", None),
+    "ticket.note_added": ("comment_added", None),
+    "ticket.updated": ("custom_field_changed", None),
+}
+_PLACEHOLDER = re.compile(r"\{\{\s*([a-z_.]+)\s*\}\}")
+
+
+class ZendeskWebhooks:
+    """Events, signed over time and body. Again: after 409, and after 429 and 503 that name less than a minute."""
+
+    patience = 10.0
+
+    def __init__(self, zendesk: Zendesk) -> None:
+        self._zendesk = zendesk
+
+    def message(self, kind: str, ticket: str, actor: str) -> Message | None:
+        event = self._zendesk.event(kind, ticket, actor)
+        return None if event is None else Message(str(uuid.uuid4()), json.dumps(event).encode())
+
+    def headers(self, message: Message, secrets: Sequence[str]) -> Mapping[str, str]:
+        at = f"{real_now():%Y-%m-%dT%H:%M:%SZ}"
+        mac = hmac.new(secrets[0].encode(), at.encode() + message.body, hashlib.sha256).digest()
+        return {
+            "x-zendesk-account-id": "10001",
+            "x-zendesk-webhook-id": "01HZ0000000000000000000000",
+            "x-zendesk-webhook-invocation-id": message.id,
+            "x-zendesk-webhook-signature": base64.b64encode(mac).decode(),
+            "x-zendesk-webhook-signature-timestamp": at,
+            "user-agent": "Zendesk Webhook",
+        }
+
+    def again(self, message: Message, status: int | None, answer: Mapping[str, str]) -> float | None:
+        if status is None:
+            return 1.0 if message.attempt <= 5 else None
+        named = answer.get("Retry-After", "")
+        slow = status in (429, 503) and named.isdigit() and int(named) < 60
+        return (float(named) if slow else 1.0) if (status == 409 or slow) and message.attempt <= 3 else None
+
+
+class Zendesk:
+    number = "{number}"
+
+    def __init__(self, desk: Desk, sender: Sender, clock: Clock) -> None:
+        self._desk, self._sender, self._clock = desk, sender, clock
+        self.dialect: Dialect = ZendeskWebhooks(self)
+        sender.secrets = [base64.b64encode(secrets.token_bytes(32)).decode()]
+        self._client = ("elevate", secrets.token_urlsafe(32))
+        self._tokens: dict[str, float] = {}  # when each ends, on the monotonic clock
+        self._calls: list[float] = []
+        self.per_minute = PER_MINUTE
+
+    def account(self, of: str) -> str:
+        return str(self._id(of))
+
+    def settings(self, url: str) -> dict[str, Any]:
+        return {
+            "kind": "zendesk",
+            "url": url,
+            "client_id": self._client[0],
+            "client_secret": self._client[1],
+            "service_account": str(self._id(SERVICE.id)),
+            "category_field": str(CATEGORY_FIELD),
+            "categories": {_tag(t.category): t.category for t in self._desk.tickets.values()},
+            "secrets": {"first": self._sender.secrets[0]},
+        }
+
+    # The API
+
+    def blueprint(self) -> Blueprint:
+        part = Blueprint("zendesk", __name__)
+        part.add_url_rule("/oauth/tokens", view_func=self.token, methods=["POST"])
+        for path, view, method in (
+            ("/users/<number>", self.user, "GET"),
+            ("/users/<number>/tickets/assigned", self.assigned, "GET"),
+            ("/tickets/<number>", self.ticket, "GET"),
+            ("/tickets/<number>", self.update, "PUT"),
+            ("/tickets/<number>/audits", self.audits, "GET"),
+            ("/tickets/<number>/comments", self.comments, "GET"),
+        ):
+            part.add_url_rule(f"/api/v2{path}", view_func=view, methods=[method])
+        part.add_url_rule("/agent/tickets/<number>", view_func=lambda number: redirect(f"/tickets/{number}"))
+        part.before_request(self._admit)
+        part.register_error_handler(Wrong, _wrong)
+        return part
+
+    def _admit(self) -> Response | None:
+        """Who calls without a token that lives, or too often, gets no further."""
+        if not request.path.startswith("/api/"):
+            return None
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind != "Bearer" or self._tokens.get(token, 0.0) < time.monotonic():
+            return _answer(
+                401,
+                {
+                    "error": "invalid_token",
+                    "error_description": "The access token provided is expired, revoked or malformed.",
+                },
+            )
+        now = time.monotonic()
+        self._calls = [it for it in self._calls if it > now - 60]
+        if len(self._calls) >= self.per_minute:
+            wait = int(60 - (now - self._calls[0])) + 1
+            answer = _answer(
+                429,
+                {"error": "APIRateLimitExceeded", "description": "Number of allowed API requests per minute exceeded"},
+            )
+            answer.headers["Retry-After"] = str(wait)
+            return answer
+        self._calls.append(now)
+        return None
+
+    def expire_tokens(self) -> None:
+        self._tokens.clear()
+
+    def token(self) -> Response:
+        """Client credentials: the token is that of the administrator who made the client."""
+        given = request.get_json(silent=True) or request.form.to_dict()
+        if given.get("grant_type") != "client_credentials":
+            return _answer(400, {"error": "unsupported_grant_type"})
+        wrong = [
+            a for a, b in zip((given.get("client_id"), given.get("client_secret")), self._client, strict=True) if a != b
+        ]
+        if wrong:
+            return _answer(401, {"error": "invalid_client"})
+        token = secrets.token_hex(32)
+        self._tokens[token] = time.monotonic() + TOKEN_LIFE
+        return jsonify({"access_token": token, "token_type": "bearer", "scope": "read write", "expires_in": TOKEN_LIFE})
+
+    def user(self, number: str) -> Response:
+        account = SERVICE if number == "me" else self._account(number)
+        if account is None:
+            raise Wrong(404, "RecordNotFound", "Not found")
+        return jsonify(user=self._user(account))
+
+    def ticket(self, number: str) -> Response:
+        with self._desk.lock:
+            ticket = self._found(number)
+            body: dict[str, Any] = {"ticket": self._ticket(ticket)}
+            if "users" in request.args.get("include", "").split(","):
+                named = dict.fromkeys((ticket.assignee, ticket.requester))
+                body["users"] = [self._user(it) for it in map(self._desk.account, named) if it]
+            return jsonify(body)
+
+    def assigned(self, number: str) -> Response:
+        account = self._account(number)
+        with self._desk.lock:
+            rows = [self._ticket(t) for t in self._desk.tickets.values() if account and t.assignee == account.id]
+        return jsonify(self._page("tickets", rows))
+
+    def update(self, number: str) -> Response:
+        """Only what clients of the practice desk do: a comment. `public` is true where nobody says so."""
+        given = request.get_json(silent=True)
+        wanted = given.get("ticket") if isinstance(given, dict) else None
+        comment = wanted.get("comment") if isinstance(wanted, dict) else None
+        if not isinstance(comment, dict) or not isinstance(comment.get("body"), str):
+            raise Wrong(400, "RecordInvalid", "Only comments can be written here.")
+        with self._desk.lock:
+            ticket = self._found(number)
+            if ticket.status == "closed":
+                raise Wrong(422, "RecordInvalid", "Status: closed prevents ticket update")
+            if len(ticket.notes) >= MOST_COMMENTS:
+                raise Wrong(422, "RecordInvalid", "Comment limit reached")
+            text = _PLACEHOLDER.sub(lambda found: f"[{found[1]} of {number}]", comment["body"])
+            text = text.encode()[:LONGEST_COMMENT].decode(errors="ignore")
+            note = self._desk.add_note(number, text, comment.get("public", True) is False, SERVICE)
+            return jsonify(ticket=self._ticket(ticket), audit=self._audit(ticket, note))
+
+    def audits(self, number: str) -> Response:
+        with self._desk.lock:
+            ticket = self._found(number)
+            changes = [*ticket.history, *ticket.notes]
+            rows = [self._created(ticket), *(self._audit(ticket, it) for it in sorted(changes, key=_order))]
+        return jsonify(self._page("audits", rows))
+
+    def comments(self, number: str) -> Response:
+        with self._desk.lock:
+            ticket = self._found(number)
+            rows = [self._comment(it) for it in sorted(ticket.notes, key=_order)]
+        return jsonify(self._page("comments", rows))
+
+    def _page(self, name: str, rows: list[Any]) -> dict[str, Any]:
+        """Cursor pages, the oldest first unless `sort` asks for the other end."""
+        if request.args.get("sort", "").startswith("-"):
+            rows = rows[::-1]
+        size = min(int(request.args.get("page[size]", PAGE)), PAGE)
+        after = request.args.get("page[after]", "")
+        start = int(base64.urlsafe_b64decode(after)) if after else 0
+        more = start + size < len(rows)
+        cursor = base64.urlsafe_b64encode(str(start + size).encode()).decode()
+        sort = request.args.get("sort", "")
+        onward = f"{request.base_url}?page%5Bafter%5D={cursor}&page%5Bsize%5D={size}&sort={sort}"
+        return {
+            name: rows[start : start + size],
+            "meta": {"has_more": more, "after_cursor": cursor if more else None, "before_cursor": None},
+            "links": {"next": onward if more else None, "prev": None},
+        }
+
+    # What things look like
+
+    def _accounts(self) -> list[Account]:
+        return [SERVICE, *self._desk.accounts()]
+
+    def _id(self, account: str | None) -> int | None:
+        ids = [it.id for it in self._accounts()]
+        return FIRST_USER + ids.index(account) if account in ids else None
+
+    def _account(self, number: str) -> Account | None:
+        return next((it for it in self._accounts() if str(self._id(it.id)) == number), None)
+
+    def _found(self, number: str) -> Ticket:
+        if number not in self._desk.tickets:
+            raise Wrong(404, "RecordNotFound", "Not found")
+        return self._desk.tickets[number]
+
+    def _user(self, account: Account) -> dict[str, Any]:
+        role = "admin" if account is SERVICE else "agent" if account.agent else "end-user"
+        return {
+            "id": self._id(account.id),
+            "name": account.name,
+            "email": account.email or None,
+            "role": role,
+            "active": account.active,
+            "suspended": False,
+        }
+
+    def _ticket(self, ticket: Ticket) -> dict[str, Any]:
+        return {
+            "id": int(ticket.id),
+            "subject": ticket.subject,
+            "status": ticket.status,
+            "assignee_id": self._id(ticket.assignee),
+            "group_id": 1,
+            "requester_id": self._id(ticket.requester),
+            "submitter_id": self._id(ticket.requester),
+            "ticket_form_id": 1,
+            "type": "incident",
+            "priority": "normal",
+            "tags": [_tag(ticket.category)],
+            "custom_fields": [{"id": CATEGORY_FIELD, "value": _tag(ticket.category)}],
+            "created_at": ticket.created,
+            "updated_at": ticket.updated,
+            "via": {"channel": "web"},
+        }
+
+    def _created(self, ticket: Ticket) -> dict[str, Any]:
+        first = next((it["old"] for it in reversed(ticket.history) if it["field"] == "assignee"), ticket.assignee)
+        assignee = self._id(first)
+        events = [
+            {"id": 1, "type": "Create", "field_name": "subject", "value": ticket.subject},
+            {"id": 2, "type": "Create", "field_name": "assignee_id", "value": str(assignee) if assignee else None},
+        ]
+        return self._of(ticket, 0, ticket.created, ticket.requester, events)
+
+    def _audit(self, ticket: Ticket, it: dict[str, Any]) -> dict[str, Any]:
+        if "field" not in it:
+            event = {"id": _order(it) * 10, "type": "Comment", **self._comment(it)}
+            return self._of(ticket, _order(it), it["at"], it["author"]["id"], [event])
+        field, old, new = it["field"], it["old"], it["new"]
+        if field in ("assignee", "requester"):
+            field, old, new = f"{field}_id", *(str(found) if (found := self._id(one)) else None for one in (old, new))
+        event = {"id": _order(it) * 10, "type": "Change", "field_name": field, "previous_value": old, "value": new}
+        if it.get("rule"):
+            source = {"from": {"id": 35_079_792, "title": it["rule"]}, "rel": "trigger", "to": {}}
+            event["via"] = {"channel": "rule", "source": source}
+        return self._of(ticket, _order(it), it["at"], it["actor_id"], [event])
+
+    def _of(self, ticket: Ticket, number: int, at: str, author: str, events: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": 2_127_301_000 + number,
+            "ticket_id": int(ticket.id),
+            "created_at": at,
+            "author_id": self._id(author),
+            "metadata": {"system": {}, "custom": {}},
+            "events": events,
+            "via": {"channel": "web"},
+        }
+
+    def _comment(self, note: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "id": 3_000 + _order(note),
+            "author_id": self._id(note["author"]["id"]),
+            "body": note["body"],
+            "plain_body": note["body"],
+            "public": not note["internal"],
+            "created_at": note["at"],
+        }
+
+    def event(self, kind: str, number: str, actor: str) -> dict[str, Any] | None:
+        """The body of an event webhook; its ids are texts."""
+        name, changed = _EVENTS[kind]
+        ticket = self._desk.tickets[number]
+        ids = {name: self._id(who) for name, who in (("actor", actor), ("assignee", ticket.assignee))}
+        detail = {
+            "id": number,
+            "actor_id": str(ids["actor"]),
+            "assignee_id": str(ids["assignee"]) if ids["assignee"] else None,
+            "requester_id": str(self._id(ticket.requester)),
+            "submitter_id": str(self._id(ticket.requester)),
+            "group_id": "1",
+            "status": ticket.status.upper(),
+            "subject": ticket.subject,
+            "tags": [_tag(ticket.category)],
+            "updated_at": ticket.updated,
+            "via": {"channel": "web"},
+        }
+        told: dict[str, Any] = {"meta": {"sequence": {"id": str(len(ticket.history)), "position": 1}}}
+        if changed:
+            newest = ticket.history[0]
+            told |= {key: self._told(changed, newest[of]) for key, of in (("previous", "old"), ("current", "new"))}
+        return {
+            "account_id": "10001",
+            "id": str(uuid.uuid4()),
+            "time": plain(self._clock.now()),
+            "type": f"zen:event-type:ticket.{name}",
+            "subject": f"zen:ticket:{number}",
+            "zendesk_event_version": "2022-11-06",
+            "detail": detail,
+            "event": told,
+        }
+
+    def _told(self, field: str, value: str | None) -> str | None:
+        if field == "status":
+            return (value or "").upper()
+        found = self._id(value)
+        return str(found) if found else None
+
+
+def _order(it: Mapping[str, Any]) -> int:
+    return int(str(it["id"])[1:])
+
+
+def _tag(category: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", category.lower())
+
+
+def _answer(status: int, body: dict[str, str]) -> Response:
+    answer = jsonify(body)
+    answer.status_code = status
+    return answer
+
+
+def _wrong(wrong: Wrong) -> Response:
+    return _answer(wrong.status, {"error": wrong.code, "description": wrong.message})

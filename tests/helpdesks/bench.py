@@ -1,0 +1,72 @@
+"""What a helpdesk on trial must let the contract suite do: the hands of its people, and a look at what it recorded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from integration.tickets import Status
+
+
+@dataclass(frozen=True)
+class Note:
+    """One comment of a ticket, as its people see it."""
+
+    text: str
+    internal: bool
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One webhook call as it arrived: header names in lower case."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Bench(Protocol):
+    """A real helpdesk, or a double of one, that is nobody's work place.
+
+    `settings` is the table `[helpdesks.<name>]` of a connection to it. `technician` and `colleague` are accounts of two
+    people who work on tickets, `requester` that of somebody who files them, all as the adapter names accounts.
+    `tells_repeats`: whether a call that is sent again can be told from a new one.
+    """
+
+    settings: Mapping[str, Any]
+    technician: str
+    colleague: str
+    requester: str
+    tells_repeats: bool
+
+    def new_ticket(self, subject: str = "Cannot sign in", category: str = "Password reset") -> str:
+        """The number of a ticket that the requester filed; nobody has it yet."""
+
+    def assign(self, number: str, to: str | None, *, by: str) -> None: ...
+
+    def assign_by_rule(self, number: str, to: str, *, under: str) -> bool:
+        """An automation sets the assignee while `under` does something. False where this helpdesk has none."""
+
+    def set_status(self, number: str, status: Status) -> None: ...
+
+    def delete(self, number: str) -> None: ...
+
+    def comment(self, number: str, text: str, *, by: str) -> None:
+        """An internal comment of one of its people."""
+
+    def comments(self, number: str) -> Sequence[Note]: ...
+
+    def deliveries(self, number: str) -> Sequence[Delivery]:
+        """The webhook calls about this ticket so far, the oldest first; waits until what was just done has arrived."""
+
+    def signed(self, body: bytes) -> Mapping[str, str]:
+        """The headers with which the helpdesk would send this body now."""
+
+    def calls(self) -> Sequence[tuple[str, str]]:
+        """The API calls that it answered since the last look: method, and path without the query."""
+
+    def break_down(self, status: int, *, body: str = "{}", headers: Mapping[str, str] | None = None) -> None:
+        """Answer the next API calls with this."""
+
+    def mend(self) -> None: ...
+
+    def now(self) -> datetime: ...

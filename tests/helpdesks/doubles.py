@@ -1,0 +1,111 @@
+"""The doubles of sandbox/vendors on the bench: each is a practice helpdesk that speaks a vendor's language."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import requests
+
+from integration.tickets import Status
+from tests.conftest import Practice, practice_runs, until
+from tests.end_to_end.receiver import Receiver
+from tests.helpdesks.bench import Delivery, Note
+
+WITHOUT_IDS = ("freshservice",)  # neither an id nor a time is in what they send
+_STATUS = {Status.OPEN: "open", Status.ON_HOLD: "pending", Status.SOLVED: "solved"}
+
+
+class Double:
+    """`python -m sandbox --helpdesk KIND`, or the practice helpdesk itself; satisfies tests.helpdesks.bench.Bench."""
+
+    kind: str | None = None
+
+    @classmethod
+    @contextmanager
+    def started(cls, folder: Path) -> Iterator[Callable[[], Self]]:
+        receiver = Receiver()
+        with practice_runs(folder, *(["--helpdesk", cls.kind] if cls.kind else [])) as practice:
+            yield lambda: cls(practice, receiver)
+        receiver.stop()
+
+    def __init__(self, practice: Practice, receiver: Receiver) -> None:
+        self._practice = practice
+        self.settings: Mapping[str, Any] = practice.facts["helpdesk"]
+        accounts = practice.facts["helpdesk_accounts"]
+        self.tells_repeats = self.settings["kind"] not in WITHOUT_IDS
+        self._keys = {account: key for key, account in accounts.items()}
+        self.technician, self.colleague, self.requester = (
+            accounts[key] for key in ("technician", "technician2", "requester")
+        )
+        practice.control("/reset")
+        practice.control("/webhooks", {"url": receiver.url})
+        self._seen = 0
+
+    def new_ticket(self, subject: str = "Cannot sign in", category: str = "Password reset") -> str:
+        return self._shown(self._practice.new_ticket(category, subject=subject))
+
+    def assign(self, number: str, to: str | None, *, by: str) -> None:
+        body = {"assignee": self._keys[to] if to else None}
+        self._practice.desk("POST", f"/api/tickets/{self._own(number)}/assign", body, by=self._keys[by])
+
+    def assign_by_rule(self, number: str, to: str, *, under: str) -> bool:
+        body = {"ticket": self._own(number), "to": self._keys[to], "under": self._keys[under]}
+        self._practice.control("/tickets/assign-by-rule", body)
+        return True
+
+    def set_status(self, number: str, status: Status) -> None:
+        self._practice.desk("POST", f"/api/tickets/{self._own(number)}/status", {"status": _STATUS[status]})
+
+    def delete(self, number: str) -> None:
+        url = f"{self._practice.facts['practice_url']}/_practice/tickets/{self._own(number)}"
+        requests.delete(url, timeout=10).raise_for_status()
+
+    def comment(self, number: str, text: str, *, by: str) -> None:
+        body = {"body": text, "internal": True}
+        self._practice.desk("POST", f"/api/tickets/{self._own(number)}/notes", body, by=self._keys[by])
+
+    def comments(self, number: str) -> Sequence[Note]:
+        found = next(it for it in self._practice.state()["tickets"] if it["id"] == self._own(number))
+        return [Note(it["body"], it["internal"]) for it in reversed(found["notes"])]
+
+    def deliveries(self, number: str) -> Sequence[Delivery]:
+        until(lambda: self._practice.state()["webhooks_waiting"] == 0, "the calls have arrived")
+        return [
+            Delivery({name.lower(): value for name, value in it["headers"].items()}, it["sent"].encode())
+            for it in self._practice.log()["webhooks"]
+            if it["ticket"] == self._own(number)
+        ]
+
+    def signed(self, body: bytes) -> Mapping[str, str]:
+        found: dict[str, str] = self._practice.control("/webhooks/sign", {"body": body.decode()})
+        return found
+
+    def calls(self) -> Sequence[tuple[str, str]]:
+        rows = [it for it in self._practice.log()["requests"] if it["side"] == "helpdesk" and it["n"] > self._seen]
+        self._seen = max([self._seen, *(it["n"] for it in rows)])
+        ours = [it for it in rows if it.get("who") not in self._keys.values() and "token" not in it["path"]]
+        return [(it["method"], it["path"]) for it in ours]
+
+    def break_down(self, status: int, *, body: str = "{}", headers: Mapping[str, str] | None = None) -> None:
+        fault = {"match": {"side": "helpdesk"}, "kind": "status", "status": status, "body": body, "times": 100}
+        self._practice.control("/faults", {**fault, "headers": dict(headers or {})})
+
+    def mend(self) -> None:
+        requests.delete(f"{self._practice.facts['practice_url']}/_practice/faults", timeout=10).raise_for_status()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def _shown(self, number: str) -> str:
+        return str(self._practice.facts["helpdesk_number"]).replace("{number}", number)
+
+    def _own(self, number: str) -> str:
+        before, _, after = str(self._practice.facts["helpdesk_number"]).partition("{number}")
+        return number.removeprefix(before).removesuffix(after)
+
+
+def of_vendor(kind: str) -> type[Double]:
+    """The double of one of sandbox/vendors."""
+    return type(kind, (Double,), {"kind": kind})

@@ -1,0 +1,78 @@
+"""A helpdesk that says that we call too often: this connection waits, in every process, and no other one does."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from freezegun import freeze_time
+
+from integration.helpdesks.braked import braked
+from integration.helpdesks.generic import Generic
+from integration.records.brake import BrakeRows
+from integration.records.store import Records
+from integration.tickets import Helpdesk, HelpdeskUnavailable, ListsTickets
+from tests.integration.helpdesks.conftest import SmallHelpdesk
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+Connect = Callable[..., Generic]
+
+
+@pytest.fixture
+def rows(database_url: str) -> Iterator[BrakeRows]:
+    records = Records(database_url)
+    records.migrate()
+    yield BrakeRows(records)
+    records.dispose()
+
+
+def throttled(helpdesk: SmallHelpdesk, status: int = 429) -> None:
+    helpdesk.instead["/api/tickets/4821"] = [lambda: (status, {"Retry-After": "30"}, [b"{}"])]
+
+
+def read(desk: Helpdesk) -> str:
+    return desk.ticket("4821", now=NOON).number
+
+
+def test_everybody_waits_as_long_as_it_said_and_then_one_tries(
+    connect: Connect, helpdesk: SmallHelpdesk, rows: BrakeRows
+) -> None:
+    first, second = (braked(connect(), rows) for _ in range(2))  # two processes
+    with freeze_time(NOON) as clock:
+        throttled(helpdesk)
+        with pytest.raises(HelpdeskUnavailable):
+            read(first)
+        helpdesk.calls.clear()
+        del helpdesk.instead["/api/tickets/4821"]
+        for wait in (lambda: read(first), lambda: read(second), lambda: second.write_note("4821", "x")):
+            with pytest.raises(HelpdeskUnavailable) as held:
+                wait()
+            assert held.value.after is not None
+            assert 30 <= held.value.after < 61
+        assert helpdesk.calls == []
+        clock.tick(timedelta(seconds=32))
+        assert read(second) == "4821"
+        clock.tick(timedelta(seconds=2))
+        assert read(first) == "4821"
+
+
+def test_a_helpdesk_that_is_out_of_order_is_no_reason_to_wait(
+    connect: Connect, helpdesk: SmallHelpdesk, rows: BrakeRows
+) -> None:
+    desk = braked(connect(), rows)
+    with freeze_time(NOON):
+        throttled(helpdesk, status=503)
+        with pytest.raises(HelpdeskUnavailable):
+            read(desk)
+        del helpdesk.instead["/api/tickets/4821"]
+        assert read(desk) == "4821"
+
+
+def test_it_can_do_what_its_helpdesk_can(connect: Connect, rows: BrakeRows) -> None:
+    desk = braked(connect(), rows)
+    assert isinstance(desk, ListsTickets)
+    assert (desk.connection, desk.service_account) == ("desk", "77")
+
+    class Silent:
+        connection = "silent"
+
+    assert not isinstance(braked(Silent(), rows), ListsTickets)  # type: ignore[arg-type]

@@ -1,0 +1,274 @@
+"""What is Zendesk's own: its signature with its traps, its audits, and which of its people can work."""
+
+import base64
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from integration.helpdesks import connect
+from integration.helpdesks.http import AnswerUnusable
+from integration.helpdesks.zendesk import Zendesk
+from integration.helpdesks.zendesk_settings import ZendeskSettings
+from integration.tickets import DeliveryUnreadable, HelpdeskRefused, SignatureRefused, Status, TicketGone
+from tests.integration.helpdesks.conftest import SmallHelpdesk
+
+NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
+SECRET = "HRkRd4BeOAoUkfZr-mhauJT64rvBASlJRoIyPsd3zeA="
+TECHNICIAN, SERVICE = 360000000002, 360000000001
+TICKET: dict[str, Any] = {
+    "id": 4821,
+    "subject": "Cannot sign in",
+    "status": "open",
+    "assignee_id": TECHNICIAN,
+    "requester_id": 360000000009,
+    "submitter_id": SERVICE,
+    "custom_fields": [{"id": 9001, "value": "password_reset"}],
+}
+AGENT: dict[str, Any] = {
+    "id": TECHNICIAN,
+    "name": "Technician",
+    "email": "technician@example.com",
+    "role": "agent",
+    "active": True,
+    "suspended": False,
+}
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    return {
+        "kind": "zendesk",
+        "url": "https://example.zendesk.com",
+        "client_id": "elevate",
+        "client_secret": "canary-client-secret",
+        "service_account": str(SERVICE),
+        "category_field": "9001",
+        "secrets": {"first": SECRET},
+        **changes,
+    }
+
+
+def sent(
+    body: bytes, at: str = "2026-11-24T10:00:00Z", *, secret: str = SECRET, body_first: bool = False
+) -> dict[str, str]:
+    signed = body + at.encode() if body_first else at.encode() + body
+    mac = hmac.digest(secret.encode(), signed, hashlib.sha256)
+    return {
+        "x-zendesk-webhook-signature": base64.b64encode(mac).decode(),
+        "x-zendesk-webhook-signature-timestamp": at,
+        "x-zendesk-webhook-invocation-id": "01HZXYZ",
+    }
+
+
+@pytest.fixture
+def zendesk(helpdesk: SmallHelpdesk) -> Zendesk:
+    """One that is told of a ticket, its audits and its people by `helpdesk`."""
+    helpdesk.answer("/oauth/tokens", 200, {"access_token": "t0ken", "token_type": "bearer", "expires_in": 1800})
+    found = connect("zd", settings(url=helpdesk.url))
+    assert isinstance(found, Zendesk)
+    return found
+
+
+def tells(helpdesk: SmallHelpdesk, *audits: Any, agent: Any = AGENT, **ticket: Any) -> None:
+    helpdesk.answer("/api/v2/tickets/4821", 200, {"ticket": {**TICKET, **ticket}, "users": [agent]})
+    helpdesk.answer("/api/v2/tickets/4821/audits", 200, {"audits": list(audits)})
+
+
+def audit(author: Any, *events: Any, **more: Any) -> dict[str, Any]:
+    return {"id": 7, "author_id": author, "created_at": "2026-11-24T09:59:00Z", "events": list(events), **more}
+
+
+def change(to: Any, **more: Any) -> dict[str, Any]:
+    return {"id": 70, "type": "Change", "field_name": "assignee_id", "previous_value": None, "value": to, **more}
+
+
+# Signatures
+
+
+def test_the_time_is_signed_before_the_body_and_never_after_it() -> None:
+    """An old sample of Zendesk's signs them the other way round. Source: its documentation, recomputed."""
+    desk, body = connect("zd", settings()), b'{"say": "hello"}'
+    at, when = "2021-07-25T10:00:00Z", datetime(2021, 7, 25, 10, 0, tzinfo=UTC)
+    assert sent(body, at)["x-zendesk-webhook-signature"] == "Rry/4TtIdFyawtXXp8QdI6tlAUUQ/5kL1OTp5qo/ZIk="
+    wrong = sent(body, at, body_first=True)
+    assert wrong["x-zendesk-webhook-signature"] == "tRDSF7URY8BLCDlaBcQ7FHu051Zk+aAB0NKMP53teMw="
+    with pytest.raises(SignatureRefused):
+        desk.read_delivery(wrong, body, now=when)
+    with pytest.raises(DeliveryUnreadable):
+        desk.read_delivery(sent(body, at), body, now=when)
+
+
+@pytest.mark.parametrize(
+    "secret", ["dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ==", "this_secret_is_for_testing_only", "short", ""]
+)
+def test_a_secret_that_everybody_knows_or_can_guess_is_none(secret: str) -> None:
+    with pytest.raises(ValueError, match="secret"):
+        connect("zd", settings(secrets={"first": secret}))
+
+
+@pytest.mark.parametrize(
+    ("at", "taken"),
+    [
+        ("2026-11-24T09:46:00Z", True),
+        ("2026-11-24T10:14:00Z", True),
+        ("2026-11-24T09:44:00Z", False),
+        ("2026-11-24T10:16:00Z", False),
+        ("2026-11-24T10:00:00", False),
+        ("now", False),
+        ("", False),
+    ],
+)
+def test_a_call_is_as_old_as_its_signed_time_says(at: str, taken: bool) -> None:
+    body = b'{"ticket_id": "4821"}'
+    if taken:
+        assert connect("zd", settings()).read_delivery(sent(body, at), body, now=NOW).ticket == "4821"
+        return
+    with pytest.raises(SignatureRefused):
+        connect("zd", settings()).read_delivery(sent(body, at), body, now=NOW)
+
+
+def test_no_secret_is_in_what_a_wrong_setting_says() -> None:
+    with pytest.raises(ValueError) as wrong:  # noqa: PT011  whichever it is: it must not tell
+        connect("zd", settings(url="https://user:canary-client-secret@x.zendesk.com/x", service_account="x"))
+    assert "canary" not in str(wrong.value)
+    with pytest.raises(ValidationError):
+        ZendeskSettings.model_validate({})
+
+
+# Events
+
+
+@pytest.mark.parametrize(
+    ("kind", "idle"),
+    [("agent_assignment_changed", False), ("status_changed", False), ("comment_added", True), ("tags_changed", True)],
+)
+def test_only_what_can_start_or_end_something_is_worked_on(kind: str, idle: bool) -> None:
+    event = {
+        "type": f"zen:event-type:ticket.{kind}",
+        "subject": "zen:ticket:4821",
+        "zendesk_event_version": "2022-11-06",
+        "detail": {"id": "4821", "actor_id": str(TECHNICIAN)},
+    }
+    body = json.dumps(event).encode()
+    assert connect("zd", settings()).read_delivery(sent(body), body, now=NOW).idle is idle
+
+
+def test_what_we_did_ourselves_starts_nothing_whoever_tells_it() -> None:
+    body = json.dumps({"ticket_id": 4821, "actor_id": SERVICE}).encode()
+    assert connect("zd", settings()).read_delivery(sent(body), body, now=NOW).idle
+
+
+# Audits
+
+
+def test_the_newest_change_of_the_assignee_says_who_picked(zendesk: Zendesk, helpdesk: SmallHelpdesk) -> None:
+    told = audit(TECHNICIAN, {"type": "Change", "field_name": "status", "value": "open"}, change(str(TECHNICIAN)))
+    tells(helpdesk, audit(SERVICE, {"type": "Comment"}), told, audit(1, change("5")))
+    ticket = zendesk.ticket("4821", now=NOW)
+    assert (ticket.assigned_by, ticket.change) == (str(TECHNICIAN), "70")
+    assert ticket.assigned_at == NOW - timedelta(minutes=1)
+
+
+RULE = {"channel": "rule", "source": {"from": {"id": 1, "title": "Assign"}, "rel": "trigger", "to": {}}}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        audit(TECHNICIAN, change(str(TECHNICIAN), via=RULE)),
+        audit(TECHNICIAN, change(str(TECHNICIAN)), via=RULE),
+        audit(TECHNICIAN, change("360000000003")),
+        audit(TECHNICIAN, change(None)),
+        audit(None, change(str(TECHNICIAN))),
+        audit({"id": TECHNICIAN}, change(str(TECHNICIAN))),
+        audit(TECHNICIAN, {"type": "Notification", "field_name": "assignee_id", "value": str(TECHNICIAN)}),
+    ],
+)
+def test_what_is_not_told_for_sure_is_nobodys_pick(zendesk: Zendesk, helpdesk: SmallHelpdesk, told: Any) -> None:
+    tells(helpdesk, told)
+    assert zendesk.ticket("4821", now=NOW).assigned_by is None
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        {**AGENT, "role": "end-user"},
+        {**AGENT, "active": False},
+        {**AGENT, "suspended": True},
+        {**AGENT, "email": None},
+        {**AGENT, "id": 5},
+        {"id": TECHNICIAN},
+    ],
+)
+def test_who_cannot_work_has_no_address_to_be_linked_by(zendesk: Zendesk, helpdesk: SmallHelpdesk, agent: Any) -> None:
+    tells(helpdesk, audit(TECHNICIAN, change(str(TECHNICIAN))), agent=agent)
+    found = zendesk.ticket("4821", now=NOW).assignee
+    assert found is not None
+    assert (found.account, found.address) == (str(TECHNICIAN), None)
+
+
+# Tickets
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("new", Status.OPEN),
+        ("hold", Status.ON_HOLD),
+        ("closed", Status.SOLVED),
+        ("archived", Status.ON_HOLD),
+        (None, Status.ON_HOLD),
+    ],
+)
+def test_a_status_that_is_not_known_starts_nothing(
+    zendesk: Zendesk, helpdesk: SmallHelpdesk, word: str | None, status: Status
+) -> None:
+    tells(helpdesk, status=word)
+    assert zendesk.ticket("4821", now=NOW).status is status
+
+
+def test_a_deleted_ticket_is_gone_and_another_one_is_not_taken_for_it(
+    zendesk: Zendesk, helpdesk: SmallHelpdesk
+) -> None:
+    tells(helpdesk, status="deleted")
+    with pytest.raises(TicketGone):
+        zendesk.ticket("4821", now=NOW)
+    helpdesk.answer("/api/v2/tickets/4822", 200, {"ticket": TICKET})
+    with pytest.raises(AnswerUnusable):
+        zendesk.ticket("4822", now=NOW)
+
+
+# Tokens
+
+
+def test_a_token_is_asked_for_once_and_again_when_it_is_refused(helpdesk: SmallHelpdesk) -> None:
+    for token in ("first", "second"):
+        helpdesk.answer("/oauth/tokens", 200, {"access_token": token, "expires_in": 1800})
+    desk = connect("zd", settings(url=helpdesk.url))
+    tells(helpdesk)
+    desk.ticket("4821", now=NOW)
+    desk.ticket("4821", now=NOW)
+    assert [path for _, path in helpdesk.calls].count("/oauth/tokens") == 1
+    helpdesk.instead["/api/v2/tickets/4821"].insert(0, lambda: (401, {}, [b"{}"]))
+    desk.ticket("4821", now=NOW)
+    assert [path for _, path in helpdesk.calls].count("/oauth/tokens") == 2
+
+
+def test_a_token_that_is_never_taken_is_asked_for_twice_and_no_more(zendesk: Zendesk, helpdesk: SmallHelpdesk) -> None:
+    helpdesk.answer("/api/v2/tickets/4821", 401, {})
+    with pytest.raises(HelpdeskRefused):
+        zendesk.ticket("4821", now=NOW)
+    assert [path for _, path in helpdesk.calls].count("/oauth/tokens") == 2
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, [], {"access_token": 7}, {"access_token": "x\r\ny: z"}, {"access_token": ""}, None]
+)
+def test_a_token_that_is_none_is_one_of_our_errors(helpdesk: SmallHelpdesk, answer: Any) -> None:
+    helpdesk.answer("/oauth/tokens", 200, answer)
+    with pytest.raises(AnswerUnusable):
+        connect("zd", settings(url=helpdesk.url)).ticket("4821", now=NOW)

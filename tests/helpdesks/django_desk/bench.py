@@ -1,0 +1,158 @@
+"""django-helpdesk on the bench, connected by the settings that stand in docs/connect-generic.md and by nothing else."""
+
+import base64
+import re
+import threading
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from integration.tickets import Status
+from tests.conftest import ROOT
+from tests.end_to_end.receiver import Receiver
+from tests.helpdesks.bench import Delivery, Note
+from tests.helpdesks.django_desk.django_desk import SERVICE_ACCOUNT, Site, site_runs
+
+SECRET = "a-secret-of-the-bench-0123456789"
+
+
+def settings_on_the_page() -> dict[str, Any]:
+    """The table of docs/connect-generic.md for django-helpdesk."""
+    page = (ROOT / "docs" / "connect-generic.md").read_text(encoding="utf-8")
+    found = re.search(r"```toml\n(\[helpdesks\.desk\]\n.*?)```", page, re.S)
+    assert found is not None
+    table: dict[str, Any] = tomllib.loads(found[1])["helpdesks"]["desk"]
+    return table
+
+
+def settings_for(site: Site, *, url: str, secret: str) -> dict[str, Any]:
+    """Those, with what is each desk's own filled in."""
+    token = site.accounts[SERVICE_ACCOUNT]["token"]
+    return {**settings_on_the_page(), "url": url, "token": token, "secrets": {"2026-11": secret}}
+
+
+class DjangoDesk:
+    """Satisfies tests.helpdesks.bench.Bench."""
+
+    def __init__(self, site: Site, receiver: Receiver, front: "Front") -> None:
+        self._site, self._receiver, self._front = site, receiver, front
+        self.settings: Mapping[str, Any] = settings_for(site, url=front.url, secret=SECRET)
+        self.technician, self.colleague = (site.accounts[login]["id"] for login in ("technician", "technician2"))
+        self.requester = "requester@practice.example"
+        self.tells_repeats = False  # it sends no id, and never again
+
+    @classmethod
+    @contextmanager
+    def started(cls, folder: Path) -> Iterator[Callable[[], "DjangoDesk"]]:
+        receiver = Receiver()
+        try:
+            hook = receiver.url.replace("http://", f"http://elevate:{SECRET}@")
+            with site_runs(folder, webhook_url=hook) as site, Front.started(site.url) as front:
+                yield lambda: cls(site, receiver, front)
+        finally:
+            receiver.stop()
+
+    def new_ticket(self, subject: str = "Cannot sign in", category: str = "Password reset") -> str:
+        return self._site.new_ticket(subject.replace("\0", ""), category)  # it refuses a NUL by itself
+
+    def assign(self, number: str, to: str | None, *, by: str) -> None:
+        if to == by:
+            self._site.take(number, by=self._site.login(by))
+        else:
+            self._site.update(number, by=self._site.login(by), owner=to or "0")
+
+    def assign_by_rule(self, number: str, to: str, *, under: str) -> bool:
+        return False
+
+    def set_status(self, number: str, status: Status) -> None:
+        if status is Status.ON_HOLD:
+            self._site.hold(number, by="technician")
+        else:
+            self._site.update(number, by="technician", new_status={Status.OPEN: "1", Status.SOLVED: "3"}[status])
+
+    def delete(self, number: str) -> None:
+        self._site.api("technician2", "DELETE", f"/tickets/{number}/")
+
+    def comment(self, number: str, text: str, *, by: str) -> None:
+        self._site.comment(number, text, by=self._site.login(by))
+
+    def comments(self, number: str) -> Sequence[Note]:
+        found = (it for it in self._site.follow_ups(number) if it["title"] != "Ticket Opened")
+        return [Note(it["comment"], not it["public"]) for it in found if it["comment"]]
+
+    def deliveries(self, number: str) -> Sequence[Delivery]:
+        # Whoever changes a ticket waits until its call was answered, so there is nothing to wait for here.
+        about = re.compile(rb'"ticket": \{"id": %d,' % int(number))
+        return [Delivery(it.headers, it.body) for it in list(self._receiver.seen) if about.search(it.body)]
+
+    def signed(self, body: bytes) -> Mapping[str, str]:
+        return {"Authorization": "Basic " + base64.b64encode(f"elevate:{SECRET}".encode()).decode()}
+
+    def calls(self) -> Sequence[tuple[str, str]]:
+        found, self._front.seen[:] = list(self._front.seen), []
+        return found
+
+    def break_down(self, status: int, *, body: str = "{}", headers: Mapping[str, str] | None = None) -> None:
+        self._front.fault = (status, body, dict(headers or {}))
+
+    def mend(self) -> None:
+        self._front.fault = None
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class Front:
+    """Stands at `url` before a web server, keeps who asked for what, and breaks down when told to."""
+
+    def __init__(self, behind: str) -> None:
+        self.seen: list[tuple[str, str]] = []
+        self.fault: tuple[int, str, dict[str, str]] | None = None
+        front, http = self, requests.Session()
+        http.trust_env = False
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                front.seen.append((self.command, self.path.partition("?")[0]))
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                status, answer, headers = front.fault or self._pass_on(body)
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(answer.encode()))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(answer.encode())
+
+            def do_POST(self) -> None:
+                self.do_GET()
+
+            def _pass_on(self, body: bytes) -> tuple[int, str, dict[str, str]]:
+                kept = {name: self.headers[name] for name in ("Authorization", "Content-Type") if name in self.headers}
+                there = http.request(
+                    self.command, behind + self.path, data=body, headers=kept, timeout=60, allow_redirects=False
+                )
+                return there.status_code, there.text, {"Content-Type": there.headers["Content-Type"]}
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    @classmethod
+    @contextmanager
+    def started(cls, behind: str) -> Iterator["Front"]:
+        front = cls(behind)
+        thread = threading.Thread(target=front._server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield front
+        finally:
+            front._server.shutdown()
+            front._server.server_close()
+            thread.join()

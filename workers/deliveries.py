@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 UNSTARTED = frozenset({State.OFFERED, State.REQUESTED, State.SIGN_IN_NEEDED})
 CLICK = "click:"  # how the pick of a click is named when its assignment was used up before
 QUICK_LOOKS = 5  # for a state that the helpdesk is about to show, before we become slower
+CLOCKS_APART = timedelta(minutes=5)  # how far a helpdesk's clock may be ahead of ours; later still is no time
 REVISION_PATIENCE = timedelta(minutes=5)  # after which the ticket is taken as it stands
 
 
@@ -40,6 +41,8 @@ def step(run: Run, due: Due) -> Iterable[Due]:
         ticket = None
     except HelpdeskError as error:
         return _postpone(run, delivery, error)
+    if ticket is not None and _is_behind(ticket) and delivery.attempts <= QUICK_LOOKS:
+        return _postpone(run, delivery, HelpdeskUnavailable(delivery.connection, after=1))
     try:
         return _work_or_refuse(run, delivery, ticket)
     except (Overtaken, sa.exc.IntegrityError):
@@ -72,6 +75,11 @@ def _work(run: Run, delivery: Delivery, ticket: Ticket | None, stopped: StartsSt
 def _revision(run: Run, delivery: Delivery) -> str | None:
     """A state that never comes (the change was undone, the helpdesk was restored) must not be waited for for ever."""
     return delivery.revision if run.now - delivery.received_at < REVISION_PATIENCE else None
+
+
+def _is_behind(ticket: Ticket) -> bool:
+    """Whether the history does not tell yet who made the assignee the assignee."""
+    return ticket.status is not Status.SOLVED and ticket.assignee is not None and ticket.change is None
 
 
 def _again(run: Run, delivery: Delivery) -> list[Due]:
@@ -170,7 +178,8 @@ def _first_state(run: Run, ticket: Ticket, rule: Rule | Refusal) -> State:
     if isinstance(rule, Refusal):
         return State.REFUSED
     own_act = ticket.assignee is not None and ticket.assigned_by == ticket.assignee.account
-    fresh = ticket.assigned_at is not None and run.now - ticket.assigned_at <= ACT_FRESHNESS
+    age = run.now - ticket.assigned_at if ticket.assigned_at else None
+    fresh = age is not None and -CLOCKS_APART <= age <= ACT_FRESHNESS
     return State.REQUESTED if own_act and fresh and rule.start_for(ticket) is Start.ON_PICK else State.OFFERED
 
 

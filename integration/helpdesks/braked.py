@@ -35,8 +35,8 @@ class _Braked:
             busy=lambda after: HelpdeskUnavailable(helpdesk.connection, after=after),
         )
 
-    def _passing(self) -> AbstractContextManager[None]:
-        return self._brake.passing(f"helpdesk:{self.connection}", datetime.now(UTC))
+    def _passing(self, what: str = "") -> AbstractContextManager[None]:
+        return self._brake.passing(f"helpdesk:{self.connection}{what}", datetime.now(UTC))
 
     @property
     def connection(self) -> str:
@@ -57,7 +57,8 @@ class _Braked:
         return self._helpdesk.ticket_url(number)
 
     def write_note(self, number: str, text: str) -> None:
-        with self._passing():
+        # A brake of its own: some count the notes on one ticket, and all others must still be read.
+        with self._passing(":notes"):
             self._helpdesk.write_note(number, text)
 
     def has_note(self, number: str, marker: str) -> bool:

@@ -24,9 +24,9 @@ def _plain(found: dict[str, SecretStr]) -> dict[str, SecretStr]:
 
 
 def _host(url: str, info: ValidationInfo) -> str:
-    if not re.fullmatch(r"https?://[^\s/?#@\\]+/?", url):
+    if not re.fullmatch(r"https://[^\s/?#@\\]+/?|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?/?", url):
         raise ValueError(
-            f"{info.field_name} must be the helpdesk's address alone, such as https://helpdesk.example.com, with "
+            f"{info.field_name} must be the helpdesk's https address alone, such as https://helpdesk.example.com, with "
             f"neither a path nor a user name in it."
         )
     return url.rstrip("/")

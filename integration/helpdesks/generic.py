@@ -35,6 +35,8 @@ from integration.tickets import (
     clean,
 )
 
+# JMESPath itself raises its own errors alone; its functions also what Python says of values that they cannot take.
+_DOES_NOT_FIT = (JMESPathError, TypeError, ValueError, ArithmeticError)
 MOST_PAGES = 50  # of notes; a ticket with more is not one that a person works on
 MOST_FIELDS = 100
 MOST_REQUESTERS = 100
@@ -234,7 +236,7 @@ class Generic:
     def _in_delivery(self, setting: str, payload: Any) -> str | None:
         try:
             return exact(jmespath.search(getattr(self._settings, setting), payload))
-        except JMESPathError:
+        except _DOES_NOT_FIT:
             raise DeliveryUnreadable(
                 f"This call is signed, but the setting {setting} of this connection does not fit its body."
             ) from None
@@ -242,14 +244,14 @@ class Generic:
     def _look(self, setting: str, raw: Any) -> Any:
         try:
             return jmespath.search(getattr(self._settings, setting), raw)
-        except JMESPathError:
+        except _DOES_NOT_FIT:
             raise AnswerUnusable(self.connection, f"the setting {setting} does not fit it") from None
 
     def _word(self, setting: str, raw: Any) -> str | None:
         return word(self._look(setting, raw))
 
     def _status(self, raw: Any) -> Status:
-        return self._statuses.get((self._word("status", raw) or "").casefold(), Status.OPEN)
+        return self._statuses.get((self._word("status", raw) or "").casefold(), Status.ON_HOLD)
 
     def _account(self, value: Any) -> str | None:
         """An account's id. One that cannot be taken as it stands could pass for another's, so it ends the reading."""

@@ -212,7 +212,7 @@ class GenericSettings(BaseModel):
     status_map: dict[str, Status] = Field(
         _WORDS,
         description="The helpdesk's words for a status, each as open, on_hold or solved, in any case. A word that is "
-        "not listed counts as open.",
+        "not listed counts as on_hold, so that nothing starts by it.",
     )
     assignee_account: Expression = Field("assignee.id", description="JMESPath in a ticket: the assignee's account.")
     assignee_name: Expression = Field("assignee.name", description="JMESPath in a ticket: the assignee's name.")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
@@ -46,7 +47,7 @@ class Credentials(Protocol):
 class Door:
     """Calls to one helpdesk at `base` (scheme, host, maybe a path), signed with `headers` or with `credentials`.
 
-    `timeout` is (connect, silence) in seconds, `budget` the seconds in which a whole answer must have arrived.
+    `timeout` is (connect, silence) in seconds, `budget` the seconds in which a whole body must have arrived.
     `ca_bundle` is a PEM file; None means the usual authorities.
     """
 
@@ -71,6 +72,8 @@ class Door:
         # The environment is asked once, for the proxy alone: with each call it would cost as much as the call, and
         # bring a password out of somebody's .netrc.
         self._http.trust_env = False
+        # A token is sent with each call; a session's cookie beside it could be somebody else's, and they only add up.
+        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         self._http.proxies.update(requests.utils.get_environ_proxies(self._base))
         self._http.headers.update({"Accept": "application/json", **headers})
 

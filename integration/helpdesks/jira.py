@@ -60,6 +60,7 @@ class Jira:
             headers={"Authorization": f"Basic {basic}" if settings.email else f"Bearer {token}"},
         )
         asked = dict.fromkeys((*_ALWAYS, settings.category_field, *settings.requester_fields, *settings.fields))
+        self._telling = frozenset({"assignee", "status", "summary", *asked})
         self._asked = urlencode({"fields": ",".join(asked), "expand": "changelog"})
 
     @property
@@ -72,7 +73,9 @@ class Jira:
 
     def read_delivery(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> TicketEvent:
         if "x-hub-signature" in headers:
-            return jira_deliveries.of_webhook(self.connection, self.service_account, self._keys, headers, body, now=now)
+            return jira_deliveries.of_webhook(
+                self.connection, self._keys, headers, body, telling=self._telling, now=now
+            )
         if not self._rule_keys:
             raise SignatureRefused
         return jira_deliveries.of_automation(self.connection, self.service_account, self._rule_keys, headers, body)
@@ -260,7 +263,7 @@ class Jira:
         for entry in self._history(number, raw):
             items = [it for it in tables(entry.get("items")) if (it.get("fieldId") or it.get("field")) == "assignee"]
             at, change = moment(entry.get("created")), exact(entry.get("id"))
-            if items and (at is None or change is None or not change.isdigit()):
+            if items and (at is None or change is None or not re.fullmatch(r"[0-9]{1,19}", change)):
                 return None, None, None  # it could be the newest one
             if items and at and change:
                 entries.append((at, int(change), entry, exact(items[-1].get("to"))))

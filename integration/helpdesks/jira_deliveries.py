@@ -7,7 +7,7 @@ it only tells repeats. The signed body holds the time.
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,14 +29,14 @@ _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 def of_webhook(
     connection: str,
-    ours: str,
     keys: Mapping[str, bytes],
     headers: Mapping[str, str],
     body: bytes,
     *,
+    telling: Collection[str],
     now: datetime,
 ) -> TicketEvent:
-    """A call of the admin webhook. `ours`: the account whose own changes are idle."""
+    """A call of the admin webhook. `telling`: the fields that rules look at; a change of none of them is idle."""
     secret = _signed_with(keys, headers.get("x-hub-signature", ""), body)
     payload = delivery_object(body)
     at = _time(payload.get("timestamp"))
@@ -49,16 +49,13 @@ def of_webhook(
             "alone, and leave `Exclude body` off."
         )
     event, told = payload.get("webhookEvent"), payload.get("issue_event_type_name")
-    actor = table(payload.get("user")).get("accountId") or table(table(payload.get("comment")).get("author")).get(
-        "accountId"
-    )
     given = headers.get("x-atlassian-webhook-identifier", "")
     return TicketEvent(
         delivery_id=given if _ID.fullmatch(given) else made_id(connection, body),
         ticket=number,
         kind=clean(f"{word(event) or 'unnamed'} {word(told) or ''}", limit=64),
         secret=secret,
-        idle=word(event) not in TELLING or exact(actor) == ours or _nothing_of_ours_changed(payload),
+        idle=word(event) not in TELLING or _nothing_changed(payload, telling),
     )
 
 
@@ -102,8 +99,11 @@ def _time(milliseconds: Any) -> datetime | None:
     return moment(milliseconds / 1000) if whole else None
 
 
-def _nothing_of_ours_changed(payload: Mapping[str, Any]) -> bool:
-    """Whether an update says itself that neither assignee nor status changed. One that says nothing does not."""
+def _nothing_changed(payload: Mapping[str, Any], telling: Collection[str]) -> bool:
+    """Whether an update says itself that none of the `telling` fields changed. One that says nothing does not.
+
+    Whose update it is does not matter: a rule that our note set off may act in our name.
+    """
     if payload.get("webhookEvent") != "jira:issue_updated":
         return False
     items = table(payload.get("changelog")).get("items")
@@ -112,4 +112,4 @@ def _nothing_of_ours_changed(payload: Mapping[str, Any]) -> bool:
     if not isinstance(items, list):
         return False
     named = [exact(table(item).get("fieldId") or table(item).get("field")) for item in items]
-    return all(named) and not {"assignee", "status"} & set(named)
+    return all(named) and not set(telling) & set(named)

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 import re
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -82,7 +83,7 @@ class TeamDynamix:
     def service_account(self) -> str:
         return self._service_account
 
-    def read_delivery(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> TicketEvent:  # noqa: ARG002
+    def read_delivery(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> TicketEvent:
         secret = self._verified(headers, body)
         payload = delivery_object(body)
         found = (exact(_at(payload, path)) for path in self._settings.ticket_paths)
@@ -93,13 +94,18 @@ class TeamDynamix:
                 "where the number of the ticket stands in it."
             )
         return TicketEvent(
-            # The body holds the whole ticket with its time of change, so that no two changes look alike.
-            delivery_id=made_id(self.connection, number, body),
+            # The body of a webhook holds the whole ticket with its time of change, so that no two changes look alike.
+            # What a workflow step sends may be the same words each time.
+            delivery_id=made_id(self.connection, number, body, *self._this_call(body, now)),
             ticket=number,
             kind=clean(word(_at(payload, self._settings.kind_path)) or "webhook", limit=64),
             secret=secret,
             idle=_idle(payload, number),
         )
+
+    def _this_call(self, body: bytes, now: datetime) -> tuple[str, ...]:
+        told = self._settings.static_header is None and b"ModifiedDate" in body
+        return () if told else (now.isoformat(), secrets.token_hex(8))
 
     def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:  # noqa: ARG002
         raw = self._read(number)

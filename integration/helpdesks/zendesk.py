@@ -10,8 +10,8 @@ import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from integration.helpdesks.hostile_json import delivery_object
@@ -38,15 +38,10 @@ TOLERANCE = timedelta(minutes=15)  # Zendesk names none, and sends again within 
 MOST_PAGES = 50  # of comments, a hundred each: Zendesk allows 5,000 a ticket
 AUDITS = 100  # the newest, in one call; an assignment before all of those is nobody's fresh pick
 LONGEST_NOTE = 60_000  # bytes of the 64 kB, after which Zendesk cuts without a word
-# Of all ticket events, those after which a ticket may start or end something.
+# Ticket events after which no rule can say anything else than before. All others are read: any field may be in a rule.
 # Source: developer.zendesk.com/api-reference/webhooks/event-types/ticket-events/
-TELLING = frozenset(
-    f"zen:event-type:ticket.{name}"
-    for name in (
-        "created", "agent_assignment_changed", "group_assignment_changed", "status_changed", "custom_status_changed",
-        "merged", "soft_deleted", "permanently_deleted", "undeleted",
-    )
-)  # fmt: skip
+UNTELLING = ("zen:event-type:ticket.comment", "zen:event-type:ticket.attachment")
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _NUMBER = re.compile(r"[1-9][0-9]{0,19}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SUBJECT = re.compile(r"zen:ticket:([1-9][0-9]{0,19})")
@@ -88,13 +83,14 @@ class Zendesk:
                 "This call is signed, but it does not say which ticket it is about. Use the webhook's event kind, or a "
                 'trigger whose JSON body is {"ticket_id": "{{ticket.id}}", "actor_id": "{{current_user.id}}"}.'
             )
-        untold = kind.startswith("zen:") and kind not in TELLING
+        by_trigger = not kind.startswith("zen:")
         return TicketEvent(
             delivery_id=delivery_id,
             ticket=number,
             kind=clean(kind, limit=64),
             secret=secret,
-            idle=untold or actor == self.service_account,
+            # An event of ours may be a trigger's that our note set off; our note itself is a comment.
+            idle=actor == self.service_account if by_trigger else kind.startswith(UNTELLING),
         )
 
     def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:  # noqa: ARG002
@@ -242,23 +238,30 @@ class Zendesk:
         audits = page.get("audits")
         if not isinstance(audits, list):
             raise AnswerUnusable(self.connection, "it holds no list of audits")
-        for audit in tables(audits):
-            for event in reversed(tables(audit.get("events"))):
-                if event.get("type") in ("Change", "Create") and event.get("field_name") == "assignee_id":
-                    return _told(audit, event, assignee)
-        return None, None, None
+        changes = [
+            ((moment(audit.get("created_at")) or _NEVER, place), audit, event)
+            for place, audit in enumerate(reversed(tables(audits)))
+            for event in tables(audit.get("events"))
+            if event.get("type") in ("Change", "Create") and event.get("field_name") == "assignee_id"
+        ]
+        if not changes:
+            return None, None, None
+        _, audit, event = max(changes, key=lambda it: it[0])
+        return _told(audit, event, assignee, self._settings.by_hand)
 
 
 def _told(
-    audit: Mapping[str, Any], event: Mapping[str, Any], assignee: Person
+    audit: Mapping[str, Any], event: Mapping[str, Any], assignee: Person, by_hand: Collection[str]
 ) -> tuple[str | None, datetime | None, str | None]:
     if exact(event.get("value")) != assignee.account:
         # Ticket and audit were read a moment apart: a pick by one must not be laid at another's door.
         return None, None, None
     at, change = moment(audit.get("created_at")), exact(event.get("id")) or exact(audit.get("id"))
-    # What a trigger, an automation or a macro of somebody's did stands under the person whose update set it off.
-    by_rule = any(table(it.get("via")).get("channel") == "rule" for it in (event, audit))
-    return (None if by_rule else exact(audit.get("author_id"))), at, change
+    # What a trigger did stands under the person whose update set it off, with a channel of its own; what came by mail
+    # or from a program says so, too. Only a hand at the agents' pages is a pick.
+    channels = [table(it.get("via")).get("channel") for it in (audit, event) if it is audit or it.get("via")]
+    own = all(channel in by_hand for channel in channels)
+    return (exact(audit.get("author_id")) if own else None), at, change
 
 
 def _of_event(payload: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
@@ -281,7 +284,11 @@ def _fields(raw: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _cut(text: str) -> str:
-    return text.encode()[:LONGEST_NOTE].decode(errors="ignore")
+    """The last line holds the marker, and stays."""
+    rest, _, last = text.rpartition("\n")
+    room = LONGEST_NOTE - len(last.encode()) - 1
+    whole = len(text.encode()) <= LONGEST_NOTE or room <= 0
+    return text if whole else f"{rest.encode()[:room].decode(errors='ignore')}\n{last}"
 
 
 def _is_number(value: Any) -> bool:

@@ -65,6 +65,12 @@ class ZendeskSettings(BaseModel):
         description="Zendesk's values of that field, each with the category that rules call it by. A drop-down's value "
         "is its tag, such as password_reset. What is not listed is taken as it stands.",
     )
+    by_hand: tuple[str, ...] = Field(
+        ("web",),
+        description="The channels of an audit that count as somebody's own hand. Whatever else set the assignee (a "
+        "rule, a mail, a program) is nobody's pick. Add the channel of Zendesk's mobile app when you have seen it in "
+        "an audit.",
+    )
     status_map: dict[str, Status] = Field(
         _STATUSES,
         description="Zendesk's status categories, each as open, on_hold or solved. One that is not listed counts as "

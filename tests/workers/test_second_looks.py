@@ -380,3 +380,52 @@ def test_a_ticket_on_hold_needs_a_click_and_what_runs_goes_on(desk: Desk, practi
     practice.desk("POST", f"/api/tickets/{other}/status", {"status": "pending"})
     desk.deliver(other)
     assert desk.only(other).state is State.ACTIVE
+
+
+def told(desk: Desk, practice: Practice, ticket: str, times: int, **changes: Any) -> None:
+    """The helpdesk answers the next readings of the ticket with these changes."""
+    raw = practice.desk("GET", f"/api/tickets/{ticket}")
+    body = json.dumps({**raw, **changes})
+    fault(
+        practice,
+        "status",
+        side="helpdesk",
+        method="GET",
+        path=f"/api/tickets/{ticket}$",
+        status=200,
+        body=body,
+        times=times,
+    )
+
+
+def test_a_history_that_comes_later_than_its_ticket_is_waited_for(desk: Desk, practice: Practice) -> None:
+    desk.link()
+    practice.assign(ticket := practice.new_ticket())
+    told(desk, practice, ticket, 2, assigned_by=None, assignment_id=None, assigned_at=None)
+    desk.deliver(ticket)
+    assert desk.elevations(ticket) == []
+    pass_time(desk, 4)
+    assert desk.only(ticket).state is State.ACTIVE
+
+
+def test_a_history_that_never_comes_is_not_waited_for_for_ever(desk: Desk, practice: Practice) -> None:
+    desk.link()
+    practice.assign(ticket := practice.new_ticket())
+    told(desk, practice, ticket, 100, assigned_by=None, assignment_id=None, assigned_at=None)
+    desk.deliver(ticket)
+    pass_time(desk, 30)
+    reads = [it for it in practice.log()["requests"] if it["path"] == f"/api/tickets/{ticket}" and it.get("fault")]
+    assert 2 <= len(reads) <= 8
+    assert desk.elevations(ticket) == []
+    mend(practice)
+
+
+def test_a_pick_from_the_future_is_no_fresh_one(desk: Desk, practice: Practice) -> None:
+    """A helpdesk that tells its times with a wrong offset: a stale pick would look fresh for hours."""
+    desk.link()
+    practice.assign(ticket := practice.new_ticket())
+    at = (desk.now() + timedelta(hours=9)).isoformat()
+    told(desk, practice, ticket, 2, assigned_at=at)
+    desk.deliver(ticket)
+    assert desk.only(ticket).state is State.OFFERED
+    mend(practice)

@@ -43,7 +43,7 @@ def test_everybody_waits_as_long_as_it_said_and_then_one_tries(
             read(first)
         helpdesk.calls.clear()
         del helpdesk.instead["/api/tickets/4821"]
-        for wait in (lambda: read(first), lambda: read(second), lambda: second.write_note("4821", "x")):
+        for wait in (lambda: read(first), lambda: read(second), lambda: second.has_note("4821", "x")):
             with pytest.raises(HelpdeskUnavailable) as held:
                 wait()
             assert held.value.after is not None
@@ -76,3 +76,16 @@ def test_it_can_do_what_its_helpdesk_can(connect: Connect, rows: BrakeRows) -> N
         connection = "silent"
 
     assert not isinstance(braked(Silent(), rows), ListsTickets)  # type: ignore[arg-type]
+
+
+def test_notes_that_are_too_many_for_one_ticket_keep_no_other_from_being_read(
+    connect: Connect, helpdesk: SmallHelpdesk, rows: BrakeRows
+) -> None:
+    desk = braked(connect(), rows)
+    with freeze_time(NOON):
+        helpdesk.instead["/api/tickets/4821/notes"] = [lambda: (429, {"Retry-After": "600"}, [b"{}"])]
+        for _ in range(2):
+            with pytest.raises(HelpdeskUnavailable):
+                desk.write_note("4821", "x")
+        assert [path for _, path in helpdesk.calls] == ["/api/tickets/4821/notes"]
+        assert read(desk) == "4821"

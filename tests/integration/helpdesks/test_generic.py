@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -219,7 +220,13 @@ def test_a_ticket_that_nobody_has_says_nothing_about_a_pick(connect, helpdesk):
 
 @pytest.mark.parametrize(
     ("word", "status"),
-    [("pending", "on_hold"), ("Solved", "solved"), ("CLOSED", "solved"), ("with the vendor", "open"), (None, "open")],
+    [
+        ("pending", "on_hold"),
+        ("Solved", "solved"),
+        ("CLOSED", "solved"),
+        ("with the vendor", "on_hold"),
+        (None, "on_hold"),
+    ],
 )
 def test_the_helpdesks_word_for_a_status_becomes_ours(connect, helpdesk, word, status):
     helpdesk.tickets["4821"].update(status=word)
@@ -509,3 +516,28 @@ def test_adapters_are_found_by_name():
     assert load("generic") is Generic
     with pytest.raises(UnknownHelpdesk, match=r"generic, (.+, )?request_tracker"):
         load("nothing")
+
+
+@pytest.mark.parametrize("value", ["x", None, {}, [1, "a"], 10**30])
+@pytest.mark.parametrize(
+    "path",
+    ["events[?seq > `1`] | [0].actor", "contains(a, 'x')", "max_by(a, &b).c", "ceil(to_number(a))", "merge(a, a)"],
+)
+def test_a_path_that_a_value_does_not_fit_is_a_sentence(connect, helpdesk, path, value):
+    """JMESPath's functions raise Python's own errors for values that they cannot take."""
+    desk = connect(actor_path=path, category=path)
+    odd = {"a": value, "events": [{"seq": value}]}
+    body = {**ASSIGNED, **odd}
+    with suppress(DeliveryUnreadable):
+        desk.read_delivery(*signed(body), now=NOW)
+    helpdesk.tickets["4821"].update(odd)
+    with suppress(AnswerUnusable):
+        desk.ticket("4821", now=NOW)
+
+
+def test_no_cookie_is_kept(connect, helpdesk):
+    """A token goes along with each call; fifty large cookies beside it would be more than a server takes."""
+    helpdesk.answer("/api/tickets/4821", 200, TICKET, Set_Cookie="session=" + "x" * 4000)
+    desk = connect()
+    desk.ticket("4821", now=NOW)
+    assert not list(desk._door._http.cookies)

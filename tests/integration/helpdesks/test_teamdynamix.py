@@ -97,6 +97,17 @@ def test_where_nothing_is_signed_a_header_holds_the_secret(connect, header, valu
             tdx.read_delivery(wrong, b'{"ticket_id": "7"}', now=NOW)
 
 
+def test_a_workflow_says_the_same_words_each_time_and_a_webhook_when_the_ticket_changed(connect):
+    """Or the close of a ticket would be taken for a repeat of its pick."""
+    step, body = connect(signature="none", static_header="X-Elevate-Secret"), b'{"ticket_id": "7"}'
+    ids = {step.read_delivery({"x-elevate-secret": SECRET}, body, now=NOW).delivery_id for _ in range(2)}
+    assert len(ids) == 2
+    for body, same in ((b'{"ItemID": 7, "ModifiedDate": "2026-11-24T10:00:00Z"}', True), (b'{"ItemID": 7}', False)):
+        mac = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+        ids = {connect().read_delivery({"x-tdx-signature": mac}, body, now=NOW).delivery_id for _ in range(2)}
+        assert (len(ids) == 1) is same
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [

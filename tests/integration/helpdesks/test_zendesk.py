@@ -79,7 +79,8 @@ def tells(helpdesk: SmallHelpdesk, *audits: Any, agent: Any = AGENT, **ticket: A
 
 
 def audit(author: Any, *events: Any, **more: Any) -> dict[str, Any]:
-    return {"id": 7, "author_id": author, "created_at": "2026-11-24T09:59:00Z", "events": list(events), **more}
+    told = {"id": 7, "author_id": author, "created_at": "2026-11-24T09:59:00Z", "via": {"channel": "web"}}
+    return {**told, "events": list(events), **more}
 
 
 def change(to: Any, **more: Any) -> dict[str, Any]:
@@ -144,7 +145,12 @@ def test_no_secret_is_in_what_a_wrong_setting_says() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "idle"),
-    [("agent_assignment_changed", False), ("status_changed", False), ("comment_added", True), ("tags_changed", True)],
+    [
+        ("agent_assignment_changed", False),
+        ("custom_field_changed", False),
+        ("unheard_of", False),
+        ("comment_added", True),
+    ],
 )
 def test_only_what_can_start_or_end_something_is_worked_on(kind: str, idle: bool) -> None:
     event = {
@@ -157,7 +163,19 @@ def test_only_what_can_start_or_end_something_is_worked_on(kind: str, idle: bool
     assert connect("zd", settings()).read_delivery(sent(body), body, now=NOW).idle is idle
 
 
-def test_what_we_did_ourselves_starts_nothing_whoever_tells_it() -> None:
+def test_what_a_trigger_does_in_our_name_is_looked_at() -> None:
+    """Our note sets a trigger off, and that solves the ticket: its event names us."""
+    event = {
+        "type": "zen:event-type:ticket.status_changed",
+        "subject": "zen:ticket:4821",
+        "zendesk_event_version": "2022-11-06",
+        "detail": {"actor_id": str(SERVICE)},
+    }
+    body = json.dumps(event).encode()
+    assert not connect("zd", settings()).read_delivery(sent(body), body, now=NOW).idle
+
+
+def test_what_we_did_ourselves_starts_nothing_where_a_trigger_tells_it() -> None:
     body = json.dumps({"ticket_id": 4821, "actor_id": SERVICE}).encode()
     assert connect("zd", settings()).read_delivery(sent(body), body, now=NOW).idle
 
@@ -173,6 +191,32 @@ def test_the_newest_change_of_the_assignee_says_who_picked(zendesk: Zendesk, hel
     assert ticket.assigned_at == NOW - timedelta(minutes=1)
 
 
+def test_a_channel_that_was_added_is_a_hand_too(helpdesk: SmallHelpdesk) -> None:
+    helpdesk.answer("/oauth/tokens", 200, {"access_token": "t0ken"})
+    desk = connect("zd", settings(url=helpdesk.url, by_hand=["web", "mobile"]))
+    tells(helpdesk, audit(TECHNICIAN, change(str(TECHNICIAN)), via={"channel": "mobile"}))
+    assert desk.ticket("4821", now=NOW).assigned_by == str(TECHNICIAN)
+
+
+def test_the_newest_change_counts_in_whatever_order_they_come(zendesk: Zendesk, helpdesk: SmallHelpdesk) -> None:
+    own = audit(TECHNICIAN, change(str(TECHNICIAN)), created_at="2026-11-24T09:00:00Z")
+    later = audit(360000000003, change(str(TECHNICIAN), id=71))
+    for order in ((own, later), (later, own)):
+        helpdesk.instead.clear()
+        helpdesk.answer("/oauth/tokens", 200, {"access_token": "t0ken"})
+        tells(helpdesk, *order)
+        ticket = zendesk.ticket("4821", now=NOW)
+        assert (ticket.assigned_by, ticket.change) == ("360000000003", "71")
+
+
+def test_a_note_that_is_too_long_keeps_its_last_line(zendesk: Zendesk, helpdesk: SmallHelpdesk) -> None:
+    helpdesk.answer("/api/v2/tickets/4821", 200, {})
+    zendesk.write_note("4821", "ü" * 40_000 + "\n[te:01:ACTIVE]")
+    text = json.loads(helpdesk.sent[-1])["ticket"]["comment"]["body"]
+    assert text.endswith("ü\n[te:01:ACTIVE]")
+    assert len(text.encode()) <= 60_000
+
+
 RULE = {"channel": "rule", "source": {"from": {"id": 1, "title": "Assign"}, "rel": "trigger", "to": {}}}
 
 
@@ -181,6 +225,12 @@ RULE = {"channel": "rule", "source": {"from": {"id": 1, "title": "Assign"}, "rel
     [
         audit(TECHNICIAN, change(str(TECHNICIAN), via=RULE)),
         audit(TECHNICIAN, change(str(TECHNICIAN)), via=RULE),
+        audit(TECHNICIAN, change(str(TECHNICIAN)), via={"channel": "email"}),
+        audit(TECHNICIAN, change(str(TECHNICIAN)), via={"channel": "api"}),
+        audit(TECHNICIAN, change(str(TECHNICIAN)), via={"channel": "omnichannel"}),
+        audit(TECHNICIAN, change(str(TECHNICIAN)), via={"channel": ["web"]}),
+        audit(TECHNICIAN, change(str(TECHNICIAN)), via=None),
+        audit(TECHNICIAN, change(str(TECHNICIAN), via={"channel": "system"})),
         audit(TECHNICIAN, change("360000000003")),
         audit(TECHNICIAN, change(None)),
         audit(None, change(str(TECHNICIAN))),

@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 UNSTARTED = frozenset({State.OFFERED, State.REQUESTED, State.SIGN_IN_NEEDED})
 CLICK = "click:"  # how the pick of a click is named when its assignment was used up before
 QUICK_LOOKS = 5  # for a state that the helpdesk is about to show, before we become slower
-CLOCKS_APART = timedelta(minutes=5)  # how far a helpdesk's clock may be ahead of ours; later still is no time
 REVISION_PATIENCE = timedelta(minutes=5)  # after which the ticket is taken as it stands
 
 
@@ -178,8 +177,8 @@ def _first_state(run: Run, ticket: Ticket, rule: Rule | Refusal) -> State:
     if isinstance(rule, Refusal):
         return State.REFUSED
     own_act = ticket.assignee is not None and ticket.assigned_by == ticket.assignee.account
-    age = run.now - ticket.assigned_at if ticket.assigned_at else None
-    fresh = age is not None and -CLOCKS_APART <= age <= ACT_FRESHNESS
+    # Either way: a helpdesk's clock may be ahead of ours, and a time of hours from now is none.
+    fresh = ticket.assigned_at is not None and abs(run.now - ticket.assigned_at) <= ACT_FRESHNESS
     return State.REQUESTED if own_act and fresh and rule.start_for(ticket) is Start.ON_PICK else State.OFFERED
 
 

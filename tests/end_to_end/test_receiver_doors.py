@@ -71,7 +71,9 @@ def door(practice: Practice) -> Iterator[Door]:
         settings = settings_file(practice, place, port=port)
         table = settings.read_text(encoding="utf-8")
         helpdesk = table[table.index("[helpdesks.practice]") :]
-        second = helpdesk.replace("practice]", "second]").replace(practice.facts["webhook_secret"], SECOND)
+        second = helpdesk.replace("helpdesks.practice", "helpdesks.second").replace(
+            practice.facts["webhook_secret"], SECOND
+        )
         settings.write_text(table + second, encoding="utf-8")
         given = settings_for(practice, f"sqlite:///{place}/elevate.sqlite", place, bind=f"127.0.0.1:{port}")
         deployment = Deployment(given)

@@ -11,7 +11,6 @@ link.
 
 import base64
 import re
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -24,7 +23,7 @@ from integration.helpdesks.credentials import plain_keys
 from integration.helpdesks.freshservice_settings import FreshserviceSettings
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
-from integration.helpdesks.values import exact, made_id, moment, table, tables, word
+from integration.helpdesks.values import exact, made_id, moment, new_id, table, tables, word
 from integration.tickets import (
     DeliveryUnreadable,
     Finding,
@@ -99,9 +98,8 @@ class Freshservice:
         kind = word(told.get("event")) or "ticket_changed"
         # Nothing in a call tells one change from the next, so a ticket that goes away and comes back would be taken for
         # a repeat. Reading once too often costs two reads; a change that is missed costs more.
-        this_call = (now.isoformat(), secrets.token_hex(8))
         return TicketEvent(
-            delivery_id=made_id(self.connection, found[1], kind, body, *this_call),
+            delivery_id=new_id(),
             ticket=found[1],
             kind=clean(kind, limit=64),
             secret=secret,

@@ -6,7 +6,6 @@ GenericSettings, as JMESPath (jmespath.org) and URI templates (RFC 6570).
 
 import html
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -20,7 +19,7 @@ from integration.helpdesks import standard_webhooks, static_header
 from integration.helpdesks.generic_settings import GenericSettings
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
-from integration.helpdesks.values import exact, made_id, moment, unfilled, word
+from integration.helpdesks.values import exact, made_id, moment, new_id, unfilled, word
 from integration.tickets import (
     DeliveryUnreadable,
     Finding,
@@ -81,7 +80,7 @@ class Generic:
             )
         actor = self._in_delivery("actor_path", payload)
         return TicketEvent(
-            delivery_id=verified.delivery_id if verified else self._delivery_id(payload, body, now),
+            delivery_id=verified.delivery_id if verified else self._delivery_id(payload),
             ticket=number,
             kind=kind,
             secret=secret,
@@ -94,10 +93,10 @@ class Generic:
             return headers.get(self._settings.secret_header.lower(), "")
         return {"bearer": static_header.bearer, "basic": static_header.basic}[self._settings.signature](headers)
 
-    def _delivery_id(self, payload: Any, body: bytes, now: datetime) -> str:
+    def _delivery_id(self, payload: Any) -> str:
         """Its own, or one for this call alone: two changes of a ticket may be told in the very same words."""
         told = self._in_delivery("delivery_id_path", payload) if self._settings.delivery_id_path else None
-        return made_id(told) if told else made_id(body, now.isoformat(), secrets.token_hex(8))
+        return made_id(told) if told else new_id()
 
     def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:  # noqa: ARG002
         # No delivery of this adapter names a revision: there is none that every helpdesk has.

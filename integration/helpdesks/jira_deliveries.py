@@ -13,6 +13,7 @@ from typing import Any
 
 from integration.helpdesks import static_header
 from integration.helpdesks.hostile_json import delivery_object
+from integration.helpdesks.keys import fitting
 from integration.helpdesks.values import exact, made_id, moment, table, word
 from integration.tickets import DeliveryUnreadable, SignatureRefused, TicketEvent, clean
 
@@ -85,13 +86,8 @@ def _signed_with(keys: Mapping[str, bytes], given: str, body: bytes) -> str:
     method, _, digest = given.partition("=")
     if method not in _METHODS or not re.fullmatch(r"[0-9a-f]+", digest):
         raise SignatureRefused
-    matched = None
-    for name, key in keys.items():  # all of them, always: how long we take says nothing about which one it was
-        if hmac.compare_digest(hmac.new(key, body, _METHODS[method]).hexdigest(), digest):
-            matched = name
-    if matched is None:
-        raise SignatureRefused
-    return matched
+    made_with = _METHODS[method]
+    return fitting(keys, lambda key: hmac.compare_digest(hmac.new(key, body, made_with).hexdigest(), digest))
 
 
 def _time(milliseconds: Any) -> datetime | None:

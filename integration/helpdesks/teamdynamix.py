@@ -11,7 +11,6 @@ import binascii
 import hashlib
 import hmac
 import re
-import secrets
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -21,10 +20,11 @@ from integration.helpdesks import static_header
 from integration.helpdesks.credentials import plain_keys
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
+from integration.helpdesks.keys import fitting
 from integration.helpdesks.teamdynamix_feed import Words, newest_assignment, newest_first
 from integration.helpdesks.teamdynamix_login import Login
 from integration.helpdesks.teamdynamix_settings import TeamDynamixSettings
-from integration.helpdesks.values import exact, made_id, moment, table, tables, word
+from integration.helpdesks.values import exact, made_id, moment, new_id, table, tables, word
 from integration.tickets import (
     DeliveryUnreadable,
     Finding,
@@ -83,7 +83,7 @@ class TeamDynamix:
     def service_account(self) -> str:
         return self._service_account
 
-    def read_delivery(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> TicketEvent:
+    def read_delivery(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> TicketEvent:  # noqa: ARG002
         secret = self._verified(headers, body)
         payload = delivery_object(body)
         found = (exact(_at(payload, path)) for path in self._settings.ticket_paths)
@@ -96,16 +96,15 @@ class TeamDynamix:
         return TicketEvent(
             # The body of a webhook holds the whole ticket with its time of change, so that no two changes look alike.
             # What a workflow step sends may be the same words each time.
-            delivery_id=made_id(self.connection, number, body, *self._this_call(body, now)),
+            delivery_id=made_id(self.connection, number, body) if self._tells_when(body) else new_id(),
             ticket=number,
             kind=clean(word(_at(payload, self._settings.kind_path)) or "webhook", limit=64),
             secret=secret,
             idle=_idle(payload, number),
         )
 
-    def _this_call(self, body: bytes, now: datetime) -> tuple[str, ...]:
-        told = self._settings.static_header is None and b"ModifiedDate" in body
-        return () if told else (now.isoformat(), secrets.token_hex(8))
+    def _tells_when(self, body: bytes) -> bool:
+        return self._settings.static_header is None and b"ModifiedDate" in body
 
     def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:  # noqa: ARG002
         raw = self._read(number)
@@ -213,13 +212,7 @@ class TeamDynamix:
                 self._keys, value.removeprefix("Basic ") if header == "authorization" else value
             )
         given = self._signature(headers.get("x-tdx-signature", ""))
-        matched = None
-        for name, key in self._keys.items():  # all of them, always: how long we take says nothing
-            if hmac.compare_digest(hmac.digest(key, body, hashlib.sha256), given):
-                matched = name
-        if matched is None:
-            raise SignatureRefused
-        return matched
+        return fitting(self._keys, lambda key: hmac.compare_digest(hmac.digest(key, body, hashlib.sha256), given))
 
     def _signature(self, text: str) -> bytes:
         prefix, bare = self._settings.signature_prefix, text.removeprefix(self._settings.signature_prefix)

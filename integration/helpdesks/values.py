@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import secrets
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,6 +50,11 @@ def made_id(*parts: str | bytes) -> str:
     """An id of a delivery that has none: the same for the same parts, so that a repeat is known."""
     texts = [part.encode() if isinstance(part, str) else part for part in parts]
     return "sha256-" + hashlib.sha256(b"\0".join(texts)).hexdigest()
+
+
+def new_id() -> str:
+    """An id for one call alone, where two changes of a ticket may be told in the very same words."""
+    return "once-" + secrets.token_hex(16)
 
 
 def table(value: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
+from integration.helpdesks.keys import fitting
 from integration.helpdesks.values import exact, made_id, moment, table, tables, word
 from integration.helpdesks.zammad_settings import ZammadSettings
 from integration.tickets import (
@@ -204,16 +205,9 @@ class Zammad:
         given = _SIGNATURE.fullmatch(headers.get("x-hub-signature", ""))
         if given is None:
             raise SignatureRefused
-        matched = None
-        for (
-            name,
-            key,
-        ) in self._keys.items():  # all of them, always: how long we take says nothing about which one it was
-            if hmac.compare_digest(hmac.new(key, body, hashlib.sha1).hexdigest(), given[1]):
-                matched = name
-        if matched is None:
-            raise SignatureRefused
-        return matched
+        return fitting(
+            self._keys, lambda key: hmac.compare_digest(hmac.new(key, body, hashlib.sha1).hexdigest(), given[1])
+        )
 
     def _is_our_note(self, article: Mapping[str, Any], changed: datetime | None) -> bool:
         # By the article alone: who changed the ticket last is told as of the sending, and would hide a pick before it.

@@ -20,8 +20,9 @@ from typing import Any
 from flask import Blueprint, Response, g, jsonify, redirect, request
 
 from sandbox.clock import Clock, parse
-from sandbox.desk import SERVICE, Account, Desk, Ticket, Wrong
+from sandbox.desk import SERVICE, Desk, Ticket, Wrong
 from sandbox.sender import Dialect, Message, Sender
+from sandbox.vendors.accounts import Numbered
 
 FIRST_USER = 21_000_418_007
 SYSTEM = {"id": FIRST_USER - 1, "name": "System"}
@@ -64,6 +65,8 @@ class Freshservice:
 
     def __init__(self, desk: Desk, sender: Sender, clock: Clock) -> None:
         self._desk, self._sender, self._clock = desk, sender, clock
+        numbered = Numbered(desk, FIRST_USER)
+        self._id, self._account = numbered.id, numbered.account
         self.dialect: Dialect = FreshserviceWebhooks(self)
         sender.secrets = [secrets.token_urlsafe(32)]
         self._key = secrets.token_urlsafe(16)
@@ -218,16 +221,6 @@ class Freshservice:
             return jsonify(conversation=self._conversation(note)), 201
 
     # What things look like
-
-    def _accounts(self) -> list[Account]:
-        return [SERVICE, *self._desk.accounts()]
-
-    def _id(self, account: str | None) -> int | None:
-        ids = [it.id for it in self._accounts()]
-        return FIRST_USER + ids.index(account) if account in ids else None
-
-    def _account(self, number: str) -> Account | None:
-        return next((it for it in self._accounts() if str(self._id(it.id)) == number), None)
 
     def _found(self, number: str) -> Ticket:
         if number not in self._desk.tickets:

@@ -22,6 +22,7 @@ from flask import Blueprint, Response, jsonify, redirect, request
 from sandbox.clock import Clock, plain, real_now
 from sandbox.desk import SERVICE, Account, Desk, Ticket, Wrong
 from sandbox.sender import Dialect, Message, Sender
+from sandbox.vendors.accounts import Numbered
 
 FIRST_USER = 360_000_000_001
 CATEGORY_FIELD = 9_001
@@ -77,6 +78,8 @@ class Zendesk:
 
     def __init__(self, desk: Desk, sender: Sender, clock: Clock) -> None:
         self._desk, self._sender, self._clock = desk, sender, clock
+        numbered = Numbered(desk, FIRST_USER)
+        self._id, self._account = numbered.id, numbered.account
         self.dialect: Dialect = ZendeskWebhooks(self)
         sender.secrets = [base64.b64encode(secrets.token_bytes(32)).decode()]
         self._client = ("elevate", secrets.token_urlsafe(32))
@@ -143,9 +146,6 @@ class Zendesk:
             return answer
         self._calls.append(now)
         return None
-
-    def expire_tokens(self) -> None:
-        self._tokens.clear()
 
     def token(self) -> Response:
         """Client credentials: the token is that of the administrator who made the client."""
@@ -231,16 +231,6 @@ class Zendesk:
         }
 
     # What things look like
-
-    def _accounts(self) -> list[Account]:
-        return [SERVICE, *self._desk.accounts()]
-
-    def _id(self, account: str | None) -> int | None:
-        ids = [it.id for it in self._accounts()]
-        return FIRST_USER + ids.index(account) if account in ids else None
-
-    def _account(self, number: str) -> Account | None:
-        return next((it for it in self._accounts() if str(self._id(it.id)) == number), None)
 
     def _found(self, number: str) -> Ticket:
         if number not in self._desk.tickets:

@@ -195,7 +195,7 @@ class Settings(BaseSettings):
     session_hours: int = Field(8, ge=1, description="A page session ends after this long in any case")
     posts_per_minute: int = Field(60, ge=1, description="Buttons that one person may press in a minute")
     sign_ins_per_minute: int = Field(
-        20, ge=1, description="Sign-ins started per address and minute; one address may be a whole desk's"
+        60, ge=1, description="Sign-ins started per address and minute; one address may be a whole desk's"
     )
     metrics_token: SecretStr | None = Field(
         None, description="What Prometheus sends as bearer token; empty: /metrics is closed"

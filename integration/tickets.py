@@ -60,6 +60,8 @@ class Ticket:
     assigned_at: datetime | None = None
     # The helpdesk's id of that change: together with ticket and assignee it names one pick.
     change: str | None = None
+    # When anything of the ticket last changed, by the helpdesk's own clock; None where it does not say.
+    updated_at: datetime | None = None
     # Everybody for whom the ticket was filed: requester, on-behalf, submitter.
     requesters: tuple[Person, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -71,6 +73,22 @@ class ListedTicket:
 
     number: str
     subject: str
+
+
+@dataclass(frozen=True)
+class ChangedTicket:
+    """One line of a list of changes. `at` is what a reading would give as Ticket.updated_at."""
+
+    number: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Some of what changed, the longest ago first. `more`: the helpdesk may know of others that changed since."""
+
+    tickets: tuple[ChangedTicket, ...]
+    more: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,4 +215,17 @@ class ListsTickets(Protocol):
         """At most `limit` tickets that are assigned to `account` and not solved; the newest change first, if it can.
 
         None of them where its settings do not say how to ask. Raises HelpdeskError.
+        """
+
+
+@runtime_checkable
+class TellsChanges(Protocol):
+    """A helpdesk that can be asked what changed, for the calls of it that never arrived. Ask with isinstance."""
+
+    def changed_since(self, since: datetime, *, page: int = 1, now: datetime) -> Changes:
+        """Tickets that changed at `since` (the helpdesk's clock) or later, the longest ago first: one call.
+
+        As many as one answer holds; `page` 2 is what follows when all of them changed at the very same time. It may
+        leave out tickets that have no assignee and are not solved, since nothing follows from those. None of them where
+        its settings do not say how to ask. Raises HelpdeskError.
         """

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 
 from integration.brake import Brake, BrakeStore
 from integration.tickets import (
+    Changes,
     Finding,
     Helpdesk,
     HelpdeskError,
     HelpdeskUnavailable,
     ListedTicket,
     ListsTickets,
+    TellsChanges,
     Ticket,
     TicketEvent,
 )
@@ -20,9 +22,15 @@ from integration.tickets import (
 def braked(helpdesk: Helpdesk, store: BrakeStore) -> Helpdesk:
     """`helpdesk`, whose calls wait when it asked to: in all processes, and for this connection alone.
 
-    It lists tickets (ListsTickets) if the helpdesk does.
+    It lists tickets (ListsTickets) and tells changes (TellsChanges) if the helpdesk does.
     """
-    return _Lister(helpdesk, store) if isinstance(helpdesk, ListsTickets) else _Braked(helpdesk, store)
+    abilities: list[type] = []
+    if isinstance(helpdesk, ListsTickets):
+        abilities.append(_Lists)
+    if isinstance(helpdesk, TellsChanges):
+        abilities.append(_Tells)
+    made: Helpdesk = type("Braked", (*abilities, _Braked), {})(helpdesk, store)
+    return made
 
 
 class _Braked:
@@ -69,8 +77,15 @@ class _Braked:
         return self._helpdesk.check()  # doctor wants to know now
 
 
-class _Lister(_Braked):
+class _Lists(_Braked):
     def open_tickets(self, account: str, *, limit: int) -> Sequence[ListedTicket]:
         assert isinstance(self._helpdesk, ListsTickets)
         with self._passing():
             return self._helpdesk.open_tickets(account, limit=limit)
+
+
+class _Tells(_Braked):
+    def changed_since(self, since: datetime, *, page: int = 1, now: datetime) -> Changes:
+        assert isinstance(self._helpdesk, TellsChanges)
+        with self._passing():
+            return self._helpdesk.changed_since(since, page=page, now=now)

@@ -27,6 +27,7 @@ class What(StrEnum):
     COMMENT = "comment"
     NOTICE = "notice"
     EXAMINATION = "examination"
+    POLL = "poll"
 
 
 Row = Delivery | Elevation | Activation | Comment

@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import json
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -53,6 +54,9 @@ _CLASSES = {
     "3": Status.SOLVED,  # Completed
     "4": Status.SOLVED,  # Cancelled
 }
+_CHANGES_ALWAYS = frozenset(
+    {"ModifiedDate", "ModifiedUid", "ModifiedFullName", "DaysOld"}
+)  # of a ticket, at every edit
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEX = re.compile(r"[0-9A-Fa-f]{64}")
@@ -100,6 +104,7 @@ class TeamDynamix:
             ticket=number,
             kind=clean(word(_at(payload, self._settings.kind_path)) or "webhook", limit=64),
             secret=secret,
+            fingerprint=_fingerprint(payload, number),
             idle=_idle(payload, number),
         )
 
@@ -331,6 +336,15 @@ def _idle(payload: Mapping[str, Any], number: str) -> bool:
     """
     shown = [it for it in tables([payload, *payload.values()]) if "ResponsibleUid" in it]
     return bool(shown) and all(exact(it.get("ID")) == number and _never_touched(it) for it in shown)
+
+
+def _fingerprint(payload: Mapping[str, Any], number: str) -> str | None:
+    """Of the ticket that the call shows: every edit of every ticket is sent, and most of them are comments."""
+    shown = [it for it in tables([payload, *payload.values()]) if "ResponsibleUid" in it]
+    if len(shown) != 1 or exact(shown[0].get("ID")) != number:
+        return None
+    told = {name: value for name, value in shown[0].items() if name not in _CHANGES_ALWAYS}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode("ascii")).hexdigest()
 
 
 def _never_touched(raw: Mapping[str, Any]) -> bool:

@@ -166,6 +166,28 @@ def test_only_a_ticket_that_never_changed_is_not_looked_at(connect, shown, idle)
     assert read(connect(ticket_paths=["ItemID", "Item.ID"]), shown).idle is idle
 
 
+@pytest.mark.parametrize(
+    ("again", "same"),
+    [
+        ({"ModifiedDate": "2026-11-24T11:00:01Z", "ModifiedUid": COLLEAGUE, "ModifiedFullName": "Somebody"}, True),
+        ({"ResponsibleUid": COLLEAGUE}, False),
+        ({"StatusID": 999}, False),
+        ({"Attributes": [{"ID": 1, "Name": "Kind of work", "Value": "2"}]}, False),
+        ({"SlaBegin": "2026-11-24T11:00:01Z"}, False),
+    ],
+)
+def test_an_edit_that_no_rule_could_look_at_shows_what_the_call_before_showed(connect, again, same):
+    tdx = connect(ticket_paths=["Item.ID"])
+    before, after = read(tdx, {"Item": TICKET}).fingerprint, read(tdx, {"Item": {**TICKET, **again}}).fingerprint
+    assert before is not None
+    assert (before == after) is same
+
+
+@pytest.mark.parametrize("shown", [{"Before": NEW, "Item": TICKET}, {"Item": {**NEW, "ID": 8}, "ItemID": 7}])
+def test_a_call_that_shows_two_tickets_or_another_one_shows_nothing(connect, shown):
+    assert read(connect(ticket_paths=["ItemID", "Item.ID"]), shown).fingerprint is None
+
+
 # Who picked it
 
 

@@ -271,7 +271,7 @@ token_caches = sa.Table(
 brakes = sa.Table(
     "brakes",
     metadata,
-    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("name", sa.String(80), primary_key=True),  # of a part of the tenant, or of a helpdesk
     sa.Column("until", UtcDateTime, nullable=False),
     sa.Column("probe_until", UtcDateTime),
 )

@@ -15,6 +15,8 @@ def upgrade() -> None:
     waits = sa.text("due_at IS NOT NULL")
     op.add_column("deliveries", sa.Column("changed_at", UtcDateTime()))
     op.add_column("deliveries", sa.Column("fingerprint", sa.String(64)))
+    with op.batch_alter_table("brakes") as brakes:
+        brakes.alter_column("name", existing_type=sa.String(32), type_=sa.String(80), existing_nullable=False)
     turn = ["connection", "due_at"]
     op.create_index("ix_deliveries_turn", "deliveries", turn, sqlite_where=waits, postgresql_where=waits)
     op.create_index("ix_deliveries_ticket", "deliveries", ["connection", "ticket"])

@@ -99,7 +99,8 @@ class Desk:
         with self.lock:
             made = [self.add("Imported", "Password reset", "Service desk", requester) for _ in range(count)]
             for ticket in made:
-                ticket.assignee, ticket.updated = assignee, made[0].created
+                ticket.assignee, ticket.created = assignee, made[0].created
+                ticket.updated = ticket.created
             return [ticket.id for ticket in made]
 
     # Who

@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from integration.tickets import ChangedTicket, Changes
 
-# Further ahead than any clock that is merely wrong. Who polls goes on from the last time that was told, so they must never
-# be told of one that is yet to come.
+# Further ahead than any clock that is merely wrong. Who polls goes on from the last time that was told, so they must
+# never be told of one that is yet to come.
 AHEAD = timedelta(days=1)
 
 

@@ -330,8 +330,6 @@ def test_a_change_is_told_with_the_time_that_its_ticket_has(
     at = last_change(helpdesk, bench, number)
     assert (number, at) in changed(telling, bench, at)
     assert number not in [it for it, _ in changed(telling, bench, at + INSTANT)]
-    bench.comment(number, "Called back.", by=bench.colleague)
-    assert last_change(helpdesk, bench, number) > at
 
 
 def test_what_changed_at_one_moment_is_told_whole(telling: TellsChanges, bench: Bench) -> None:

@@ -46,6 +46,63 @@ VENDORS = {
         lambda number, at: {"id": number, "updated_at": at},
         lambda rows: rows,
     ),
+    "jira": Vendor(
+        {"token": TOKEN, "service_account": "712020:ours", "secrets": OURS["secrets"]},
+        "/rest/api/3/search/jql",
+        lambda number, at: {
+            "key": number if not isinstance(number, int) or number < 1 else f"IT-{number}",
+            "fields": {"updated": str(at).replace("Z", ".000+0000") if isinstance(at, str) else at},
+        },
+        lambda rows: {"issues": rows, "isLast": True},
+        "IT-{}",
+    ),
+    "servicenow": Vendor(
+        {
+            "login": "elevate",
+            "password": TOKEN,
+            "service_account": "0123456789abcdef0123456789abcdef",
+            "secrets": {"first": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"},
+        },
+        "/api/now/table/incident",
+        lambda number, at: {
+            "number": f"INC{number:07}" if type(number) is int and number > 0 else number,
+            "sys_updated_on": at.replace("T", " ").replace("Z", "") if isinstance(at, str) and "Z" in at else at,
+        },
+        lambda rows: {"result": rows},
+        "INC000{}",
+    ),
+    "freshservice": Vendor(
+        {"api_key": TOKEN, "service_account": "7", "secrets": OURS["secrets"]},
+        "/api/v2/tickets",
+        lambda number, at: {"id": number, "updated_at": at},
+        lambda rows: {"tickets": rows},
+    ),
+    "teamdynamix": Vendor(
+        {
+            "app_id": "42",
+            "signature": "hex",
+            "username": "elevate",
+            "password": TOKEN,
+            "service_account": "01234567-89ab-cdef-0123-456789abcdef",
+            "category_field": "TypeName",
+            "secrets": OURS["secrets"],
+        },
+        "/TDWebApi/api/42/tickets/search",
+        lambda number, at: {"ID": number, "ModifiedDate": at},
+        lambda rows: rows,
+    ),
+    "generic": Vendor(
+        {
+            "token": TOKEN,
+            "service_account": "77",
+            "secrets": {"first": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX"},
+            "changes_url": "/api/tickets?since={since}",
+            "ticket_number_pattern": "[1-9][0-9]{0,9}",
+        },
+        "/api/tickets",
+        lambda number, at: {"id": number, "updated_at": at},
+        lambda rows: {"tickets": rows},
+    ),
     "request_tracker": Vendor(
         {
             "token": "1-34-00112233445566778899aabbccddeeff",
@@ -68,6 +125,7 @@ def vendor(request: pytest.FixtureRequest) -> Vendor:
 def desk(vendor: Vendor, helpdesk: SmallHelpdesk) -> TellsChanges:
     kind = next(kind for kind, it in VENDORS.items() if it is vendor)
     helpdesk.answer("/oauth/tokens", 200, {"access_token": "t0ken", "token_type": "bearer", "expires_in": 1800})
+    helpdesk.answer("/TDWebApi/api/auth", 200, b"eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl")
     desk = connect("desk", {"kind": kind, "url": helpdesk.url, **vendor.settings})
     assert isinstance(desk, TellsChanges)
     return desk

@@ -84,6 +84,7 @@ class Control:
             "/webhooks/repeat": self.repeat_webhook,
             "/webhooks/sign": self.sign_webhook,
             "/tickets/assign-by-rule": self.assign_by_rule,
+            "/tickets/together": self.add_together,
             "/elevate-url": self.change_elevate_url,
             "/reset": self.reset,
         }
@@ -239,6 +240,12 @@ class Control:
             raise ValueError(f"There is no account {body['under']!r}.")
         self.desk.assign(str(body["ticket"]), body["to"], under, rule="Assign to first responder")
         return jsonify(ticket=body["ticket"])
+
+    def add_together(self) -> Response:
+        """Tickets that changed at one moment: {"count", "requester", "assignee"}."""
+        body = _body()
+        made = self.desk.add_together(int(body["count"]), str(body["requester"]), str(body["assignee"]))
+        return jsonify(tickets=made)
 
     def repeat_webhook(self) -> Response:
         """Sends a delivery of the log once more, with its id: {"id": ...}."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,6 +42,7 @@ class Double:
         practice.control("/reset")
         practice.control("/webhooks", {"url": receiver.url})
         self._seen = 0
+        self._ahead = timedelta()
 
     def new_ticket(self, subject: str = "Cannot sign in", category: str = "Password reset") -> str:
         return self._shown(self._practice.new_ticket(category, subject=subject))
@@ -96,7 +97,16 @@ class Double:
         requests.delete(f"{self._practice.facts['practice_url']}/_practice/faults", timeout=10).raise_for_status()
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.now(UTC) + self._ahead
+
+    def later(self) -> bool:
+        self._practice.control("/clock", {"advance_seconds": 120})
+        self._ahead += timedelta(minutes=2)
+        return True
+
+    def changed_together(self, count: int) -> Sequence[str]:
+        body = {"count": count, "requester": self._keys[self.requester], "assignee": self._keys[self.technician]}
+        return [self._shown(it) for it in self._practice.control("/tickets/together", body)["tickets"]]
 
     def _shown(self, number: str) -> str:
         return str(self._practice.facts["helpdesk_number"]).replace("{number}", number)
@@ -104,6 +114,18 @@ class Double:
     def _own(self, number: str) -> str:
         before, _, after = str(self._practice.facts["helpdesk_number"]).partition("{number}")
         return number.removeprefix(before).removesuffix(after)
+
+
+class PracticeDesk(Double):
+    """The practice helpdesk itself, connected by settings alone."""
+
+    def __init__(self, practice: Practice, receiver: Receiver) -> None:
+        super().__init__(practice, receiver)
+        ours = practice.facts["helpdesk_service_account"]
+        self.settings = {**self.settings, "notes_path": f"notes[?author.id=='{ours}'].body"}
+
+    def assign_by_rule(self, number: str, to: str, *, under: str) -> bool:  # noqa: ARG002
+        return False  # its API tells nothing of who or what set one off
 
 
 def of_vendor(kind: str) -> type[Double]:

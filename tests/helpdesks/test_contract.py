@@ -3,7 +3,7 @@
 import json
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -20,6 +20,7 @@ from integration.tickets import (
     ListsTickets,
     SignatureRefused,
     Status,
+    TellsChanges,
     Ticket,
     TicketGone,
     clean,
@@ -272,6 +273,121 @@ def test_the_open_tickets_of_somebody_are_listed_and_nobody_elses(helpdesk: Help
     found = [it.number for it in helpdesk.open_tickets(bench.technician, limit=50)]
     assert mine in found
     assert not {solved, others} & set(found)
+
+
+# Changes, for the calls that never arrived
+
+
+INSTANT = timedelta(microseconds=1)
+
+
+@pytest.fixture
+def telling(helpdesk: Helpdesk, bench: Bench) -> TellsChanges:
+    """A helpdesk that tells changes; what happened before now is two minutes ago there."""
+    if not isinstance(helpdesk, TellsChanges) or not bench.later():
+        pytest.skip("this helpdesk tells no changes")
+    return helpdesk
+
+
+def changed(telling: TellsChanges, bench: Bench, since: datetime) -> list[tuple[str, datetime]]:
+    """All that changed since, in the order in which it is told; asked for as the protocol says."""
+    assert bench.later()
+    found: list[tuple[str, datetime]] = []
+    page = 1
+    for _ in range(20):
+        told = telling.changed_since(since, page=page, now=bench.now())
+        found += [(it.number, it.at) for it in told.tickets if (it.number, it.at) not in found]
+        if not told.more:
+            return found
+        last = told.tickets[-1].at if told.tickets else since
+        since, page = (last, 1) if last > since else (since, page + 1)
+    raise AssertionError("what changed does not end")
+
+
+def last_change(helpdesk: Helpdesk, bench: Bench, number: str) -> datetime:
+    at = read(helpdesk, bench, number).updated_at
+    assert at is not None
+    assert at.utcoffset() == timedelta()
+    return at
+
+
+def test_picks_and_closes_are_told_in_the_order_in_which_they_happened(
+    helpdesk: Helpdesk, telling: TellsChanges, bench: Bench
+) -> None:
+    untouched, closed = picked(bench), picked(bench)
+    since = max(last_change(helpdesk, bench, it) for it in (untouched, closed)) + INSTANT
+    bench.later()
+    late = picked(bench)
+    bench.later()
+    bench.set_status(closed, Status.SOLVED)
+    assert [number for number, _ in changed(telling, bench, since)] == [late, closed]
+
+
+def test_a_change_is_told_with_the_time_that_its_ticket_has(
+    helpdesk: Helpdesk, telling: TellsChanges, bench: Bench
+) -> None:
+    number = picked(bench)
+    at = last_change(helpdesk, bench, number)
+    assert (number, at) in changed(telling, bench, at)
+    assert number not in [it for it, _ in changed(telling, bench, at + INSTANT)]
+
+
+def test_what_changed_at_one_moment_is_told_whole(telling: TellsChanges, bench: Bench) -> None:
+    since = bench.now()
+    bench.later()
+    together = bench.changed_together(250)
+    if not together:
+        pytest.skip("no two tickets of this helpdesk change at one moment")
+    found = changed(telling, bench, since)
+    assert {number for number, _ in found} == set(together)
+    assert len({at for _, at in found}) == 1
+
+
+def test_a_deleted_ticket_that_is_told_is_found_to_be_gone(
+    helpdesk: Helpdesk, telling: TellsChanges, bench: Bench
+) -> None:
+    number, since = picked(bench), bench.now() - timedelta(minutes=1)
+    bench.later()
+    bench.delete(number)
+    for found, _ in changed(telling, bench, since):
+        with pytest.raises(TicketGone):
+            read(helpdesk, bench, found)
+
+
+def test_changes_cost_one_call(telling: TellsChanges, bench: Bench) -> None:
+    number = picked(bench)
+    changed(telling, bench, bench.now())  # where the first call of all needs a token
+    bench.calls()
+    told = telling.changed_since(bench.now() - timedelta(minutes=30), now=bench.now())
+    assert number in [it.number for it in told.tickets]
+    assert len(bench.calls()) == 1
+
+
+def test_nothing_changed_since_now(telling: TellsChanges, bench: Bench) -> None:
+    picked(bench)
+    bench.later()
+    told = telling.changed_since(bench.now(), now=bench.now())
+    assert (told.tickets, told.more) == ((), False)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503, 302])
+def test_changes_that_are_refused_are_one_of_our_errors(telling: TellsChanges, bench: Bench, status: int) -> None:
+    bench.break_down(status, headers={"Retry-After": "7", "Location": "http://127.0.0.1:1/"})
+    with pytest.raises(HelpdeskError) as failed:
+        telling.changed_since(bench.now(), now=bench.now())
+    bench.mend()
+    assert failed.value.try_again == (status in (429, 500, 503))
+
+
+@pytest.mark.parametrize("answer", ["<html>Sorry</html>", "null", "{}", '{"id": ', "7", '"x"'])
+def test_an_answer_that_is_no_list_of_changes_is_one_of_our_errors(
+    telling: TellsChanges, bench: Bench, answer: str
+) -> None:
+    changed(telling, bench, bench.now())
+    bench.break_down(200, body=answer)
+    with pytest.raises(HelpdeskError):
+        telling.changed_since(bench.now() - timedelta(hours=1), now=bench.now())
+    bench.mend()
 
 
 # Notes

@@ -1,5 +1,6 @@
 """The doubles of sandbox/vendors on the bench: each is a practice helpdesk that speaks a vendor's language."""
 
+import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -79,7 +80,7 @@ class Double:
         ]
 
     def signed(self, body: bytes) -> Mapping[str, str]:
-        found: dict[str, str] = self._practice.control("/webhooks/sign", {"body": body.decode()})
+        found: dict[str, str] = self._practice.control("/webhooks/sign", {"base64": base64.b64encode(body).decode()})
         return found
 
     def calls(self) -> Sequence[tuple[str, str]]:
@@ -104,6 +105,24 @@ class Double:
     def _own(self, number: str) -> str:
         before, _, after = str(self._practice.facts["helpdesk_number"]).partition("{number}")
         return number.removeprefix(before).removesuffix(after)
+
+
+class Generic(Double):
+    """The practice helpdesk by settings alone, which say whose a note is, and whether a rule set the assignee."""
+
+    def __init__(self, practice: Practice, receiver: Receiver) -> None:
+        super().__init__(practice, receiver)
+        service = self.settings["service_account"]
+        self.settings = {
+            **self.settings,
+            "history_url": "/api/tickets/{number}/history?per_page=100",
+            "history_path": "history[?field == 'assignee'] | [0]",
+            "assigned_by": "!rule && actor.id || null",
+            "assigned_at": "at",
+            "assigned_to": "new",
+            "change": "id",
+            "notes_path": f"notes[?author.id == '{service}'].body",
+        }
 
 
 def of_vendor(kind: str) -> type[Double]:

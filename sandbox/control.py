@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 from collections.abc import Callable
@@ -228,8 +229,10 @@ class Control:
         return jsonify(url=self.sender.url)
 
     def sign_webhook(self) -> Response:
-        """The headers with which the helpdesk would send this body now: {"body": text}."""
-        message = Message(secrets.token_hex(12), str(_body()["body"]).encode())
+        """The headers with which the helpdesk would send this body now: {"body": text} or {"base64": bytes}."""
+        asked = _body()
+        body = base64.b64decode(asked["base64"]) if "base64" in asked else str(asked["body"]).encode()
+        message = Message(secrets.token_hex(12), body)
         return jsonify(dict(self.sender.dialect.headers(message, self.sender.secrets)))
 
     def assign_by_rule(self) -> Response:

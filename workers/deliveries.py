@@ -219,5 +219,12 @@ def _watched(changed: Change, it: Elevation, found: Rule | Refusal, why: Offer) 
 
 def _refused(changed: Change, it: Elevation, refusal: Refusal) -> None:
     analysis = analysis_to_json(refusal.analysis)
-    it = replace(it, due_at=None, ended_at=changed.run.now, outcome=refusal.reason, analysis=analysis)
-    changed.open(it, Kind.PICK_REFUSED, step=Step.REFUSED, text=words.refused(refusal.reason))
+    it = replace(it, due_at=None, ended_at=changed.run.now, outcome=refusal.reason[:600], analysis=analysis)
+    changed.open(it, Kind.PICK_REFUSED, step=Step.REFUSED, text=refusal_text(changed.run, it, refusal))
+
+
+def refusal_text(run: Run, it: Elevation, refusal: Refusal) -> str:
+    """What the ticket says; where its technician can do something about it, with the way back."""
+    if refusal.code is RefusalCode.NOT_READY:
+        return words.not_ready(refusal.reason, run.deployment.elevate_link(it.connection, it.ticket))
+    return words.refused(refusal.reason)

@@ -63,7 +63,17 @@ _CHOSEN = re.compile(
 )
 _AGENT = "set Agent as "
 _OWN_FIELDS = ("category", "sub_category", "item_category", "type")
-_MORE_FIELDS = ("priority", "urgency", "impact", "source", "department_id", "workspace_id")
+_MORE_FIELDS = (
+    "status",
+    "priority",
+    "urgency",
+    "impact",
+    "source",
+    "department_id",
+    "workspace_id",
+    "due_by",
+    "fr_due_by",
+)
 
 
 class Freshservice:

@@ -255,7 +255,7 @@ class Jira:
 
     def _told(self, fields: Mapping[str, Any]) -> dict[str, str]:
         named = {"issuetype": "issuetype", "priority": "priority", **self._settings.fields}
-        found = {name: _value(fields.get(field)) for field, name in named.items()}
+        found = {name: _value(fields.get(field)) for field, name in {"status": "status", **named}.items()}
         return {name: value for name, value in found.items() if value}
 
     def _assignee(self, raw: Any) -> Person | None:

@@ -116,7 +116,7 @@ class RequestTracker:
             change=change,
             updated_at=moment(raw.get("LastUpdated")),
             requesters=self._requesters(raw),
-            fields=fields,
+            fields=_told(raw) | fields,
         )
 
     def ticket_url(self, number: str) -> str:
@@ -314,6 +314,12 @@ def _owner(raw: Mapping[str, Any]) -> str | None:
 
 def _id(raw: Mapping[str, Any]) -> int:
     return int(raw["id"]) if _is_number(raw.get("id")) else 0
+
+
+def _told(raw: Mapping[str, Any]) -> dict[str, str]:
+    """What rules may look at besides custom fields. RT says "no time" as the first moment of 1970."""
+    found = {"status": word(raw.get("Status")), "Due": word(raw.get("Due"))}
+    return {name: value for name, value in found.items() if value and not value.startswith("1970-01-01")}
 
 
 def _person(raw: Any) -> Person | None:

@@ -101,6 +101,7 @@ class ServiceNow:
         login = record.value("assigned_to.user_name")
         by, at, change = self._assignment(record, assignee, login) if assignee else (None, None, None)
         extra = {name: word(record.value(name)) for name in self._settings.extra_fields if record.has(name)}
+        extra["status"] = word(record.shown("state"))
         return Ticket(
             connection=self.connection,
             number=number,

@@ -364,7 +364,8 @@ def _never_touched(raw: Mapping[str, Any]) -> bool:
 
 def _fields(raw: Mapping[str, Any]) -> dict[str, str]:
     names = ("TypeName", "TypeCategoryName", "FormName", "ServiceName", "StatusName", "PriorityName")
-    named = {name: word(raw.get(name)) for name in names}
+    named = {name: word(raw.get(name)) for name in (*names, "RespondByDate", "ResolveByDate")}
+    named["status"] = named["StatusName"]
     custom = {exact(it.get("ID")): word(it.get("Value")) for it in tables(raw.get("Attributes"))}
     return {name: value for name, value in (named | custom).items() if name and value}
 

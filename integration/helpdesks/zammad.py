@@ -51,6 +51,7 @@ _SIGNATURE = re.compile(r"sha1=([0-9a-f]{40})")
 # Of a ticket's attributes those that have a place of their own, or are people.
 _ELSEWHERE = frozenset({"id", "title", "state", "group", "owner", "customer", "created_by", "updated_by"})
 _INNER = ("_id", "_ids", "_at", "_in_min")
+_DUE = ("escalation_at", "first_response_escalation_at", "update_escalation_at", "close_escalation_at")
 
 
 class Zammad:
@@ -313,9 +314,10 @@ _OWNER = ("Ticket", "owner")
 
 
 def _fields(raw: Mapping[str, Any]) -> dict[str, str]:
-    """The number that people read, type and priority, and the attributes that administrators added."""
-    names = (name for name in raw if name not in _ELSEWHERE and not name.endswith(_INNER))
-    return {name: value for name in names if (value := word(raw[name]))}
+    """The number that people read, state, type, priority, when it is due, and what administrators added."""
+    names = (name for name in raw if name in _DUE or (name not in _ELSEWHERE and not name.endswith(_INNER)))
+    found = {name: word(raw[name]) for name in names} | {"status": word(raw.get("state"))}
+    return {name: value for name, value in found.items() if value}
 
 
 def _name(raw: Mapping[str, Any]) -> str:

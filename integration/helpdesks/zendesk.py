@@ -315,7 +315,7 @@ def _updated(raw: Mapping[str, Any]) -> datetime | None:
 
 
 def _fields(raw: Mapping[str, Any]) -> dict[str, str]:
-    named = {name: word(raw.get(name)) for name in ("type", "priority", "ticket_form_id")}
+    named = {name: word(raw.get(name)) for name in ("status", "type", "priority", "ticket_form_id")}
     custom = {exact(one.get("id")): word(one.get("value")) for one in tables(raw.get("custom_fields"))}
     tags = [word(tag) for tag in raw.get("tags") or []] if isinstance(raw.get("tags"), list) else []
     named["tags"] = " ".join(tag for tag in tags if tag) or None

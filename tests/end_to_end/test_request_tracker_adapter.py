@@ -14,6 +14,7 @@ import pytest
 
 from integration.helpdesks.request_tracker import RequestTracker
 from integration.helpdesks.request_tracker_settings import RequestTrackerSettings
+from integration.rules_require import moment
 from integration.tickets import HelpdeskUnavailable, SignatureRefused, Status, TicketEvent, TicketGone
 from tests.conftest import until
 from tests.end_to_end.receiver import Delivery, Receiver
@@ -31,7 +32,7 @@ def test_a_ticket_is_told_in_our_words(rt: RtInstance, helpdesk: RequestTracker)
     rt.take(number)
     ticket = helpdesk.ticket(number, now=_now())
     assert (ticket.connection, ticket.number, ticket.subject) == ("rt", number, "Reset my password <b>now</b>")
-    assert (ticket.category, ticket.queue, ticket.fields) == ("MFA reset", QUEUE, {"Site": "B2"})
+    assert (ticket.category, ticket.queue, ticket.fields) == ("MFA reset", QUEUE, {"status": "new", "Site": "B2"})
     assert ticket.assignee is not None
     assert (ticket.assignee.account, ticket.assignee.address) == ("technician", "technician@rt.test")
     assert ticket.assigned_at is not None
@@ -40,6 +41,13 @@ def test_a_ticket_is_told_in_our_words(rt: RtInstance, helpdesk: RequestTracker)
         ("requester", "requester@rt.test"),
         ("root", "root@localhost"),
     }
+
+
+def test_when_a_ticket_is_due_is_a_field_that_a_rule_may_look_at(rt: RtInstance, helpdesk: RequestTracker) -> None:
+    number = rt.create_ticket("due", Due="2031-02-03 04:05:06")
+    due = moment(helpdesk.ticket(number, now=_now()).fields["Due"])
+    assert due is not None
+    assert abs(due - datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)) < timedelta(hours=15)  # the writer's zone is RT's
 
 
 def test_a_technician_who_takes_a_ticket_is_the_one_who_assigned_it(rt: RtInstance, helpdesk: RequestTracker) -> None:

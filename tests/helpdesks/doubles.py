@@ -1,5 +1,6 @@
 """The doubles of sandbox/vendors on the bench: each is a practice helpdesk that speaks a vendor's language."""
 
+import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -80,7 +81,7 @@ class Double:
         ]
 
     def signed(self, body: bytes) -> Mapping[str, str]:
-        found: dict[str, str] = self._practice.control("/webhooks/sign", {"body": body.decode()})
+        found: dict[str, str] = self._practice.control("/webhooks/sign", {"base64": base64.b64encode(body).decode()})
         return found
 
     def calls(self) -> Sequence[tuple[str, str]]:
@@ -116,16 +117,22 @@ class Double:
         return number.removeprefix(before).removesuffix(after)
 
 
-class PracticeDesk(Double):
-    """The practice helpdesk itself, connected by settings alone."""
+class Generic(Double):
+    """The practice helpdesk by settings alone, which say whose a note is, and whether a rule set the assignee."""
 
     def __init__(self, practice: Practice, receiver: Receiver) -> None:
         super().__init__(practice, receiver)
-        ours = practice.facts["helpdesk_service_account"]
-        self.settings = {**self.settings, "notes_path": f"notes[?author.id=='{ours}'].body"}
-
-    def assign_by_rule(self, number: str, to: str, *, under: str) -> bool:  # noqa: ARG002
-        return False  # its API tells nothing of who or what set one off
+        service = self.settings["service_account"]
+        self.settings = {
+            **self.settings,
+            "history_url": "/api/tickets/{number}/history?per_page=100",
+            "history_path": "history[?field == 'assignee'] | [0]",
+            "assigned_by": "!rule && actor.id || null",
+            "assigned_at": "at",
+            "assigned_to": "new",
+            "change": "id",
+            "notes_path": f"notes[?author.id == '{service}'].body",
+        }
 
 
 def of_vendor(kind: str) -> type[Double]:

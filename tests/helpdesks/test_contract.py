@@ -1,6 +1,7 @@
 """What every adapter keeps: the promises of integration.tickets.Helpdesk, held against one that works and fails."""
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from integration.tickets import (
     TicketGone,
     clean,
 )
+from tests.end_to_end.receiver import Receiver
 from tests.helpdesks.bench import Bench, Delivery
 
 MARKER = "[te:01HZY3:ACTIVE]"
@@ -38,6 +40,10 @@ HOSTILE = (
     "\u202eevil\u200b",
     "x\x00y",
 )
+INSIDE = (
+    "10.0.0.5", "192.168.1.2", "172.16.0.1", "100.64.0.1", "169.254.169.254", "127.0.0.2", "0.0.0.0",  # noqa: S104
+    "[fe80::1]", "[fd00:ec2::254]", "[::ffff:10.0.0.5]",
+)  # fmt: skip
 HOSTILE_NUMBERS = [
     "../../x",
     "1?x",
@@ -116,11 +122,19 @@ def test_a_delivery_of_another_connection_is_refused(bench: Bench) -> None:
 
 
 def test_both_secrets_are_taken_while_one_replaces_the_other(bench: Bench) -> None:
-    sent = of_the_pick(bench, picked(bench))
+    """First a new one stands beside the old one, then the old one is taken out: what it signed is refused from then on,
+    also what was under way.
+    """
+    under_way = of_the_pick(bench, picked(bench))
     (secret,) = bench.settings["secrets"].values()
     fresh = secret[:10] + secret[10:30][::-1] + secret[30:]
-    rotated = connect("desk", {**bench.settings, "secrets": {"next": fresh, "current": secret}})
-    assert rotated.read_delivery(sent.headers, sent.body, now=bench.now()).secret == "current"
+    steps = ({"old": secret}, {"new": fresh, "old": secret}, {"old": secret, "new": fresh})
+    for secrets in steps:
+        rotating = connect("desk", {**bench.settings, "secrets": secrets})
+        assert rotating.read_delivery(under_way.headers, under_way.body, now=bench.now()).secret == "old"
+    rotated = connect("desk", {**bench.settings, "secrets": {"new": fresh}})
+    with pytest.raises(SignatureRefused):
+        rotated.read_delivery(under_way.headers, under_way.body, now=bench.now())
 
 
 def test_what_our_own_note_sets_off_is_idle(helpdesk: Helpdesk, bench: Bench) -> None:
@@ -494,12 +508,41 @@ def test_an_answer_that_is_no_ticket_is_one_of_our_errors(helpdesk: Helpdesk, be
     bench.mend()
 
 
-def test_nobody_is_followed_to_another_server(helpdesk: Helpdesk, bench: Bench) -> None:
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_nobody_is_followed_to_another_server(
+    helpdesk: Helpdesk, bench: Bench, elsewhere: Receiver, status: int
+) -> None:
+    """Neither with our token nor without: a read, a note and the look for one."""
     number = picked(bench)
-    bench.break_down(302, headers={"Location": "http://127.0.0.1:1/"})
-    with pytest.raises(HelpdeskRefused):
-        read(helpdesk, bench, number)
+    read(helpdesk, bench, number)
+    bench.break_down(status, headers={"Location": elsewhere.url})
+    for act in (
+        lambda: read(helpdesk, bench, number),
+        lambda: helpdesk.write_note(number, "x"),
+        lambda: helpdesk.has_note(number, MARKER),
+    ):
+        with pytest.raises(HelpdeskRefused):
+            act()
     bench.mend()
+    assert (elsewhere.seen, elsewhere.asked) == ([], 0)
+
+
+@pytest.mark.parametrize("host", INSIDE)
+def test_settings_that_point_inside_are_refused_unless_they_say_that_it_is_meant(bench: Bench, host: str) -> None:
+    inside = {**bench.settings, "url": f"https://{host}"}
+    with pytest.raises(ValueError, match="internal"):
+        connect("desk", inside)
+    assert connect("desk", {**inside, "internal": True}).connection == "desk"
+    with pytest.raises(ValueError, match="internal is true or false"):
+        connect("desk", {**inside, "internal": "yes"})
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Receiver]:
+    """Another server, which nobody should ask."""
+    other = Receiver()
+    yield other
+    other.stop()
 
 
 def test_doctor_finds_all_well_and_says_what_is_not(helpdesk: Helpdesk, bench: Bench) -> None:

@@ -22,6 +22,7 @@ EVERY_SECONDS = 30.0  # how often `begin` looks for new connections
 # Lists are often made from an index that lags: what changed within this long before the newest line is asked for again.
 OVERLAP = timedelta(minutes=5)
 PAUSE = timedelta(seconds=10)  # between the pages of a long list
+MOST_PAGES = 100  # of changes at one time; a helpdesk that names more repeats itself
 FURTHEST = timedelta(days=3)  # after a longer outage nobody waits for an answer to an older change
 AHEAD = timedelta(hours=1)  # a helpdesk's clock may be wrong; a change of next year must not be where we go on
 SLOWEST = 900.0  # seconds between tries while a helpdesk does not answer
@@ -59,13 +60,25 @@ def step(run: Run, due: Due) -> Iterable[Due]:
     return []
 
 
-def _go_on(tx: sa.Connection, it: Poll, changes: Changes, since: datetime, every: int, now: datetime) -> bool:
+def where_to(changes: Changes, since: datetime, page: int, *, now: datetime) -> tuple[datetime, int]:
+    """From when on, and from which page of that, to ask the next time.
+
+    A page may be empty though more follow: a helpdesk that is asked by the minute lists what changed just before, too.
+    """
     newest = min(max((ticket.at for ticket in changes.tickets), default=since), now + AHEAD)
-    if not changes.more or not changes.tickets:
-        since = max(since, newest - OVERLAP)
-        return polls.went_on(tx, it, since=since, page=1, due_at=now + timedelta(seconds=every), now=now)
-    page = 1 if newest > since else it.page + 1
-    return polls.went_on(tx, it, since=max(since, newest), page=page, due_at=now + PAUSE, now=now)
+    if not _goes_on(changes, page):
+        return max(since, newest - OVERLAP), 1
+    return (newest, 1) if newest > since else (since, page + 1)
+
+
+def _goes_on(changes: Changes, page: int) -> bool:
+    return changes.more and page < MOST_PAGES
+
+
+def _go_on(tx: sa.Connection, it: Poll, changes: Changes, since: datetime, every: int, now: datetime) -> bool:
+    start, page = where_to(changes, since, it.page, now=now)
+    wait = PAUSE if _goes_on(changes, it.page) else timedelta(seconds=every)
+    return polls.went_on(tx, it, since=start, page=page, due_at=now + wait, now=now)
 
 
 def _keep(tx: sa.Connection, it: Poll, changes: Changes, now: datetime) -> None:

@@ -20,6 +20,7 @@ from integration.helpdesks.keys import fitting
 from integration.helpdesks.oauth import ClientCredentials
 from integration.helpdesks.values import exact, moment, table, tables, unfilled, word
 from integration.helpdesks.zendesk_settings import ZendeskSettings
+from integration.helpdesks.zendesk_setup import ZendeskSetup
 from integration.tickets import (
     DeliveryUnreadable,
     Finding,
@@ -52,6 +53,7 @@ class Zendesk:
     """One Zendesk; satisfies integration.tickets.Helpdesk. A person's `account` is the user id."""
 
     Settings = ZendeskSettings
+    Setup = ZendeskSetup
 
     def __init__(self, connection: str, settings: ZendeskSettings) -> None:
         self._connection = connection
@@ -176,6 +178,9 @@ class Zendesk:
             account,
             Finding("our account is staff", may, "" if may else fix),
         ]
+
+    def setup(self) -> ZendeskSetup:
+        return ZendeskSetup(self._connection, self._door)
 
     def _verified(self, headers: Mapping[str, str], body: bytes, now: datetime) -> tuple[str, str]:
         """The delivery's id, and the name of the secret that it is signed with. Raises SignatureRefused."""

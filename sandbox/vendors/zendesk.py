@@ -23,6 +23,7 @@ from sandbox.clock import Clock, plain, real_now
 from sandbox.desk import SERVICE, Account, Desk, Ticket, Wrong
 from sandbox.sender import Dialect, Message, Sender
 from sandbox.vendors.accounts import Numbered
+from sandbox.vendors.zendesk_webhooks import ManagedWebhooks
 
 FIRST_USER = 360_000_000_001
 CATEGORY_FIELD = 9_001
@@ -86,6 +87,7 @@ class Zendesk:
         self._tokens: dict[str, float] = {}  # when each ends, on the monotonic clock
         self._calls: list[float] = []
         self.per_minute = PER_MINUTE
+        self._managed = ManagedWebhooks(sender, self._page)
 
     def account(self, of: str) -> str:
         return str(self._id(of))
@@ -114,6 +116,7 @@ class Zendesk:
             ("/tickets/<number>", self.update, "PUT"),
             ("/tickets/<number>/audits", self.audits, "GET"),
             ("/tickets/<number>/comments", self.comments, "GET"),
+            *self._managed.routes(),
         ):
             part.add_url_rule(f"/api/v2{path}", view_func=view, methods=[method])
         part.add_url_rule("/agent/tickets/<number>", view_func=lambda number: redirect(f"/tickets/{number}"))

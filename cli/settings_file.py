@@ -1,4 +1,4 @@
-"""A connection's table in the settings' file, and its secrets in files beside our data: written at once or not at all."""
+"""A connection's table in the settings' file, and its secrets in files beside our data: written whole, or not at all."""
 
 import os
 import tomllib

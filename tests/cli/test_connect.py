@@ -24,9 +24,13 @@ from tests.end_to_end.product import settings_file
 from workers.doctor import examine
 
 PUBLIC = "https://elevate.example.org"
-KINDS = ("zendesk",)
-FOUND = {"zendesk": ("service_account",)}
-NOTES = {"zendesk": (r"^/api/v2/tickets/[0-9]+$", "PUT")}  # the call that writes one
+KINDS = ("jira", "zammad", "zendesk")
+FOUND = dict.fromkeys(("jira", "zammad", "zendesk"), ("service_account",))
+NOTES = {  # the call that writes one
+    "jira": ("/rest/servicedeskapi/request/.+/comment$", "POST"),
+    "zammad": ("/ticket_articles$", "POST"),
+    "zendesk": (r"^/api/v2/tickets/[0-9]+$", "PUT"),
+}
 COMMENT = "# the desk of the main office\n"
 
 

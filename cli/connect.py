@@ -141,7 +141,7 @@ def _create(made: _Connection, table: dict[str, Any], undo: list[Undo], *, ask: 
     what = setup.creates(once)
     if not what:
         return False
-    click.echo("Created at the helpdesk, unless it is there:\n" + "\n".join(f"- {it}" for it in what))
+    click.echo("To be created at the helpdesk, unless it is there:\n" + "\n".join(f"- {it}" for it in what))
     if ask:
         click.confirm("Go on?", default=True, abort=True)
     given = made.answers.table.get(SECRETS, {})
@@ -188,7 +188,9 @@ def _with_files(
 ) -> dict[str, Any]:
     """The table with the names of files in place of secrets."""
     written: dict[str, Any] = {}
-    for name, value in table.items():
+    ordered = [name for name in ("kind", *made.adapter.Settings.model_fields) if name in table]
+    for name in [*ordered, *(it for it in table if it not in ordered)]:
+        value = table[name]
         whole = files.get(f"{made.name}-{name}")
         if whole is not None:
             written[f"{name}_file"] = str(whole)

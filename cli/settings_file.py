@@ -1,6 +1,7 @@
-"""A connection's table in the settings' file, and its secrets in files beside our data: written whole, or not at all."""
+"""A connection's table in the settings' file, and its secrets in files beside our data: written whole or not at all."""
 
 import os
+import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -57,7 +58,7 @@ def write_table(path: Path, name: str, table: Mapping[str, Any]) -> None:
     known[name] = {key: value for key, value in known.get(name, {}).items() if key not in twins} | dict(table)
     written = _with_table(text, name, table)
     # What a library made of somebody's file is not trusted unseen: it must say what it said, and the table.
-    if _parsed(path, written) != expected:
+    if not _says(written, expected):
         raise NotWritten(
             f"{path} is written in a way that cannot be added to without harm. Add the table by hand:\n\n"
             f"{_as_text(name, table)}"
@@ -144,10 +145,12 @@ def _twin(key: str) -> str:
 def _replace(path: Path, text: str) -> None:
     """At once, with the mode and the owner that the file has."""
     path = path.resolve()  # a link stays one
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = None
     try:
         had = path.stat() if path.exists() else None
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE), "w", encoding="utf-8") as out:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # which nobody else can read
+        draft = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
             out.write(text)
             out.flush()
             os.fsync(out.fileno())
@@ -159,7 +162,8 @@ def _replace(path: Path, text: str) -> None:
     except OSError as error:
         raise NotWritten(f"Cannot write {path} ({error.strerror}).") from None
     finally:
-        draft.unlink(missing_ok=True)
+        if draft is not None:
+            draft.unlink(missing_ok=True)
 
 
 def _text(path: Path) -> str:
@@ -167,6 +171,13 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8") if path.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise NotWritten(f"Cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8'}.") from None
+
+
+def _says(text: str, expected: Mapping[str, Any]) -> bool:
+    try:
+        return tomllib.loads(text) == expected
+    except tomllib.TOMLDecodeError:
+        return False
 
 
 def _parsed(path: Path, text: str) -> dict[str, Any]:

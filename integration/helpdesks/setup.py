@@ -4,6 +4,7 @@ An adapter whose helpdesk can do some of it says so with `Connects`. For any oth
 say what must be asked, and everything at the helpdesk is done by hand.
 """
 
+import base64
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -137,6 +138,11 @@ class Connects(Protocol):
     """
 
     def setup(self) -> ByHand: ...
+
+
+def standard_secret() -> str:
+    """A secret of Standard Webhooks: `whsec_` and the base64 of 32 bytes."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 def of_class(adapter: Any) -> type[ByHand]:

@@ -114,8 +114,9 @@ class Zammad:
             ("/ticket_articles/<article>", self.article, "GET"),
             ("/ticket_articles/<article>", self.remove, "DELETE"),
             ("/ticket_articles/by_ticket/<number>", self.articles, "GET"),
-            *self._managed.routes(),
         ):
+            part.add_url_rule(f"/api/v1{path}", view_func=view, methods=[method])
+        for path, view, method in self._managed.routes():
             part.add_url_rule(f"/api/v1{path}", view_func=view, methods=[method])
         part.add_url_rule("/ticket/zoom/<number>", view_func=lambda number: redirect(f"/tickets/{number}"))
         part.before_request(self._admit)

@@ -1,12 +1,14 @@
 """`ticket-elevate connect`. Contract: from nothing to a connection that works, nothing twice, nothing by halves, no
 secret on the screen."""
 
+import base64
 import json
 import re
 import secrets
 import stat
+import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,17 +21,36 @@ from click.testing import CliRunner, Result
 from cli.main import commands
 from integration import helpdesks, settings
 from integration.deployment import Deployment
+from integration.helpdesks.setup import of_class
 from tests.conftest import Practice, practice_runs
 from tests.end_to_end.product import settings_file
 from workers.doctor import examine
 
 PUBLIC = "https://elevate.example.org"
-KINDS = ("jira", "zammad", "zendesk")
-FOUND = dict.fromkeys(("jira", "zammad", "zendesk"), ("service_account",))
+KINDS = ("freshservice", "generic", "jira", "servicenow", "teamdynamix", "zammad", "zendesk")
+FOUND = {kind: ("service_account",) for kind in KINDS if kind != "generic"}
 NOTES = {  # the call that writes one
+    "freshservice": ("/tickets/[0-9]+/notes$", "POST"),
+    "generic": ("/notes$", "POST"),
+    "servicenow": ("/api/now/table/incident/", "PATCH"),
+    "teamdynamix": ("/feed$", "POST"),
     "jira": ("/rest/servicedeskapi/request/.+/comment$", "POST"),
     "zammad": ("/ticket_articles$", "POST"),
     "zendesk": (r"^/api/v2/tickets/[0-9]+$", "PUT"),
+}
+LAST_CALL = {"zammad": ("/triggers$", "POST"), "zendesk": ("/signing_secret$", "GET")}
+NOT_ASKED = {kind: ("secrets", *FOUND.get(kind, ())) for kind in KINDS}
+MAKES = ("jira", "zammad", "zendesk")  # whose API makes what calls us
+BODIES: dict[str, Callable[[str], str]] = {
+    "jira": lambda number: json.dumps(
+        {
+            "timestamp": int(time.time() * 1000),
+            "webhookEvent": "jira:issue_updated",
+            "issue": {"id": "1", "key": number},
+        }
+    ),
+    "zammad": lambda number: json.dumps({"ticket": {"id": int(number), "updated_at": "2026-01-01T00:00:00Z"}}),
+    "zendesk": lambda number: json.dumps({"ticket_id": number, "actor_id": "1"}),
 }
 COMMENT = "# the desk of the main office\n"
 
@@ -69,10 +90,10 @@ class Administrator:
         return kept + [str(value) for name, value in self.known.items() if hidden.search(name)]
 
     def created(self) -> list[str]:
-        """What a helpdesk was asked to create, apart from notes; what was deleted again is named, too."""
+        """What was created at the helpdesk apart from notes, or deleted again."""
         rows = self.practice.log()["requests"]
-        mine = [it for it in rows if it["side"] == "helpdesk" and it["method"] in ("POST", "PUT", "PATCH", "DELETE")]
-        return [f"{it['method']} {it['path']}" for it in mine if re.search("webhooks|triggers", it["path"])]
+        taken = [it for it in rows if it["side"] == "helpdesk" and it["method"] != "GET" and it["status"] < 300]
+        return [f"{it['method']} {it['path']}" for it in taken if re.search("webhooks|triggers", it["path"])]
 
     def forbid(self, path: str, method: str = "") -> None:
         match = {"side": "helpdesk", "method": method, "path": path}
@@ -93,6 +114,10 @@ class Administrator:
 
 def kind_of(administrator: Administrator) -> str:
     return str(administrator.practice.facts["helpdesk"]["kind"])
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 def toml(value: Any) -> str:
@@ -137,7 +162,7 @@ def test_from_nothing_to_a_connection_that_works(administrator: Administrator) -
     assert "FAIL" not in said.output
     assert "Left to be done by hand:" in said.output
     helpdesk = helpdesks.connect(administrator.name, administrator.table())
-    assert helpdesk.ticket(number, now=datetime.now(UTC)).number == number
+    assert helpdesk.ticket(number, now=now()).number == number
     assert all(administrator.doctor().values())
     for secret in administrator.secrets():
         assert secret not in said.output
@@ -201,3 +226,212 @@ def test_a_right_that_is_missing_is_told_and_nothing_is_left(administrator: Admi
     assert f"FAIL an internal note can be written on ticket {number}" in said.output
     assert "Let our account write internal notes" in said.output
     administrator.left_nothing(before, settings_before)
+
+
+@pytest.mark.parametrize("running", LAST_CALL, indirect=True, scope="module")
+def test_what_was_created_is_taken_away_when_a_later_call_is_refused(administrator: Administrator) -> None:
+    last = LAST_CALL[kind_of(administrator)]
+    before, settings_before = administrator.created(), administrator.settings.read_text()
+    administrator.forbid(*last)
+
+    said = administrator.connect()
+
+    assert said.exit_code == 1
+    assert "Taken away again: the webhook." in said.output
+    administrator.left_nothing(before, settings_before)
+
+
+def test_secrets_that_cannot_be_written_leave_nothing(administrator: Administrator) -> None:
+    before = administrator.created()
+    (administrator.directory / "helpdesks").write_text("in the way")
+    settings_before = administrator.settings.read_text()
+
+    said = administrator.connect()
+
+    assert said.exit_code == 1
+    assert "Cannot write" in said.output
+    administrator.left_nothing(before, settings_before)
+
+
+@pytest.mark.parametrize("while_in", ["integration.helpdesks.setup.try_ticket", "cli.settings_file.write_table"])
+def test_ctrl_c_leaves_nothing(administrator: Administrator, monkeypatch: pytest.MonkeyPatch, while_in: str) -> None:
+    before, settings_before = administrator.created(), administrator.settings.read_text()
+
+    def pressed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(while_in, pressed)
+
+    said = administrator.connect("--test-ticket", ticket(administrator.practice))
+
+    assert said.exit_code == 1
+    assert said.output.rstrip().endswith("Aborted!")
+    administrator.left_nothing(before, settings_before)
+
+
+def test_a_wrong_credential_is_told_in_words_and_nothing_is_tried(administrator: Administrator) -> None:
+    hidden = [name for name in administrator.known if re.search("secret|token|password|key$", name)]
+    own = next(name for name in hidden if not name.startswith("admin_"))
+    before, settings_before = administrator.created(), administrator.settings.read_text()
+
+    said = administrator.connect(**{own: "wrong-" + "x" * 40})
+
+    assert said.exit_code == 1
+    assert "FAIL" in said.output
+    assert "Traceback" not in said.output
+    assert "x" * 40 not in said.output
+    administrator.left_nothing(before, settings_before)
+
+
+def test_questions_are_asked_and_secrets_are_not_echoed(administrator: Administrator) -> None:
+    kind, known = kind_of(administrator), dict(administrator.known)
+    administrator.known = {}
+    model, setup = helpdesks.load(kind).Settings, of_class(helpdesks.load(kind))
+    keys = [known.pop("url")]
+    needed = [name for name, it in model.model_fields.items() if it.is_required() and name not in NOT_ASKED[kind]]
+    given: dict[str, object] = {}
+    for name in dict.fromkeys((*needed, *setup.asks)):
+        if name == "url" or not setup.is_asked(name, given):
+            continue
+        value = known.pop(name, "")
+        keys.append({True: "y", False: "n"}.get(value, str(value)) if isinstance(value, bool) else str(value))
+        given |= {name: value} if value else {}
+    keys += [str(known.pop(it.name, "")) for it in setup.once]
+    keys += ["", "y"]  # no ticket for trials; go on
+
+    said = administrator.connect(keys="\n".join(keys) + "\n", **known)
+
+    assert said.exit_code == 0, said.output
+    administrator.known = known
+    assert administrator.table()["url"] == keys[0]
+    for secret in administrator.secrets():
+        assert secret not in said.output
+
+
+@pytest.mark.parametrize("running", MAKES, indirect=True, scope="module")
+def test_what_the_helpdesk_then_sends_is_taken(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    number = ticket(administrator.practice)
+    body = BODIES[kind_of(administrator)](number)
+
+    headers = administrator.practice.control("/webhooks/sign", {"body": body})
+
+    helpdesk = helpdesks.connect(administrator.name, administrator.table())
+    event = helpdesk.read_delivery({name.lower(): it for name, it in headers.items()}, body.encode(), now=now())
+    assert (event.ticket, event.secret) == (number, "current")
+
+
+@pytest.mark.parametrize("running", MAKES, indirect=True, scope="module")
+def test_without_what_an_administrator_has_the_rest_is_left_by_hand(administrator: Administrator) -> None:
+    if not administrator.practice.facts["helpdesk_once"]:
+        administrator.forbid("/webhooks$")
+        said = administrator.connect()
+        assert said.exit_code == 1
+        assert "must be allowed to" in said.output
+        return
+    administrator.known = {name: it for name, it in administrator.known.items() if not name.startswith("admin_")}
+    before = administrator.created()
+
+    said = administrator.connect()
+
+    assert said.exit_code == 0
+    assert administrator.created() == before
+    path = administrator.table()["secrets"]["current"]["file"]
+    assert f"{PUBLIC}/webhooks/{administrator.name}" in said.output
+    assert path in said.output
+
+
+@pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
+def test_doctor_finds_a_webhook_that_was_switched_off_and_one_that_is_gone(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    there = f"{administrator.name}: {administrator.name} has a webhook that calls us"
+    helpdesk = administrator.practice.facts["helpdesk"]
+    credentials = {"client_id": helpdesk["client_id"], "client_secret": helpdesk["client_secret"]}
+    wanted = {"grant_type": "client_credentials", **credentials}
+    token = requests.post(f"{helpdesk['url']}/oauth/tokens", json=wanted, timeout=10).json()["access_token"]
+    me, api = {"Authorization": f"Bearer {token}"}, f"{helpdesk['url']}/api/v2/webhooks"
+    hooks = requests.get(api, headers=me, timeout=10).json()["webhooks"]
+    [number] = [it["id"] for it in hooks if it["endpoint"].endswith(administrator.name)]
+
+    requests.patch(f"{api}/{number}", headers=me, json={"webhook": {"status": "inactive"}}, timeout=10)
+    assert administrator.doctor()[there]
+    assert not administrator.doctor()[f"{administrator.name}: that webhook is active"]
+    said = administrator.connect("--replace")
+    assert said.exit_code == 1
+    assert "Activate it" in said.output
+
+    requests.delete(f"{api}/{number}", headers=me, timeout=10)
+    assert not administrator.doctor()[there]
+
+
+@pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
+def test_doctor_is_content_when_our_account_may_not_see_webhooks(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    administrator.forbid("/webhooks$")
+
+    found = administrator.doctor()
+
+    assert all(found.values())
+    assert not [what for what in found if "webhook" in what]
+
+
+@pytest.mark.parametrize("running", ["generic"], indirect=True, scope="module")
+class TestWhateverTheKind:
+    def test_what_is_missing_is_named_when_nobody_may_be_asked(self, administrator: Administrator) -> None:
+        said = administrator.connect(token=None, url=None)
+
+        assert said.exit_code == 1
+        assert "url, token" in said.output
+        assert "TICKET_ELEVATE_CONNECT_URL" in said.output
+
+    def test_an_answer_can_be_in_the_environment(
+        self, administrator: Administrator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TICKET_ELEVATE_CONNECT_TOKEN", administrator.known["token"])
+
+        assert administrator.connect(token=None).exit_code == 0
+
+    def test_a_secret_on_the_command_line_is_refused_unrepeated(self, administrator: Administrator) -> None:
+        said = administrator.connect("--set", "token=canary-canary")
+
+        assert said.exit_code == 1
+        assert "whoever is on this machine can see a command" in said.output
+        assert "canary-canary" not in said.output
+
+    def test_a_file_that_holds_a_secret_is_named_and_not_copied(
+        self, administrator: Administrator, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "token"
+        path.write_text(administrator.known.pop("token"))
+
+        assert administrator.connect(token_file=str(path)).exit_code == 0
+
+        assert administrator.table()["token_file"] == str(path)
+        assert "token" not in administrator.table()
+
+    def test_a_changed_secret_gets_a_file_and_the_old_one_goes(self, administrator: Administrator) -> None:
+        first, second = ("whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
+        assert administrator.connect(secrets={"a": first}).exit_code == 0
+        old = Path(administrator.table()["secrets"]["a"]["file"])
+
+        assert administrator.connect("--replace", secrets={"a": second}).exit_code == 0
+
+        new = Path(administrator.table()["secrets"]["a"]["file"])
+        assert new.read_text().strip() == second
+        assert not old.exists()
+
+    def test_a_setting_that_there_is_not_is_refused(self, administrator: Administrator) -> None:
+        assert "no setting 'colour'" in administrator.connect(colour="blue").output
+        assert "no setting 'colour'" in administrator.connect("--set", "colour=blue").output
+
+    def test_a_kind_that_there_is_not_is_told_with_those_there_are(self, administrator: Administrator) -> None:
+        said = CliRunner().invoke(commands, ["connect", "fax", "--yes"])
+        assert said.exit_code == 1
+        assert "zendesk" in said.output
+
+    def test_an_address_where_nobody_is_stops_before_anything(self, administrator: Administrator) -> None:
+        before = administrator.settings.read_text()
+        said = administrator.connect(url="http://127.0.0.1:1")
+        assert said.exit_code == 1
+        assert "FAIL" in said.output
+        administrator.left_nothing(administrator.created(), before)

@@ -53,6 +53,7 @@ class _Connection:
 @click.option("--test-ticket", metavar="NUMBER", help="A ticket on which each right is tried, and undone if it can be.")
 @click.option("--set", "options", multiple=True, metavar="NAME=VALUE", help="A setting. Not for secrets. Repeatable.")
 @click.option("--answers", "file", type=click.Path(path_type=Path), help="A TOML file with settings, by their names.")
+@click.option("--no-create", is_flag=True, help="Create nothing at the helpdesk: say how to do it by hand.")
 @click.option("--replace", is_flag=True, help="The connection is there: change it. What is not told stays as it is.")
 @click.option("--anyway", is_flag=True, help="Go on where a check fails.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
@@ -62,6 +63,7 @@ def connect(
     test_ticket: str | None,
     options: tuple[str, ...],
     file: Path | None,
+    no_create: bool,
     replace: bool,
     anyway: bool,
     yes: bool,
@@ -73,13 +75,18 @@ def connect(
     variable: TICKET_ELEVATE_CONNECT_ and its name in capitals.
     """
     made = _connection(kind, name or kind, options, file, replace=replace, ask=not yes)
+    if no_create and not made.setup.takes_our_secret and not made.answers.table.get(SECRETS):
+        raise click.ClickException(
+            f"This helpdesk makes the secret of its calls itself. Make a webhook that calls {made.place.webhook}, put "
+            'its secret into a file, and name that in a file for --answers: secrets = { current = { file = "PATH" } }.'
+        )
     table = _reached(made, anyway=anyway)
     if test_ticket is None and not yes:
         words = "The number of a ticket for trials, on which a note is written (may be empty: nothing is tried)"
         test_ticket = str(click.prompt(f"\n{words}", default="", show_default=False)).strip()
     _try(made.helpdesk(table), test_ticket, anyway=anyway)
     with _undone_unless_all_is_well() as undo:
-        created = _create(made, table, undo, ask=not yes, anyway=anyway)
+        created = not no_create and _create(made, table, undo, ask=not yes, anyway=anyway)
         secret = _keep(made, table)
         undo.clear()
     _say_what_is_left(made, table, secret, created)
@@ -149,9 +156,10 @@ def _create(made: _Connection, table: dict[str, Any], undo: list[Undo], *, ask: 
     try:
         it = setup.make(made.place, known[0] if known else None, once, undo)
     except HelpdeskError as error:
-        raise click.ClickException(
-            f"{error} To create it, our account, or whom you named for this, must be allowed to."
-        ) from None
+        why = "To create it, our account, or whom you named for this, must be allowed to; or say --no-create."
+        if made.place.public_url.startswith("http:"):
+            why += f" Hosted helpdesks also call https addresses alone, and public_url is {made.place.public_url}."
+        raise click.ClickException(f"{error} {why}") from None
     _stop_unless(_show(it.findings), anyway=anyway)
     if it.secret not in known:
         table[SECRETS] = {**given, (f"{_FIRST}_{len(given) + 1}" if given else _FIRST): it.secret}

@@ -112,7 +112,9 @@ def _inline(value: Any) -> Any:
 def _secret_file(folder: Path, name: str, secret: str) -> tuple[Path, bool]:
     """The file, and whether it is new: one that holds this secret already is used again."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, parents=True)
+            _give(folder, folder.parent)
         for place in range(1, 1000):
             path = folder / (name if place == 1 else f"{name}-{place}")
             if path.exists():
@@ -132,9 +134,17 @@ def _write_secret(path: Path, secret: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as out:
             out.write(f"{secret}\n")
+        _give(path, path.parent)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def _give(path: Path, like: Path) -> None:
+    """To whom `like` belongs: an administrator who is root must not keep secrets from the account that we run as."""
+    owner = like.stat()
+    if os.geteuid() == 0 and (owner.st_uid, owner.st_gid) != (0, 0):
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def _twin(key: str) -> str:

@@ -78,6 +78,8 @@ class ByHand:
     once: ClassVar[tuple[Once, ...]] = ()
     # What stands for a setting that the helpdesk itself tells (`found`), until it did.
     stand_ins: ClassVar[Mapping[str, str]] = {}
+    # False: the helpdesk makes the secret of its calls, and it cannot be told one.
+    takes_our_secret: ClassVar[bool] = True
 
     @classmethod
     def is_asked(cls, name: str, given: Mapping[str, Any]) -> bool:  # noqa: ARG003

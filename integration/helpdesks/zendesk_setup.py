@@ -27,6 +27,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 class ZendeskSetup(ByHand):
     asks = ("category_field",)
     stand_ins = {"service_account": "0"}
+    takes_our_secret = False
 
     def __init__(self, connection: str, door: Door) -> None:
         self._connection, self._door = connection, door
@@ -54,7 +55,12 @@ class ZendeskSetup(ByHand):
         return Made(secret, tuple(findings))
 
     def by_hand(self, place: Place, secret: Path | None, made: bool) -> Sequence[str]:  # noqa: ARG002
+        webhook = (
+            f"Look that the webhook whose secret you gave calls {place.webhook}, subscribed to these ticket events: "
+            f"{', '.join(it.rpartition('.')[2] for it in EVENTS)}."
+        )
         return (
+            *(() if made else (webhook,)),
             "Take the right to manage apps, integrations and webhooks away from our account again: it needs no more "
             "than to see tickets and to write internal notes.",
             f"For a link on each ticket, show {place.page('{{ticket.id}}')} in a field or a macro.",

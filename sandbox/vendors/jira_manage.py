@@ -14,6 +14,13 @@ from flask import Response, jsonify, request
 from sandbox.desk import Wrong
 from sandbox.sender import Sender
 
+_EVENTS = {
+    "ticket.created": "jira:issue_created",
+    "ticket.assigned": "jira:issue_updated",
+    "ticket.status_changed": "jira:issue_updated",
+    "ticket.updated": "jira:issue_updated",
+    "ticket.note_added": "comment_created",
+}
 API = "/rest/webhooks/1.0/webhook"
 
 
@@ -55,5 +62,8 @@ class Managed:
     def _call(self) -> None:
         newest = next(reversed(self._webhooks), None)
         self._sender.url = str(self._webhooks[newest]["url"]) if newest else ""
+        if newest:
+            told = self._webhooks[newest]["events"]
+            self._sender.events = frozenset(kind for kind, name in _EVENTS.items() if name in told)
         if newest and self._secrets[newest]:
             self._sender.secrets = [self._secrets[newest]]

@@ -15,6 +15,8 @@ from flask import Response, jsonify, request
 from sandbox.desk import Wrong
 from sandbox.sender import Sender
 
+# What of the desk changes which attribute of a ticket.
+_CHANGES = {"ticket.owner_id": "ticket.assigned", "ticket.state_id": "ticket.status_changed"}
 Rows = dict[str, dict[str, Any]]
 
 
@@ -85,8 +87,12 @@ class Managed:
 
     def _call(self) -> None:
         """The webhook of the newest trigger is the one that is called."""
-        numbers = [_webhook_of(it) for it in self._rows["triggers"].values() if it.get("active")]
-        webhook = self._rows["webhooks"].get(numbers[-1]) if numbers else None
+        active = [it for it in self._rows["triggers"].values() if it.get("active")]
+        number = _webhook_of(active[-1]) if active else ""
+        webhook = self._rows["webhooks"].get(number)
+        conditions = [it["condition"] for it in active if _webhook_of(it) == number]
+        changed = {name for it in conditions for name, of in it.items() if of.get("operator") == "has changed"}
+        self._sender.events = frozenset(kind for name, kind in _CHANGES.items() if name in changed)
         self._sender.url = str(webhook["endpoint"]) if webhook else ""
         if webhook and webhook.get("signature_token"):
             self._sender.secrets = [webhook["signature_token"]]

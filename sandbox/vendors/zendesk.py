@@ -87,7 +87,9 @@ class Zendesk:
         self._tokens: dict[str, float] = {}  # when each ends, on the monotonic clock
         self._calls: list[float] = []
         self.per_minute = PER_MINUTE
-        self._managed = ManagedWebhooks(sender, self._page)
+        self._managed = ManagedWebhooks(
+            sender, self._page, {kind: f"zen:event-type:ticket.{name}" for kind, (name, _) in _EVENTS.items()}
+        )
 
     def account(self, of: str) -> str:
         return str(self._id(of))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from flask import Response, jsonify, request
@@ -21,8 +21,9 @@ _MUST = ("name", "endpoint", "http_method", "request_format", "status")
 
 
 class ManagedWebhooks:
-    def __init__(self, sender: Sender, page: Page) -> None:
-        self._sender, self._page = sender, page
+    def __init__(self, sender: Sender, page: Page, events: Mapping[str, str]) -> None:
+        """`events`: what of the desk Zendesk names how."""
+        self._sender, self._page, self._events = sender, page, events
         self._webhooks: dict[str, dict[str, Any]] = {}
         self._secrets: dict[str, str] = {}
 
@@ -51,6 +52,7 @@ class ManagedWebhooks:
 
     def change(self, number: str) -> tuple[str, int]:
         self._found(number).update((request.get_json(silent=True) or {}).get("webhook", {}))
+        self._call(next(reversed(self._webhooks)))
         return "", 204
 
     def delete(self, number: str) -> tuple[str, int]:
@@ -69,6 +71,9 @@ class ManagedWebhooks:
         return self._webhooks[number]
 
     def _call(self, number: str | None) -> None:
-        self._sender.url = str(self._webhooks[number]["endpoint"]) if number else ""
+        webhook = self._webhooks[number] if number else {}
+        self._sender.url = str(webhook["endpoint"]) if webhook.get("status") == "active" else ""
         if number:
+            told = webhook.get("subscriptions", [])
             self._sender.secrets = [self._secrets[number]]
+            self._sender.events = frozenset(it for it, name in self._events.items() if name in told)

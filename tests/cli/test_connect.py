@@ -22,8 +22,9 @@ from cli.main import commands
 from integration import helpdesks, settings
 from integration.deployment import Deployment
 from integration.helpdesks.setup import of_class
-from tests.conftest import Practice, practice_runs
+from tests.conftest import Practice, practice_runs, until
 from tests.end_to_end.product import settings_file
+from tests.end_to_end.receiver import Receiver
 from workers.doctor import examine
 
 PUBLIC = "https://elevate.example.org"
@@ -137,6 +138,7 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture
 def administrator(running: Practice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Administrator:
     running.control("/reset")
+    running.control("/webhooks", {"url": ""})
     requests.delete(f"{running.facts['practice_url']}/_practice/faults", timeout=10).raise_for_status()
     path = settings_file(running, tmp_path, public_url=f'"{PUBLIC}"')
     without, _, _ = path.read_text().partition("[helpdesks")
@@ -319,6 +321,98 @@ def test_what_the_helpdesk_then_sends_is_taken(administrator: Administrator) -> 
     helpdesk = helpdesks.connect(administrator.name, administrator.table())
     event = helpdesk.read_delivery({name.lower(): it for name, it in headers.items()}, body.encode(), now=now())
     assert (event.ticket, event.secret) == (number, "current")
+
+
+@pytest.mark.parametrize("running", ["zammad", "zendesk"], indirect=True, scope="module")
+def test_a_pick_arrives_and_a_note_does_not(administrator: Administrator) -> None:
+    receiver = Receiver()
+    try:
+        public_url = receiver.url.removesuffix("/webhooks/rt")
+        administrator.settings.write_text(administrator.settings.read_text().replace(PUBLIC, public_url))
+        practice = administrator.practice
+        own = practice.new_ticket()
+        assert administrator.connect().exit_code == 0
+
+        practice.desk("POST", f"/api/tickets/{own}/notes", {"body": "x", "internal": True}, by="technician")
+        practice.assign(own)
+        practice.solve(own)
+
+        receiver.wait(lambda: len(receiver.seen) == 2)
+        until(lambda: practice.state()["webhooks_waiting"] == 0, "nothing else is on its way")
+        helpdesk = helpdesks.connect(administrator.name, administrator.table())
+        events = [helpdesk.read_delivery(it.headers, it.body, now=now()) for it in receiver.seen]
+        assert [it.ticket for it in events] == [own, own]
+        assert not any(it.idle for it in events)
+        assert len(receiver.seen) == 2
+    finally:
+        receiver.stop()
+
+
+@pytest.mark.parametrize(
+    "body", ["[]", '"x"', '{"user": 1, "webhooks": [1], "links": 7}', "<html>", '{"id": {"a": 1}}']
+)
+def test_an_answer_that_makes_no_sense_is_told_in_words_and_leaves_nothing(
+    administrator: Administrator, body: str
+) -> None:
+    before, settings_before = administrator.created(), administrator.settings.read_text()
+    fault = {"match": {"side": "helpdesk", "path": "^(?!.*token)"}, "kind": "status", "status": 200, "body": body}
+    administrator.practice.control("/faults", {**fault, "times": 1000})
+
+    said = administrator.connect("--test-ticket", "1")
+
+    assert isinstance(said.exception, SystemExit), said.exception
+    assert said.exit_code == 1
+    administrator.left_nothing(before, settings_before)
+
+
+@pytest.mark.parametrize("running", MAKES, indirect=True, scope="module")
+@pytest.mark.parametrize("body", ["[]", "{}", "[1]", '{"webhook": {"id": "../x"}}', '[{"id": "1/2", "self": 5}]'])
+def test_an_answer_about_webhooks_that_makes_no_sense_is_told_in_words_and_leaves_nothing(
+    administrator: Administrator, body: str
+) -> None:
+    settings_before = administrator.settings.read_text()
+    match = {"side": "helpdesk", "method": "POST", "path": "webhooks?$"}
+    administrator.practice.control(
+        "/faults", {"match": match, "kind": "status", "status": 200, "body": body, "times": 1}
+    )
+
+    said = administrator.connect()
+
+    assert isinstance(said.exception, SystemExit), said.exception
+    assert said.exit_code == 1
+    assert administrator.settings.read_text() == settings_before
+    assert list((administrator.directory / "helpdesks").glob("*")) == []
+
+
+def test_the_note_of_the_trial_is_internal_and_says_so_or_is_gone(administrator: Administrator) -> None:
+    own = administrator.practice.new_ticket()
+    number = str(administrator.practice.facts["helpdesk_number"]).replace("{number}", own)
+
+    said = administrator.connect("--test-ticket", number)
+
+    state = administrator.practice.state()["tickets"]
+    [notes] = [it["notes"] for it in state if it["id"] == own]
+    if "the note is deleted again" in said.output:
+        assert notes == []
+        assert kind_of(administrator) == "zammad"
+    else:
+        assert [it["internal"] for it in notes] == [True]
+        assert "Nothing was started by it" in notes[0]["body"]
+
+
+@pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
+def test_without_creating_the_secret_of_the_webhook_must_be_given(administrator: Administrator) -> None:
+    said = administrator.connect("--no-create")
+    assert said.exit_code == 1
+    assert f"{PUBLIC}/webhooks/{administrator.name}" in said.output
+
+    before = administrator.created()
+    said = administrator.connect("--no-create", secrets={"current": "canary" * 8})
+
+    assert said.exit_code == 0, said.output
+    assert administrator.created() == before
+    assert "agent_assignment_changed" in said.output
+    assert "canary" not in said.output + administrator.settings.read_text()
 
 
 @pytest.mark.parametrize("running", MAKES, indirect=True, scope="module")

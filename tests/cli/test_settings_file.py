@@ -1,5 +1,6 @@
 """A table into the settings' file. Contract: all else stays as it is written, or nothing changes and that is said."""
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -113,3 +114,18 @@ def test_secrets_go_when_what_follows_fails_and_those_before_stay(tmp_path: Path
 def test_a_secret_that_is_there_is_not_written_twice(tmp_path: Path) -> None:
     with secret_files(tmp_path, {"token": "same"}) as first, secret_files(tmp_path, {"token": "same"}) as second:
         assert first == second
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_writes_belongs_to_whom_the_data_belongs(tmp_path: Path) -> None:
+    data, settings = tmp_path / "var", tmp_path / "settings.toml"
+    data.mkdir()
+    settings.write_text("a = 1\n")
+    for path in (data, settings):
+        os.chown(path, 65534, 65534)
+
+    with secret_files(data / "helpdesks", {"token": "x"}) as files:
+        write_table(settings, "new", TABLE)
+
+    for path in (files["token"], files["token"].parent, settings):
+        assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)

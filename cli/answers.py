@@ -79,7 +79,8 @@ def _ask(model: type[BaseModel], setup: type[ByHand], missing: list[str], answer
         if value is not None:
             answers.table[name] = value
     for it in setup.once:
-        if it.name not in answers.once and (value := _asked_once(it)):
+        matters = not it.after or it.after in answers.once
+        if matters and it.name not in answers.once and (value := _asked_once(it)):
             answers.once[it.name] = value
 
 
@@ -117,7 +118,9 @@ def _wrong(model: type[BaseModel], name: str, value: Any) -> str | None:
     try:
         model.model_validate({name: value})
     except ValidationError as error:
-        return next((it["msg"] for it in error.errors() if it["loc"][:1] == (name,)), None)
+        return next(
+            (it["msg"].removeprefix("Value error, ") for it in error.errors() if it["loc"][:1] == (name,)), None
+        )
     return None
 
 

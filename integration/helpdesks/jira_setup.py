@@ -32,10 +32,12 @@ class JiraSetup(ByHand):
             "admin_token",
             "An API token without scopes of that administrator. It is used now and kept nowhere: delete it afterwards.",
             secret=True,
+            after="admin_email",
         ),
         Once(
             "jql",
             "Which tickets the webhook tells of, as JQL, such as `project in (IT, HR)`. Empty: all of the site.",
+            after="admin_email",
         ),
     )
     stand_ins = {"service_account": "unknown"}

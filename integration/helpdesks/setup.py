@@ -52,6 +52,7 @@ class Once:
     name: str
     words: str
     secret: bool = False
+    after: str = ""  # another one, without whose answer this one is of no use
 
 
 @dataclass(frozen=True)

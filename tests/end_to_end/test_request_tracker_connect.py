@@ -1,4 +1,4 @@
-"""`ticket-elevate connect request_tracker` against a real Request Tracker 5: from nothing to a connection that works."""
+"""`ticket-elevate connect request_tracker` against a real Request Tracker 5: from nothing to what works."""
 
 import re
 import tomllib

@@ -1,7 +1,7 @@
 """`ticket-elevate connect`: make a connection to a helpdesk, try it, and say what is left to be done by hand."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -131,7 +131,8 @@ def _reached(made: _Connection, *, anyway: bool) -> dict[str, Any]:
     for name, value in told.items():
         click.echo(f"     {name} is {value}")
     table |= told
-    _stop_unless(_show(made.helpdesk(table).check()), anyway=anyway)
+    helpdesk = made.helpdesk(table)
+    _stop_unless(_show(helpdesk.check(), left=setups.of(helpdesk).is_left), anyway=anyway)
     return table
 
 
@@ -237,12 +238,13 @@ def _undone_unless_all_is_well() -> Iterator[list[Undo]]:
         raise
 
 
-def _show(findings: Iterable[Finding]) -> bool:
-    """Print them as doctor does; whether all is well."""
+def _show(findings: Iterable[Finding], *, left: Callable[[Finding], bool] = lambda _: False) -> bool:
+    """Print them as doctor does; whether all is well, but for what is `left` for later."""
     well = True
     for found in findings:
-        click.echo(in_words(found))
-        well = well and found.ok
+        later = not found.ok and left(found)
+        click.echo(f"left {found.what}\n     {found.fix}" if later else in_words(found))
+        well = well and (found.ok or later)
     return well
 
 

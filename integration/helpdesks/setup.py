@@ -96,6 +96,10 @@ class ByHand:
         """The settings among `stand_ins`, as the helpdesk tells them. Raises HelpdeskError."""
         return {}
 
+    def is_left(self, found: Finding) -> bool:  # noqa: ARG002
+        """Whether what `check` found wrong can wait: what is left by hand mends it, or it only makes us do less."""
+        return False
+
     def creates(self, once: Mapping[str, str]) -> Sequence[str]:  # noqa: ARG002
         """What `make` would create, unless it is there: nothing without the right answers among `once`."""
         return ()

@@ -400,6 +400,15 @@ def test_the_note_of_the_trial_is_internal_and_says_so_or_is_gone(administrator:
         assert "Nothing was started by it" in notes[0]["body"]
 
 
+@pytest.mark.parametrize("running", ["servicenow"], indirect=True, scope="module")
+def test_what_is_only_installed_afterwards_is_no_reason_to_stop(administrator: Administrator) -> None:
+    said = administrator.connect(pick_field="u_not_installed_yet")
+
+    assert said.exit_code == 0, said.output
+    assert f"left {administrator.name} keeps who picked a ticket" in said.output
+    assert "FAIL" not in said.output
+
+
 @pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
 def test_without_creating_the_secret_of_the_webhook_must_be_given(administrator: Administrator) -> None:
     said = administrator.connect("--no-create")

@@ -5,7 +5,10 @@ import base64
 import json
 import re
 import secrets
+import signal
 import stat
+import subprocess
+import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +25,7 @@ from cli.main import commands
 from integration import helpdesks, settings
 from integration.deployment import Deployment
 from integration.helpdesks.setup import of_class
-from tests.conftest import Practice, practice_runs, until
+from tests.conftest import ROOT, Practice, practice_runs, until
 from tests.end_to_end.product import settings_file
 from tests.end_to_end.receiver import Receiver
 from workers.doctor import examine
@@ -255,19 +258,34 @@ def test_secrets_that_cannot_be_written_leave_nothing(administrator: Administrat
     administrator.left_nothing(before, settings_before)
 
 
-@pytest.mark.parametrize("while_in", ["integration.helpdesks.setup.try_ticket", "cli.settings_file.write_table"])
-def test_ctrl_c_leaves_nothing(administrator: Administrator, monkeypatch: pytest.MonkeyPatch, while_in: str) -> None:
+@pytest.mark.parametrize("running", LAST_CALL, indirect=True, scope="module")
+def test_ctrl_c_leaves_nothing(administrator: Administrator) -> None:
+    practice, (path, method) = administrator.practice, LAST_CALL[kind_of(administrator)]
     before, settings_before = administrator.created(), administrator.settings.read_text()
+    match = {"side": "helpdesk", "method": method, "path": path}
+    practice.control("/faults", {"match": match, "kind": "slow", "seconds": 6, "times": 1})
+    kind, answers = kind_of(administrator), str(administrator.answers())
+    command = [
+        sys.executable,
+        "-m",
+        "cli",
+        "connect",
+        kind,
+        "--name",
+        administrator.name,
+        "--answers",
+        answers,
+        "--yes",
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    until(lambda: practice.state()["faults"][-1]["times"] == 0, "the webhook is there, and the next call is under way")
 
-    def pressed(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+    process.send_signal(signal.SIGINT)
 
-    monkeypatch.setattr(while_in, pressed)
-
-    said = administrator.connect("--test-ticket", ticket(administrator.practice))
-
-    assert said.exit_code == 1
-    assert said.output.rstrip().endswith("Aborted!")
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "Taken away again: the webhook." in said
+    assert said.rstrip().endswith("Aborted!")
     administrator.left_nothing(before, settings_before)
 
 

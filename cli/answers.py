@@ -15,6 +15,7 @@ from integration.helpdesks.setup import ByHand, Once
 from integration.secret_files import read_secret
 
 VARIABLE = "TICKET_ELEVATE_CONNECT_"
+INTERNAL = "internal"  # whether the helpdesk may be at an internal address: of every kind
 SECRETS = "secrets"  # of the calls: they come from the helpdesk, or are made
 
 
@@ -51,6 +52,9 @@ def gather(
     if ask:
         _ask(model, setup, missing, answers)
     return answers
+
+
+_INTERNAL = FieldInfo(annotation=bool)
 
 
 def is_secret(one: FieldInfo) -> bool:
@@ -137,6 +141,7 @@ def _of_options(options: tuple[str, ...], model: type[BaseModel], setup: type[By
             )
         if not equals:
             raise click.ClickException("--set takes NAME=VALUE.")
+        one = _INTERNAL if name == INTERNAL else one
         found[name] = text if one is None else _value(name, one, text)
     return _known("--set", found, model, setup)
 
@@ -169,7 +174,7 @@ def _known(where: str, found: dict[str, Any], model: type[BaseModel], setup: typ
         plain = name.removesuffix("_file")
         if plain != name and plain in once and once[plain].secret:
             known[plain] = _read(name, value)
-        elif name in once or name in model.model_fields:
+        elif name in once or name in model.model_fields or name == INTERNAL:
             known[name] = value
         elif plain != name and plain in model.model_fields and is_secret(model.model_fields[plain]):
             _read(name, value)

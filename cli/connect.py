@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from cli import settings_file
-from cli.answers import SECRETS, Answers, gather, is_secret
+from cli.answers import INTERNAL, SECRETS, Answers, gather, is_secret
 from cli.doctor import in_words
 from cli.settings_file import NotWritten
 from integration import helpdesks, settings
-from integration.helpdesks import Adapter
+from integration.helpdesks import Adapter, inside
 from integration.helpdesks import setup as setups
 from integration.helpdesks.setup import ByHand, Place, Undo
 from integration.secret_files import read_secret
@@ -125,9 +125,8 @@ def _reached(made: _Connection, *, anyway: bool) -> dict[str, Any]:
     try:
         told = {name: it for name, it in setups.of(helpdesk).found().items() if name not in given}
     except HelpdeskError as error:
-        if _show(helpdesk.check()):  # these say better what is wrong, and what to do
-            raise click.ClickException(str(error)) from None
-        raise click.ClickException("Nothing was created or written.") from None
+        _show(helpdesk.check())  # which knows better what to do
+        raise click.ClickException(f"{error} Nothing was created or written.") from None
     for name, value in told.items():
         click.echo(f"     {name} is {value}")
     table |= told
@@ -155,7 +154,9 @@ def _create(made: _Connection, table: dict[str, Any], undo: list[Undo], *, ask: 
     given = made.answers.table.get(SECRETS, {})
     known = [_read(name, value) for name, value in given.items()]
     try:
-        it = setup.make(made.place, known[0] if known else None, once, undo)
+        # What an administrator lends us must not reach an address that our own token may not.
+        with inside.reaching(str(table.get("url", "")), allowed=table.get(INTERNAL) is True):
+            it = setup.make(made.place, known[0] if known else None, once, undo)
     except HelpdeskError as error:
         why = "To create it, our account, or whom you named for this, must be allowed to; or say --no-create."
         if made.place.public_url.startswith("http:"):

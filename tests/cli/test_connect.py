@@ -427,6 +427,22 @@ def test_what_is_only_installed_afterwards_is_no_reason_to_stop(administrator: A
     assert "FAIL" not in said.output
 
 
+@pytest.mark.parametrize("running", ["zammad"], indirect=True, scope="module")
+def test_an_internal_address_is_called_only_if_that_is_said(administrator: Administrator) -> None:
+    url = administrator.known["url"].replace("localhost", "127.1")  # which no look at what is written tells
+    before, settings_before = administrator.created(), administrator.settings.read_text()
+
+    said = administrator.connect(url=url)
+
+    assert said.exit_code == 1
+    assert "internal = true" in said.output
+    administrator.left_nothing(before, settings_before)
+
+    assert administrator.connect("--set", "internal=true", url=url).exit_code == 0
+    assert administrator.table()["internal"] is True
+    assert len(administrator.created()) == len(before) + 3
+
+
 @pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
 def test_without_creating_the_secret_of_the_webhook_must_be_given(administrator: Administrator) -> None:
     said = administrator.connect("--no-create")

@@ -54,7 +54,7 @@ def gather(
     return answers
 
 
-_INTERNAL = FieldInfo(annotation=bool)
+_OF_EVERY_KIND = {INTERNAL: FieldInfo(annotation=bool)}
 
 
 def is_secret(one: FieldInfo) -> bool:
@@ -141,7 +141,7 @@ def _of_options(options: tuple[str, ...], model: type[BaseModel], setup: type[By
             )
         if not equals:
             raise click.ClickException("--set takes NAME=VALUE.")
-        one = _INTERNAL if name == INTERNAL else one
+        one = _OF_EVERY_KIND.get(name, one)
         found[name] = text if one is None else _value(name, one, text)
     return _known("--set", found, model, setup)
 
@@ -174,7 +174,7 @@ def _known(where: str, found: dict[str, Any], model: type[BaseModel], setup: typ
         plain = name.removesuffix("_file")
         if plain != name and plain in once and once[plain].secret:
             known[plain] = _read(name, value)
-        elif name in once or name in model.model_fields or name == INTERNAL:
+        elif name in once or name in model.model_fields or name in _OF_EVERY_KIND:
             known[name] = value
         elif plain != name and plain in model.model_fields and is_secret(model.model_fields[plain]):
             _read(name, value)

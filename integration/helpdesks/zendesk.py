@@ -22,6 +22,7 @@ from integration.helpdesks.keys import fitting
 from integration.helpdesks.oauth import ClientCredentials
 from integration.helpdesks.values import exact, moment, table, tables, unfilled, word
 from integration.helpdesks.zendesk_settings import ZendeskSettings
+from integration.helpdesks.zendesk_setup import ZendeskSetup
 from integration.tickets import (
     Changes,
     DeliveryUnreadable,
@@ -58,6 +59,7 @@ class Zendesk:
     """One Zendesk; satisfies integration.tickets.Helpdesk. A person's `account` is the user id."""
 
     Settings = ZendeskSettings
+    Setup = ZendeskSetup
 
     def __init__(self, connection: str, settings: ZendeskSettings) -> None:
         self._connection = connection
@@ -204,6 +206,9 @@ class Zendesk:
             Finding("our account is staff", may, "" if may else fix),
             *([] if not may else [self._may_export(me)]),
         ]
+
+    def setup(self) -> ZendeskSetup:
+        return ZendeskSetup(self._connection, self._door)
 
     def _may_export(self, me: Mapping[str, Any]) -> Finding:
         may = me.get("role") == "admin"

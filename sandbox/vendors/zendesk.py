@@ -24,6 +24,7 @@ from sandbox.clock import Clock, parse, plain, real_now
 from sandbox.desk import SERVICE, Account, Desk, Ticket, Wrong
 from sandbox.sender import Dialect, Message, Sender
 from sandbox.vendors.accounts import Numbered
+from sandbox.vendors.zendesk_webhooks import ManagedWebhooks
 
 FIRST_USER = 360_000_000_001
 CATEGORY_FIELD = 9_001
@@ -91,6 +92,9 @@ class Zendesk:
         self._calls: list[float] = []
         self._exports: list[datetime] = []
         self.per_minute = PER_MINUTE
+        self._managed = ManagedWebhooks(
+            sender, self._page, {kind: f"zen:event-type:ticket.{name}" for kind, (name, _) in _EVENTS.items()}
+        )
 
     def account(self, of: str) -> str:
         return str(self._id(of))
@@ -121,6 +125,8 @@ class Zendesk:
             ("/tickets/<number>/comments", self.comments, "GET"),
             ("/incremental/tickets/cursor", self.export, "GET"),
         ):
+            part.add_url_rule(f"/api/v2{path}", view_func=view, methods=[method])
+        for path, view, method in self._managed.routes():
             part.add_url_rule(f"/api/v2{path}", view_func=view, methods=[method])
         part.add_url_rule("/agent/tickets/<number>", view_func=lambda number: redirect(f"/tickets/{number}"))
         part.before_request(self._admit)

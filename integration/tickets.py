@@ -108,10 +108,15 @@ class TicketEvent:
 
 @dataclass(frozen=True)
 class Presser:
-    """Who looks at a ticket's page, by the helpdesk's signature; `ticket` is None where that does not cover it."""
+    """Who looks at a ticket's page, by the helpdesk's signature; `ticket` is None where that does not cover it.
+
+    `proof` names what was signed, the same whenever it is shown again. None where it is no proof of a press, but of a
+    look alone.
+    """
 
     account: str
     ticket: str | None = None
+    proof: str | None = None
 
 
 @dataclass(frozen=True)
@@ -247,6 +252,6 @@ class ProvesPresser(Protocol):
         """Whom the signature of a call from the helpdesk's page names. No I/O but for the vendor's public keys.
 
         `headers` has lower-case names, `form` holds the fields of a form that was posted. It proves who looks, and
-        never that they want something. Raises SignatureRefused, also where its settings do not say how to check one, or
-        HelpdeskUnavailable when the keys cannot be had.
+        that they pressed only where there is a Presser.proof. Raises SignatureRefused, also where its settings do not
+        say how to check one, or HelpdeskUnavailable when the keys cannot be had.
         """

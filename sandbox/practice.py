@@ -44,6 +44,7 @@ class Practice:
         self.vendor = VENDORS[args.helpdesk](self.desk, self.sender, self.clock) if args.helpdesk else None
         if self.vendor:
             self.sender.dialect = self.vendor.dialect
+            self.desk.shown_as = self.vendor.number
         names = args.hosts or (None, None, None)
         self.certificates = Certificates(args.dir, args.hosts)
         self.credentials = Credentials(args.dir)

@@ -77,6 +77,7 @@ class Jira:
             "category_field": REQUEST_TYPE,
             "requester_fields": ["reporter", "creator", PARTICIPANTS],
             "rules_act_as_themselves": True,
+            "cloud_id": CLOUD,
             "panel_app": APP,
             "panel_keys_url": f"{url}{KEYS}",
             "secrets": {"first": self._sender.secrets[0]},

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import pages, picks, receiver, review, roles
+from benchmarks import flood, pages, picks, receiver, review, roles
 
 RESULTS = Path(__file__).with_name("results.json")
 GOALS = {
@@ -20,6 +20,8 @@ GOALS = {
     "overhead_p99_ms": "under 250",
     "sustained_ratio": "at least 0.50",
     "upstream_calls": "4",
+    "flood_other_connection_ratio": "under 3",
+    "flood_own_connection_ratio": "under 3",
     "review_worst_p95_ms_sqlite": "under 150",
     "review_worst_p95_ms_postgresql": "under 150",
     "my_roles_p95_ms_sqlite": "under 300",
@@ -31,6 +33,7 @@ GOALS = {
 PARTS = {
     "receiver": receiver.measure,
     "picks": picks.measure,
+    "flood": flood.measure,
     "roles": roles.measure,
     "review": review.measure,
     "pages": pages.measure,

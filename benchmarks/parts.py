@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -105,9 +105,16 @@ def postgresql(directory: Path) -> Iterator[str]:
 
 
 def settings(
-    directory: Path, name: str, facts: dict[str, Any], *, database: str, redis_url: str, port: int
+    directory: Path,
+    name: str,
+    facts: dict[str, Any],
+    *,
+    database: str,
+    redis_url: str,
+    port: int,
+    also: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Write a settings file and a key ring; the environment that names them."""
+    """Write a settings file and a key ring; the environment that names them. `also`: secrets by connection."""
     keys = directory / "keys"
     if not keys.exists():
         with os.fdopen(os.open(keys, os.O_WRONLY | os.O_CREAT, 0o400), "w") as out:
@@ -128,9 +135,10 @@ def settings(
     ]
     lines += ["practice = true", "give_back_minimum_seconds = 0", "[entra]"]
     lines += [f'{key} = "{facts[key]}"' for key in entra]
-    lines += [f"[helpdesks.{CONNECTION}]", 'kind = "generic"', f'url = "{facts["helpdesk_url"]}"']
-    lines += [f'token = "{facts["helpdesk_token"]}"', f'service_account = "{facts["helpdesk_service_account"]}"']
-    lines += [f'secrets = {{ first = "{facts["webhook_secret"]}" }}']
+    for connection, secret in {CONNECTION: facts["webhook_secret"], **(also or {})}.items():
+        lines += [f"[helpdesks.{connection}]", 'kind = "generic"', f'url = "{facts["helpdesk_url"]}"']
+        lines += [f'token = "{facts["helpdesk_token"]}"', f'service_account = "{facts["helpdesk_service_account"]}"']
+        lines += [f'secrets = {{ first = "{secret}" }}']
     path = directory / f"{name}.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return {SETTINGS_VARIABLE: str(path)}

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +40,7 @@ class Desk:
     """The people's side: what the technician and the requester do at the practice helpdesk."""
 
     facts: dict[str, Any]
+    port: int = 0  # of our web process
 
     def call(self, who: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         token = next(p["helpdesk_password_or_token"] for p in self.facts["people"] if p["key"] == who)
@@ -101,7 +102,7 @@ class Notes:
 
 def measure(directory: Path, *, quick: bool = False) -> dict[str, float]:
     paced, seconds = (8, 6.0) if quick else (60, 20.0)
-    with _running(directory) as desk:
+    with running(directory) as desk:
         figures = _paced(desk, paced)
         reached = _sustained(desk, seconds)
         figures |= memory.of_processes_below(directory)
@@ -116,12 +117,13 @@ def measure(directory: Path, *, quick: bool = False) -> dict[str, float]:
 
 
 @contextmanager
-def _running(directory: Path) -> Iterator[Desk]:
+def running(directory: Path, *, also: Mapping[str, str] | None = None) -> Iterator[Desk]:
+    """The product and what it is connected to, warm. `also`: names and secrets of more connections to the helpdesk."""
     port = parts.free_port()
     with ExitStack() as stack:
         facts = stack.enter_context(parts.sandbox(directory, port))
         database = f"sqlite:///{directory}/elevate.sqlite"
-        environment = parts.settings(directory, "picks", facts, database=database, redis_url="", port=port)
+        environment = parts.settings(directory, "picks", facts, database=database, redis_url="", port=port, also=also)
         _prepare_people(facts)
         # As an administrator sets up a helpdesk's webhook: what can start or end something, and nothing else.
         events = ["ticket.assigned", "ticket.status_changed"]
@@ -130,7 +132,7 @@ def _running(directory: Path) -> Iterator[Desk]:
         product = [sys.executable, "-m", "cli", "run"]
         stack.enter_context(parts.program(product, directory / "product.log", environment))
         parts.until(lambda: _ready(port), "Ticket Elevate is ready")
-        desk = Desk(facts)
+        desk = Desk(facts, port)
         _warm(desk)
         yield desk
 
@@ -211,9 +213,9 @@ def _paced(desk: Desk, count: int) -> dict[str, float]:
     tickets = [desk.ticket(CATEGORIES[n % len(CATEGORIES)]) for n in range(count)]
     began = time.monotonic()
     for number, ticket in enumerate(tickets):
-        _sleep_until(began + number)
+        sleep_until(began + number)
         desk.pick(TECHNICIANS[0], ticket)
-        _sleep_until(began + number + 0.7)
+        sleep_until(began + number + 0.7)
         desk.solve(TECHNICIANS[0], ticket)
     time.sleep(3)
     rows = desk.log(since)
@@ -231,7 +233,7 @@ def _paced(desk: Desk, count: int) -> dict[str, float]:
     }
 
 
-def _sleep_until(at: float) -> None:
+def sleep_until(at: float) -> None:
     time.sleep(max(0.0, at - time.monotonic()))
 
 
@@ -245,6 +247,13 @@ def _one_pick(rows: list[dict[str, Any]], ticket: str) -> tuple[float, list[str]
     total = (_moment(rows[told]) - _moment(rows[assigned])).total_seconds() * 1000
     names = [f"{row['side']} {row['method']} {row['path']}" for row in between]
     return total - sum(row["milliseconds"] for row in between), names
+
+
+def took(rows: list[dict[str, Any]], ticket: str) -> float:
+    """Milliseconds from the assignment to the note that the role is active."""
+    assigned = next(row for row in rows if row["path"] == f"/api/tickets/{ticket}/assign")
+    told = next(row for row in rows if _says_active(row, ticket))
+    return (_moment(told) - _moment(assigned)).total_seconds() * 1000
 
 
 def _says_active(row: dict[str, Any], ticket: str) -> bool:

@@ -55,6 +55,12 @@ def check(file: Path) -> None:
 @click.option("--category", help="The ticket's category. With this or --queue the ticket is not read but made up.")
 @click.option("--queue", help="The ticket's queue or type.")
 @click.option("--subject", default="", help="The ticket's subject.")
+@click.option(
+    "--status",
+    type=click.Choice([it.value for it in (Status.OPEN, Status.ON_HOLD)]),
+    default="open",
+    help="The ticket's status.",
+)
 @click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="One of the ticket's fields. Repeatable.")
 @click.option("--eligible", multiple=True, metavar="ROLE", help="A role, by name, id or key. Repeatable.")
 @click.option("--scope", default="/", show_default=True, help="Where the technician is eligible for these roles.")
@@ -67,6 +73,7 @@ def explain(
     category: str | None,
     queue: str | None,
     subject: str,
+    status: str,
     fields: tuple[str, ...],
     eligible: tuple[str, ...],
     scope: str,
@@ -89,7 +96,7 @@ def explain(
         connection=clean(connection or "helpdesk"),
         number=clean(number),
         subject=clean(subject),
-        status=Status.OPEN,
+        status=Status(status),
         read_at=datetime.now(UTC),
         category=None if category is None else clean(category),
         queue=None if queue is None else clean(queue),

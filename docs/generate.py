@@ -96,6 +96,10 @@ def settings_page() -> str:
             'Each secret of a helpdesk may be in a file of its own: `token_file = "/path"` in place of `token`, and',
             '`secrets = { first = { file = "/path" } }`. Without `kind` it is `generic`.',
             "",
+            "A helpdesk at an internal address (`10.0.0.5`, or a name that leads there) is only called with",
+            "`internal = true` in its table, so that no slip or stray name brings our token to another service in your",
+            "network. `localhost` needs no such word.",
+            "",
             *(line for kind in kinds() for line in _helpdesk(kind)),
         ]
     )

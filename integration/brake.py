@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+OF_HELPDESK = "helpdesk:"  # how the names of helpdesks' brakes begin; the tenant's have none
 PROBE = timedelta(seconds=45)  # longer than a call takes: then another one may try
 UNSAID = 10.0  # seconds to wait where nobody named any
+LONGEST_SILENCE = 20.0  # seconds
 _CLEAR = timedelta(seconds=1)  # how long a process trusts that there is no brake
 _random = random.SystemRandom()
 
@@ -49,7 +51,9 @@ class Brake:
 
     `unavailable` errors have `throttled` (we were asked to wait) and `after` (for how many seconds; None where nobody
     said); `answered` is the family of all others. `busy` makes the error of whoever is not let through, from seconds.
-    Without a store there is no brake.
+    `silence`: seconds after which a call without an answer holds the others for as long as it took itself, so that
+    one side that is away does not take all the workers from the others; None: it holds nobody. Without a store there is
+    no brake.
     """
 
     def __init__(
@@ -59,8 +63,10 @@ class Brake:
         unavailable: type[Exception],
         answered: type[Exception],
         busy: Callable[[float], Exception],
+        silence: float | None = None,
     ) -> None:
         self._store = store
+        self._silence = silence
         self._unavailable, self._answered, self._busy = unavailable, answered, busy
         self._clear: dict[str, datetime] = {}
 
@@ -78,10 +84,13 @@ class Brake:
         try:
             yield
         except self._unavailable as error:
-            if getattr(error, "throttled", False):
-                passed, after = time.monotonic() - started, getattr(error, "after", None)
+            passed = time.monotonic() - started
+            wait = self._wait(error, passed)
+            if wait is not None:
                 self._clear.pop(name, None)
-                self._store.hold(name, now + timedelta(seconds=passed + (after or UNSAID)))
+                self._store.hold(name, now + timedelta(seconds=passed + wait))
+            elif held is not None:
+                self._store.hold(name, held.until)  # it told nothing: the next one may try
             raise
         except self._answered:  # it answered, though it said no
             self._lift(self._store, name, held)
@@ -102,6 +111,12 @@ class Brake:
         if not urgent and not store.probe(name, now=now, until=now + PROBE):
             raise self._busy(_random.uniform(2, 6))
         return held
+
+    def _wait(self, error: Exception, passed: float) -> float | None:
+        """For how many seconds everybody waits because of this failure; None where nobody does."""
+        if getattr(error, "throttled", False):
+            return getattr(error, "after", None) or UNSAID
+        return min(passed, LONGEST_SILENCE) if self._silence is not None and passed > self._silence else None
 
     def _lift(self, store: BrakeStore, name: str, held: Held | None) -> None:
         if held is not None:

@@ -241,6 +241,17 @@ def refused(sentence: str) -> str:
     return f"No role was activated. {sentence}"
 
 
+def not_ready(sentence: str, link: str) -> str:
+    """Its technician can do what the `sentence` says, and then try again at the `link`."""
+    return f"{refused(sentence)} The button is at {link}"
+
+
+def ready_no_more(sentence: str, at: datetime, now: datetime, zone: ZoneInfo) -> str:
+    """An approver gave the role, and the ticket had changed meanwhile; it is given back `at`."""
+    when = f"at {clock(at, zone)}, as Entra does not let that happen sooner" if at > now else "now"
+    return f"The ticket was looked at again after the approval. {sentence} So the role is given back {when}."
+
+
 def cancelled(reason: EndReason) -> str:
     return f"The elevation was cancelled before a role was active: {END_WORDS[reason]}."
 

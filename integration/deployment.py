@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cached_property
+from urllib.parse import quote
 
 from integration import helpdesks, rules
 from integration.entra.seal import Sealer, read_keys
@@ -49,6 +50,10 @@ class Deployment:
             revokes_sessions=any(rule.revoke_sessions for rule in rules.rules),
         )
         return Tenant(connection, TokenRows(self.records), self.sealer, BrakeRows(self.records))
+
+    def elevate_link(self, connection: str, ticket: str) -> str:
+        """Where a technician presses Elevate for a ticket."""
+        return f"{self.settings.public_url}/elevate/{quote(connection, safe='')}/{quote(ticket, safe='')}"
 
     def link(self, elevation_id: str) -> str:
         return f"{self.settings.public_url}/elevations/{elevation_id}"

@@ -125,6 +125,7 @@ class EndReason(StrEnum):
     UNUSED = "unused"  # nobody clicked or signed in for a day
     OUTSIDE = "outside"  # the role was ended in the tenant, not by us
     WITHDRAWN = "withdrawn"  # the technician took the request back at Microsoft
+    NOT_READY = "not_ready"  # the ticket is not what its rule requires any more
     BUNDLE = "bundle"  # another role of the same task was not given, and the rule wants all or none
 
 
@@ -137,6 +138,7 @@ END_WORDS: Mapping[EndReason, str] = {
     EndReason.UNUSED: N_("nobody started it within a day"),
     EndReason.OUTSIDE: N_("the role was ended outside Ticket Elevate"),
     EndReason.WITHDRAWN: N_("the request was withdrawn in Entra"),
+    EndReason.NOT_READY: N_("the ticket is not what its rule requires any more"),
     EndReason.BUNDLE: N_("another role that the task needs was not given"),
 }
 

@@ -85,6 +85,31 @@ class Match:
 
 
 @dataclass(frozen=True)
+class Sla:
+    """The time that stands in the ticket's `field` lies ahead, or was over no longer than `overdue` ago."""
+
+    field: str
+    overdue: timedelta = timedelta()
+
+
+@dataclass(frozen=True)
+class Require:
+    """What a ticket must be like before anything is activated for it. Every key that is given must hold.
+
+    `match` chooses the rule, this does not: a ticket that fits a rule and lacks something is refused in words. `filled`
+    names fields that are not empty; `field` holds (name, values), of which one must stand there.
+    """
+
+    status: tuple[Status, ...] = ()
+    filled: tuple[str, ...] = ()
+    field: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    sla: Sla | None = None
+
+    def __bool__(self) -> bool:
+        return any((self.status, self.filled, self.field, self.sla))
+
+
+@dataclass(frozen=True)
 class Rule:
     """Either it allows `targets`, smallest first, or (`deny`) it forbids, and `reason` says why.
 
@@ -108,6 +133,7 @@ class Rule:
     total: timedelta | None = None
     usable: Probe | None = None
     revoke_sessions: bool = False
+    require: Require = Require()
 
     @property
     def kinds(self) -> frozenset[TargetKind]:

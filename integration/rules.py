@@ -11,8 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from unicodedata import normalize
 
-from integration import rules_break_glass, rules_choice, rules_file
-from integration.rule import BreakGlass, Bundle, Mode, Rule, Start, Wanted, folded, justify, place
+from integration import rules_break_glass, rules_choice, rules_file, rules_require
+from integration.rule import BreakGlass, Bundle, Mode, Require, Rule, Sla, Start, Wanted, folded, justify, place
 from integration.rules_answers import (
     Analysis,
     Plan,
@@ -38,10 +38,12 @@ __all__ = [
     "Problem",
     "Refusal",
     "RefusalCode",
+    "Require",
     "Rule",
     "RuleMatch",
     "Rules",
     "RulesInvalid",
+    "Sla",
     "Start",
     "Wanted",
     "analysis_from_json",
@@ -210,16 +212,26 @@ def _check_ticket(found: RuleMatch, ticket: Ticket) -> RuleMatch | Refusal:
     if not is_open:
         reason = f"Ticket {number} is solved, so nothing is activated for it. Reopen it if there is still work to do."
         return _refused(rule, RefusalCode.NOT_OPEN, reason, analysis)
-    if ticket.assignee is None:  # plan refuses that; here there is nobody to compare yet
+    if ticket.assignee is not None:  # plan refuses a ticket without one; here there is nobody to compare yet
+        own = _is_requester(ticket.assignee, ticket.requesters)
+        whose = "One of the requesters" if own else "No requester"
+        detail = f"{whose} has the technician's account or address."
+        analysis = (*analysis, Condition("Technician and requester are different people", not own, detail))
+        if own:
+            reason = f"You are a requester of ticket {number}. Another technician must work on it."
+            return _refused(rule, RefusalCode.OWN_TICKET, reason, analysis)
+    return _check_required(RuleMatch(rule, analysis), ticket)
+
+
+def _check_required(found: RuleMatch, ticket: Ticket) -> RuleMatch | Refusal:
+    """Last, so that nobody fills in what would do them no good."""
+    rule, required = found.rule, rules_require.look(found.rule.require, ticket)
+    analysis = (*found.analysis, *(it.condition for it in required))
+    steps = [it.step for it in required if not it.condition.met]
+    if not steps:
         return RuleMatch(rule, analysis)
-    own = _is_requester(ticket.assignee, ticket.requesters)
-    whose = "One of the requesters" if own else "No requester"
-    detail = f"{whose} has the technician's account or address."
-    analysis = (*analysis, Condition("Technician and requester are different people", not own, detail))
-    if own:
-        reason = f"You are a requester of ticket {number}. Another technician must work on it."
-        return _refused(rule, RefusalCode.OWN_TICKET, reason, analysis)
-    return RuleMatch(rule, analysis)
+    reason = f'The rule "{rule.name}" requires more of ticket {clean(ticket.number)}.'
+    return _refused(rule, RefusalCode.NOT_READY, _sentences(reason, *steps, "Then press Elevate."), analysis)
 
 
 def _is_requester(technician: Person, requesters: Sequence[Person]) -> bool:

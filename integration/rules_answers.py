@@ -19,6 +19,7 @@ class RefusalCode(StrEnum):
     NOT_ELIGIBLE = "not_eligible"
     OWN_TICKET = "own_ticket"
     NOT_OPEN = "not_open"
+    NOT_READY = "not_ready"  # the ticket is not what its rule requires
     JOURNAL_BROKEN = "journal_broken"
     NO_BREAK_GLASS = "no_break_glass"  # the rules file has no such table, or not for this target
     NO_REASON = "no_reason"  # break glass without a reason that tells anything

@@ -6,6 +6,7 @@ had picked it. What is not known of the technician's eligibilities is supposed t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from integration.rules import Plan, Refusal, RefusalCode, Rules
 from integration.targets import Affected, Eligibility, Target, TargetKind
@@ -23,10 +24,14 @@ class Known:
     kinds: frozenset[TargetKind] = frozenset()
 
 
-def as_picked(ticket: Ticket, by: Person | None = None) -> Ticket:
-    """The ticket, open, and assigned to `by`, or to whom it is assigned, or to somebody whom nothing stands against."""
+def as_picked(ticket: Ticket, by: Person | None = None, *, at: datetime | None = None) -> Ticket:
+    """The ticket, open, and assigned to `by`, or to whom it is assigned, or to somebody whom nothing stands against.
+
+    `at`: when it was picked, so that what was in time then is not overdue now.
+    """
     status = Status.OPEN if ticket.status is Status.SOLVED else ticket.status
-    return replace(ticket, status=status, assignee=by or ticket.assignee or ANYBODY)
+    assignee = by or ticket.assignee or ANYBODY
+    return replace(ticket, status=status, assignee=assignee, read_at=at or ticket.read_at)
 
 
 def supposed(known: Known, files: Sequence[Rules]) -> tuple[Eligibility, ...]:

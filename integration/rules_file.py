@@ -15,10 +15,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from integration.rule import BreakGlass, Bundle, Match, Mode, Rule, Start, folded
+from integration.rule import BreakGlass, Bundle, Match, Mode, Require, Rule, Start, folded
 from integration.rules_lines import Path, line_of, lines
-from integration.rules_shape import DEFAULTS, BreakGlassKeys, FileKeys, MatchKeys, RuleKeys
+from integration.rules_shape import DEFAULTS, BreakGlassKeys, FileKeys, MatchKeys, RequireKeys, RuleKeys
 from integration.targets import Probe
+from integration.tickets import Status
 
 _BIGGEST = 1 << 20
 _BREAK_GLASS = "the table break_glass"
@@ -156,7 +157,7 @@ def _rule(entry: dict[str, Any], at: Path, where: dict[Path, int]) -> tuple[Rule
         owner = f'rule "{name}"' if isinstance(name, str) else "this rule"
         known = list(RuleKeys.model_fields)
         return None, [_explained(error, owner, known, at + tuple(error["loc"]), where, len(at)) for error in e.errors()]
-    match = keys.match
+    match, require = keys.match, keys.require
     return (
         Rule(
             name=keys.name,
@@ -175,6 +176,12 @@ def _rule(entry: dict[str, Any], at: Path, where: dict[Path, int]) -> tuple[Rule
             total=keys.total,
             usable=Probe(keys.usable) if keys.usable else None,
             revoke_sessions=keys.revoke_sessions,
+            require=Require(
+                status=tuple(map(Status, require.status)),
+                filled=require.filled,
+                field=tuple(require.field.items()),
+                sla=require.sla,
+            ),
         ),
         [],
     )
@@ -197,7 +204,8 @@ def _explained(error: Any, owner: str, known: Sequence[str], at: Path, where: di
         case "bool_type":
             return Problem(line, f'In {owner}, "{key}" must be true or false, without quotes.')
         case "dict_type" | "model_type":
-            return Problem(line, f'In {owner}, "{key}" must be a table, like {{ category = "Password reset" }}.')
+            like = 'filled = "Cost centre"' if place[0] == "require" else 'category = "Password reset"'
+            return Problem(line, f'In {owner}, "{key}" must be a table, like {{ {like} }}.')
         case "tuple_type" if key == "roles":
             return Problem(
                 line, f'In {owner}, "{key}" must be a list of names in quotes, like ["Password Administrator"].'
@@ -216,6 +224,10 @@ def _misplaced(key: str, place: Path, owner: str) -> str:
         if key in rule:
             return f'"{key}" does not belong into the match of {owner}. Write it beside match.'
         return _unknown(key, match, f"the match of {owner}")
+    if place[0] == "require":
+        if key in rule:
+            return f'"{key}" does not belong into the require of {owner}. Write it beside require.'
+        return _unknown(key, list(RequireKeys.model_fields), f"the require of {owner}")
     inside = get_close_matches(key.casefold(), match, n=1)
     if inside and not get_close_matches(key.casefold(), rule, n=1):
         return f'{_first_up(owner)} has an unknown key "{key}". Did you mean match = {{ {inside[0]} = ... }}?'

@@ -1,6 +1,7 @@
 """The keys of a rule and what each may hold. Every ValueError here ends a sentence that starts "In rule ..., "."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from difflib import get_close_matches
@@ -21,6 +22,7 @@ from integration.rule import (
     Bundle,
     Mode,
     PatternError,
+    Sla,
     Start,
     Wanted,
     compile_pattern,
@@ -29,7 +31,7 @@ from integration.rule import (
     parts,
 )
 from integration.targets import Probe
-from integration.tickets import clean
+from integration.tickets import Status, clean
 
 # What to write for a key that must be there and is not.
 DEFAULTS = {
@@ -147,7 +149,7 @@ def _urgent_role(value: Any) -> Wanted:
     return found if found.scope else replace(found, scope="/")
 
 
-def _one_of(choices: type[StrEnum], key: str, value: Any) -> str:
+def _one_of(choices: Iterable[StrEnum], key: str, value: Any) -> str:
     known = [choice.value for choice in choices]
     if value not in known:
         close = get_close_matches(str(value).casefold(), known, n=1, cutoff=0.3)
@@ -155,6 +157,30 @@ def _one_of(choices: type[StrEnum], key: str, value: Any) -> str:
         hint = f'Did you mean "{close[0]}"?' if close else f"Write {listed}."
         raise ValueError(f'"{key}" cannot be "{clean(str(value))}". {hint}')
     return str(value)
+
+
+def _status(value: str) -> str:
+    if value == Status.SOLVED:
+        raise ValueError('"status" cannot be "solved": a solved ticket gets no role in any case.')
+    return _one_of((Status.OPEN, Status.ON_HOLD), "status", value)
+
+
+def _sla(value: Any) -> Sla:
+    how = 'Write sla = { field = "<name>" }, and overdue = "2h" in it if a while after that is still fine.'
+    if not isinstance(value, dict):
+        raise ValueError(f'"sla" must be a table. {how}')
+    if unknown := [key for key in value if key not in ("field", "overdue")]:
+        raise ValueError(f'"sla" has an unknown key "{clean(unknown[0])}". {how}')
+    if not isinstance(value.get("field"), str) or clean(value["field"]) != value["field"] or not value["field"]:
+        raise ValueError(f'"sla" does not name the ticket\'s field with the time. {how}')
+    return Sla(value["field"], _overdue(value["overdue"]) if "overdue" in value else Sla.overdue)
+
+
+def _overdue(value: Any) -> timedelta:
+    found = _DURATION.fullmatch(value.replace(" ", "")) if isinstance(value, str) else None
+    if not found or not (found["hours"] or found["minutes"]):
+        raise ValueError(f'the time "{clean(str(value))}" at "overdue" cannot be read. {_HOW_LONG}')
+    return timedelta(hours=int(found["hours"] or 0), minutes=int(found["minutes"] or 0))
 
 
 def _mode(value: Any) -> str:
@@ -179,11 +205,21 @@ class MatchKeys(BaseModel):
     field: dict[str, Texts] = {}
 
 
+class RequireKeys(BaseModel):
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    status: Annotated[tuple[Annotated[StrictStr, AfterValidator(_status)], ...], BeforeValidator(_listed)] = ()
+    filled: Texts = ()
+    field: dict[Text, Texts] = {}
+    sla: Annotated[Sla, BeforeValidator(_sla)] | None = None
+
+
 class RuleKeys(BaseModel):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     name: Annotated[Text, AfterValidator(_name)]
     match: MatchKeys = MatchKeys()
+    require: RequireKeys = RequireKeys()
     roles: Annotated[
         tuple[Annotated[Wanted, BeforeValidator(rules_targets.wanted)], ...],
         BeforeValidator(_roles),
@@ -250,6 +286,8 @@ def _allows(keys: RuleKeys) -> None:
         raise ValueError(f'"roles" is missing. {DEFAULTS["roles"]}')
     if not any(getattr(keys.match, key) for key in MatchKeys.model_fields):
         raise ValueError('"match" is missing or empty, so it would give its roles for every ticket. Say which.')
+    if "require" in given and not any(getattr(keys.require, key) for key in RequireKeys.model_fields):
+        raise ValueError('"require" is empty. Say what the ticket must be like, or remove it.')
     if "scope" in given and all(it.scope for it in keys.roles):
         raise ValueError(
             '"scope" counts only for directory roles without a scope of their own, and here is none. Remove it.'

@@ -187,6 +187,9 @@ class Settings(BaseSettings):
     eligibilities_seconds: int = Field(
         900, ge=0, description="How long what the tenant said of eligibilities and policies is believed"
     )
+    poll_seconds: int = Field(
+        120, ge=0, description="How often helpdesks are asked what changed, for calls that got lost; 0: never"
+    )
     bind: str = Field("127.0.0.1:8080", description="Where the web process listens")
     proxies: int = Field(0, ge=0, description="How many trusted proxies stand in front of the web process")
     web_processes: int = Field(2, ge=1, description="gunicorn processes")

@@ -101,6 +101,9 @@ class TicketEvent:
     secret: str  # the name of the signing secret that matched, so that a rotation can be watched
     # The ticket must be read in a state at least this new (Request Tracker: a transaction id). None: any state will do.
     revision: str | None = None
+    # A digest of what the call shows of the ticket, without what every edit changes (times, authors). After a call with
+    # the same one the ticket is not read again: nothing changed that a rule looks at. None: it shows too little.
+    fingerprint: str | None = None
     # Our own account caused it, or it says itself that nothing changed that we look at: it is stored for the record,
     # and the ticket is not read.
     idle: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 from collections.abc import Callable
@@ -84,6 +85,7 @@ class Control:
             "/webhooks/repeat": self.repeat_webhook,
             "/webhooks/sign": self.sign_webhook,
             "/tickets/assign-by-rule": self.assign_by_rule,
+            "/tickets/together": self.add_together,
             "/elevate-url": self.change_elevate_url,
             "/reset": self.reset,
         }
@@ -227,8 +229,10 @@ class Control:
         return jsonify(url=self.sender.url)
 
     def sign_webhook(self) -> Response:
-        """The headers with which the helpdesk would send this body now: {"body": text}."""
-        message = Message(secrets.token_hex(12), str(_body()["body"]).encode())
+        """The headers with which the helpdesk would send this body now: {"body": text} or {"base64": bytes}."""
+        asked = _body()
+        body = base64.b64decode(asked["base64"]) if "base64" in asked else str(asked["body"]).encode()
+        message = Message(secrets.token_hex(12), body)
         return jsonify(dict(self.sender.dialect.headers(message, self.sender.secrets)))
 
     def assign_by_rule(self) -> Response:
@@ -239,6 +243,12 @@ class Control:
             raise ValueError(f"There is no account {body['under']!r}.")
         self.desk.assign(str(body["ticket"]), body["to"], under, rule="Assign to first responder")
         return jsonify(ticket=body["ticket"])
+
+    def add_together(self) -> Response:
+        """Tickets that changed at one moment: {"count", "requester", "assignee"}."""
+        body = _body()
+        made = self.desk.add_together(int(body["count"]), str(body["requester"]), str(body["assignee"]))
+        return jsonify(tickets=made)
 
     def repeat_webhook(self) -> Response:
         """Sends a delivery of the log once more, with its id: {"id": ...}."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from sandbox.clock import parse
 from sandbox.desk import Account, Desk, Ticket, Wrong
 
 
@@ -54,9 +56,14 @@ class DeskApi:
         return jsonify(account.public())
 
     def tickets(self) -> Response:
+        """All, or those of an `assignee`, or what was `updated_since`: the longest ago first."""
         who = self._who()
         with self.desk.lock:
             rows = [self.desk.view(t) for t in self.desk.tickets.values() if who.agent or t.requester == who.id]
+        since = request.args.get("updated_since")
+        if since is not None:
+            start = _moment(since)
+            rows = sorted((row for row in rows if parse(row["updated_at"]) >= start), key=lambda it: it["updated_at"])
         assignee = request.args.get("assignee")
         if assignee is not None:
             rows = [row for row in rows if row["assignee"] and row["assignee"]["id"] == assignee]
@@ -114,6 +121,18 @@ def _body() -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Wrong(400, "bad_request", "The body is not a JSON object.")
     return body
+
+
+def _moment(text: str) -> datetime:
+    """With an offset: without one nobody knows which time is meant."""
+    wrong = Wrong(400, "bad_request", "updated_since is a time in ISO 8601 with an offset.")
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise wrong from None
+    if found.tzinfo is None:
+        raise wrong
+    return found
 
 
 def _page(rows: list[Any], name: str) -> dict[str, Any]:

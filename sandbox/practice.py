@@ -108,6 +108,7 @@ class Practice:
             "service_account": SERVICE.id,
             "check_url": "/api/me",
             "tickets_url": "/api/tickets?assignee={account}&per_page=100",
+            "changes_url": "/api/tickets?updated_since={since}&page={page}&per_page=100",
             "secrets": {"first": self.sender.secrets[0]},
         }
 

@@ -39,7 +39,7 @@ USUAL = timedelta(seconds=30)  # from the click to an active role; most take two
 CAN_END = frozenset({State.REQUESTED, State.SIGN_IN_NEEDED, State.WAITING, State.PENDING, State.ACTIVE})
 
 # After these its technician may want it again, unless the ticket is not theirs to work on any more.
-AGAIN = frozenset({State.ENDED, State.FAILED, State.CANCELLED})
+AGAIN = frozenset({State.REFUSED, State.ENDED, State.FAILED, State.CANCELLED})
 TICKET_IS_OVER = frozenset({EndReason.SOLVED, EndReason.HANDED_OVER, EndReason.TICKET_GONE})
 
 

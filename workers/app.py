@@ -1,6 +1,7 @@
 """The Celery app. A task carries an id and nothing else: whoever writes into Redis gains nothing by it."""
 
 import logging
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -21,6 +22,7 @@ from workers import (
     examinations,
     health,
     notices,
+    polls,
     roles,
     schedule,
     signins,
@@ -36,6 +38,7 @@ STEPS: dict[What, Step] = {
     What.COMMENT: comments.step,
     What.NOTICE: notices.step,
     What.EXAMINATION: examinations.step,
+    What.POLL: polls.step,
 }
 BETWEEN, MOST_OTHERS = timedelta(seconds=1), 20  # what else is due has its turn this often under a flood
 SHARE = timedelta(seconds=60)  # of one message, well within a task's time limit
@@ -60,6 +63,7 @@ app.conf.update(
         "sweep": {"task": "sweep", "schedule": schedule.EVERY_SECONDS, "options": {"expires": 5}},
         "checkpoint": {"task": "checkpoint", "schedule": 300.0, "options": {"expires": 290}},
         "signins": {"task": "signins", "schedule": signins.EVERY_SECONDS, "options": {"expires": 55}},
+        "polls": {"task": "polls", "schedule": polls.EVERY_SECONDS, "options": {"expires": 25}},
     },
 )
 
@@ -89,8 +93,12 @@ def sweep() -> None:
     """Queue what is due while the queue is short: slow workers find no flood, the rows keep until later."""
     room = ENOUGH_WAITING - waiting()
     if room > 0:
-        for due in schedule.due(deployment(), now=datetime.now(UTC), at_most=room):
-            wake(due)
+        found = schedule.due(deployment(), now=datetime.now(UTC), at_most=room)
+        if any(due.what is What.DELIVERY for due in found):
+            wake_deliveries()  # in turns, however many there are
+        for due in found:
+            if due.what is not What.DELIVERY:
+                wake(due)
     _swept(datetime.now(UTC))
 
 
@@ -124,6 +132,11 @@ def look_at_sign_ins() -> None:
     signins.look(deployment())
 
 
+@app.task(name="polls")  # type: ignore[untyped-decorator]
+def begin_polls() -> None:
+    polls.begin(deployment(), now=datetime.now(UTC))
+
+
 @app.task(name="roles")  # type: ignore[untyped-decorator]
 def read_roles(tid: str, oid: str) -> None:
     if roles.refresh(deployment(), tid, oid):
@@ -132,7 +145,8 @@ def read_roles(tid: str, oid: str) -> None:
 
 @app.task(name="deliveries")  # type: ignore[untyped-decorator]
 def work_deliveries() -> None:
-    """Work the deliveries that are due, oldest first; what another worker took meanwhile is passed over."""
+    """Work the deliveries that are due, oldest first, the connections in turn: a flood of one starves no other."""
+    turns = deque(sorted(deployment().helpdesks))
     now = looked = datetime.now(UTC)
     stop = now + SHARE  # the sweep goes on with the rest
     while now < stop:
@@ -140,9 +154,11 @@ def work_deliveries() -> None:
             _work_others(now)
             looked = now
         with deployment().records.write() as tx:
-            taken = claim_next(tx, now=now)
+            taken = claim_next(tx, turns, now=now)
         if taken is None:
             return
+        turns.remove(taken.connection)
+        turns.append(taken.connection)
         go(Run(deployment(), cause="sweep"), Due(What.DELIVERY, taken.id, taken), STEPS)
         now = datetime.now(UTC)
 

@@ -28,12 +28,12 @@ from integration.entra.errors import (
 from integration.entra.pim import Request, RequestKind
 from integration.journal import StartsStopped
 from integration.records import elevations, journal, people
+from integration.rules import Refusal, RefusalCode
 from integration.targets import Target
-from integration.tickets import HelpdeskError, TicketGone
-from workers import approvals
+from integration.tickets import HelpdeskError
+from workers import approvals, recheck
 from workers.change import Change, change
 from workers.deciding import eligibility_of, learn_too_long
-from workers.deliveries import reason_to_end
 from workers.ending import let_go
 from workers.outcomes import (
     CLOCK_SKEW,
@@ -89,26 +89,36 @@ def _hindered(run: Run, it: Activation) -> list[Due] | None:
         return _never_asked(run, it, "Nobody needed it any more before it was asked for.", code="not_needed")
     if not recorded:
         return _never_asked(run, it, str(StartsStopped()), code="journal_broken")
-    if run.now - it.created_at <= TICKET_FRESHNESS:
+    late = run.now - it.created_at > ACT_FRESHNESS
+    strict = any(recheck.requires(run, elevation) for elevation in held)
+    if run.now - it.created_at <= TICKET_FRESHNESS and not strict:
         return None
-    reasons = [(elevation, _reason(run, elevation)) for elevation in held]
-    leaving = [(elevation, reason) for elevation, reason in reasons if reason is not None]
+    try:
+        found = [(elevation, recheck.look(run, elevation, since=it.created_at)) for elevation in held]
+    except HelpdeskError:
+        return _too_late(run, it) if late else _wait_for_ticket(run, it)
+    leaving = [(elevation, what) for elevation, what in found if isinstance(what, EndReason)]
     if leaving:
         told = [due for elevation, reason in leaving for due in let_go(run, elevation.id, reason)]
         return [*told, *look_again(run, it)]  # who is left of them is seen then
-    return _too_late(run, it) if run.now - it.created_at > ACT_FRESHNESS else None
+    if any(isinstance(what, Refusal) for _elevation, what in found):
+        return _plan_anew(run, it)
+    return _too_late(run, it) if late else None
 
 
-def _reason(run: Run, it: Elevation) -> EndReason | None:
-    """The pick is a while ago: is the ticket still what it was? A helpdesk that is away delays no activation."""
-    if it.emergency:
-        return None
-    try:
-        return reason_to_end(run.ticket(it.connection, it.ticket), it)
-    except TicketGone:
-        return EndReason.TICKET_GONE
-    except HelpdeskError:
-        return None
+def _wait_for_ticket(run: Run, it: Activation) -> list[Due]:
+    """A rule requires something of a ticket that cannot be read now: for as long again, a minute at most."""
+    wait = min(max(run.now - it.created_at, timedelta(seconds=1)), timedelta(minutes=1))
+    # A try that asked the tenant for nothing is none: else the next would look for a request of ours there.
+    return later(run, it if it.attempts > 1 else replace(it, attempts=0), wait)
+
+
+def _plan_anew(run: Run, it: Activation) -> list[Due]:
+    """A ticket changed since the plan was made. Each is planned again: the rules say in words what is missing."""
+    if 1 < it.attempts < SURELY_ASKED:
+        return later(run, it, pause(it))
+    sentence = "A ticket changed before the role was asked for."
+    return drop(run, it, sentence, approvals.ask_anew, code=RefusalCode.NOT_READY)
 
 
 def _never_asked(run: Run, it: Activation, why: str, *, code: str) -> list[Due]:

@@ -1,7 +1,7 @@
 """A stored delivery becomes elevations, offers, ends, or nothing. The payload is a hint; the ticket is read back."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 UNSTARTED = frozenset({State.OFFERED, State.REQUESTED, State.SIGN_IN_NEEDED})
 CLICK = "click:"  # how the pick of a click is named when its assignment was used up before
 QUICK_LOOKS = 5  # for a state that the helpdesk is about to show, before we become slower
+Alike = Sequence[tuple[str, int]]  # what `deliveries.alike` found
 REVISION_PATIENCE = timedelta(minutes=5)  # after which the ticket is taken as it stands
 
 
@@ -33,6 +34,13 @@ def step(run: Run, due: Due) -> Iterable[Due]:
     if delivery is None:
         return []
     run.cause = f"delivery:{delivery.delivery_id}"
+    with run.deployment.records.read() as connection:
+        # Before the ticket is read: whoever comes later may tell of something that this reading does not see.
+        alike = deliveries.alike(connection, delivery, now=run.now)
+        told = "a call told it before" if _is_known(connection, delivery) else None
+        told = deliveries.SAME if deliveries.shown_before(connection, delivery) else told
+    if told:
+        return _finish(run, delivery, told)
     ticket: Ticket | None
     try:
         ticket = run.ticket(delivery.connection, delivery.ticket, revision=_revision(run, delivery))
@@ -43,22 +51,24 @@ def step(run: Run, due: Due) -> Iterable[Due]:
     if ticket is not None and _is_behind(ticket) and delivery.attempts <= QUICK_LOOKS:
         return _postpone(run, delivery, HelpdeskUnavailable(delivery.connection, after=1))
     try:
-        return _work_or_refuse(run, delivery, ticket)
+        return _work_or_refuse(run, delivery, ticket, alike)
     except (Overtaken, sa.exc.IntegrityError):
         # Somebody else picked, clicked or ended in this very moment: look at what is there now.
         log.info("delivery_overtaken", extra={"delivery": delivery.id})
         return _again(run, delivery)
 
 
-def _work_or_refuse(run: Run, delivery: Delivery, ticket: Ticket | None) -> list[Due]:
+def _work_or_refuse(run: Run, delivery: Delivery, ticket: Ticket | None, alike: Alike) -> list[Due]:
     """While the journal is broken what ends still ends, and a pick is refused in words."""
     try:
-        return _work(run, delivery, ticket)
+        return _work(run, delivery, ticket, alike)
     except StartsStopped as error:
-        return _work(run, delivery, ticket, stopped=error)
+        return _work(run, delivery, ticket, alike, stopped=error)
 
 
-def _work(run: Run, delivery: Delivery, ticket: Ticket | None, stopped: StartsStopped | None = None) -> list[Due]:
+def _work(
+    run: Run, delivery: Delivery, ticket: Ticket | None, alike: Alike, stopped: StartsStopped | None = None
+) -> list[Due]:
     """Everything that follows from the delivery, and that it was worked: in one transaction."""
     with change(run) as changed:
         if ticket is not None:
@@ -66,9 +76,25 @@ def _work(run: Run, delivery: Delivery, ticket: Ticket | None, stopped: StartsSt
         else:
             held = elevations.open_on_ticket(changed.tx, delivery.connection, delivery.ticket)
             let_go_of(changed, [(it, EndReason.TICKET_GONE) for it in held])
-        if not deliveries.finish(changed.tx, delivery, "done" if ticket is not None else "the ticket is gone"):
+        outcome, read = (deliveries.READ, ticket.updated_at) if ticket is not None else ("the ticket is gone", None)
+        if not deliveries.finish(changed.tx, delivery, outcome, changed_at=read):
             raise Overtaken(delivery.id)
+        deliveries.finish_alike(changed.tx, alike)
     return changed.due
+
+
+def _is_known(connection: sa.Connection, delivery: Delivery) -> bool:
+    """Whether what a poll found has been read meanwhile, because a call told of it."""
+    if delivery.kind != deliveries.POLL or delivery.changed_at is None:
+        return False
+    seen = deliveries.seen_to(connection, delivery.connection, [delivery.ticket]).get(delivery.ticket)
+    return seen is not None and seen >= delivery.changed_at
+
+
+def _finish(run: Run, delivery: Delivery, outcome: str) -> list[Due]:
+    with run.deployment.records.write() as tx:
+        deliveries.finish(tx, delivery, outcome)
+    return []
 
 
 def _revision(run: Run, delivery: Delivery) -> str | None:
@@ -193,5 +219,12 @@ def _watched(changed: Change, it: Elevation, found: Rule | Refusal, why: Offer) 
 
 def _refused(changed: Change, it: Elevation, refusal: Refusal) -> None:
     analysis = analysis_to_json(refusal.analysis)
-    it = replace(it, due_at=None, ended_at=changed.run.now, outcome=refusal.reason, analysis=analysis)
-    changed.open(it, Kind.PICK_REFUSED, step=Step.REFUSED, text=words.refused(refusal.reason))
+    it = replace(it, due_at=None, ended_at=changed.run.now, outcome=refusal.reason[:600], analysis=analysis)
+    changed.open(it, Kind.PICK_REFUSED, step=Step.REFUSED, text=refusal_text(changed.run, it, refusal))
+
+
+def refusal_text(run: Run, it: Elevation, refusal: Refusal) -> str:
+    """What the ticket says; where its technician can do something about it, with the way back."""
+    if refusal.code is RefusalCode.NOT_READY:
+        return words.not_ready(refusal.reason, run.deployment.elevate_link(it.connection, it.ticket))
+    return words.refused(refusal.reason)

@@ -28,11 +28,11 @@ from integration.records import elevations, people
 from integration.records.elevations import Overtaken
 from integration.rules import Mode, Plan, Refusal, RefusalCode, Start, analysis_to_json
 from integration.tickets import HelpdeskError, Ticket, TicketGone
-from workers import approvals, bundles
+from workers import approvals, bundles, recheck
 from workers.activations import gone_outside, is_there
 from workers.change import Change, change
 from workers.deciding import decide, decide_emergency
-from workers.deliveries import reason_to_end
+from workers.deliveries import reason_to_end, refusal_text
 from workers.ending import let_go
 from workers.parking import park, woken_meanwhile
 from workers.parts import open_parts
@@ -54,6 +54,8 @@ def step(run: Run, due: Due) -> Iterable[Due]:
             return _start_emergency(run, it) if it.emergency else _start(run, it)
         if it.state in (State.OFFERED, State.SIGN_IN_NEEDED):
             return let_go(run, it.id, EndReason.UNUSED)
+        if recheck.is_due(run, it):
+            return recheck.after_approval(run, it)
         return _follow_activation(run, it)
     except Overtaken:
         log.info("elevation_overtaken", extra={"elevation": it.id})
@@ -274,7 +276,8 @@ def _watched(run: Run, it: Elevation, decision: Plan | Refusal | None) -> list[D
 def _refuse(run: Run, it: Elevation, refusal: Refusal) -> list[Due]:
     refused = replace(it, analysis=analysis_to_json(refusal.analysis), outcome=refusal.reason[:600])
     with change(run) as changed:
-        changed.settle(refused, State.REFUSED, text=words.refused(refusal.reason), facts={"code": refusal.code})
+        text = refusal_text(run, it, refusal)
+        changed.settle(refused, State.REFUSED, text=text, facts={"code": refusal.code})
     return changed.due
 
 

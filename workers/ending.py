@@ -25,23 +25,24 @@ TRIES = 5
 NOT_STARTED = frozenset({State.OFFERED, State.REQUESTED, State.SIGN_IN_NEEDED})
 
 
-def let_go(run: Run, elevation_id: str, reason: EndReason) -> Iterable[Due]:
+def let_go(run: Run, elevation_id: str, reason: EndReason, *, why: str = "") -> Iterable[Due]:
     """End one elevation; repeating it does nothing. The activation is given back only when nobody holds it.
 
+    `why` is said with the reason, if its role was active.
     Raises Overtaken where others change it again and again: whatever asked for the end must ask later.
     """
     for _ in range(TRIES):
         try:
             with change(run) as changed:
                 seen = elevations.elevation(changed.tx, elevation_id)
-                let_go_of(changed, [(seen, reason)] if seen else [])
+                let_go_of(changed, [(seen, reason)] if seen else [], why=why)
             return changed.due
         except Overtaken:
             continue
     raise Overtaken(elevation_id)
 
 
-def let_go_of(changed: Change, leaving: Sequence[tuple[Elevation, EndReason]]) -> None:
+def let_go_of(changed: Change, leaving: Sequence[tuple[Elevation, EndReason]], *, why: str = "") -> None:
     """End these elevations, as they were seen, in the transaction of `changed`. Raises Overtaken."""
     tx = changed.tx
     held = {it.activation for it, _ in leaving if it.activation}
@@ -55,11 +56,11 @@ def let_go_of(changed: Change, leaving: Sequence[tuple[Elevation, EndReason]]) -
         elif it.state in (State.WAITING, State.PENDING, State.ACTIVE):
             activation = locked[it.activation] if it.activation else None
             assert activation is not None
-            locked[activation.id] = _release(changed, _because(it, reason), activation, reason)
+            locked[activation.id] = _release(changed, _because(it, reason, why), activation, reason, why)
 
 
-def _because(it: Elevation, reason: EndReason) -> Elevation:
-    return replace(it, end_reason=reason, outcome=f"Ended: {END_WORDS[reason]}.")
+def _because(it: Elevation, reason: EndReason, why: str = "") -> Elevation:
+    return replace(it, end_reason=reason, outcome=f"Ended: {END_WORDS[reason]}. {why}".strip()[:600])
 
 
 def _cancel(changed: Change, it: Elevation, reason: EndReason) -> None:
@@ -68,16 +69,16 @@ def _cancel(changed: Change, it: Elevation, reason: EndReason) -> None:
     changed.settle(it, State.CANCELLED, text=text, facts={"reason": reason})
 
 
-def _release(changed: Change, it: Elevation, activation: Activation, reason: EndReason) -> Activation:
+def _release(changed: Change, it: Elevation, activation: Activation, reason: EndReason, why: str) -> Activation:
     """`it` leaves; the activation as it is then."""
     others = any(held.id != it.id for held in elevations.holders(changed.tx, activation.id))
     if it.state in (State.WAITING, State.PENDING) and others:
         _cancel(changed, it, reason)
         return activation
     if it.state is State.ACTIVE and (others or activation.by_hand):
-        _part(changed, it, activation, reason, shared=others)
+        _part(changed, it, activation, reason, shared=others, why=why)
     else:
-        _leave(changed, it, activation, reason)
+        _leave(changed, it, activation, reason, why)
     # While the tenant is being asked, its step must not be disturbed: a second one would look before the first is
     # through, see nothing, and take the role for never asked. The step itself sees that nobody holds it any more.
     if activation.state is ActivationState.PENDING and not others:
@@ -91,21 +92,24 @@ def _release(changed: Change, it: Elevation, activation: Activation, reason: End
     return give_back_unheld(changed, activation)
 
 
-def _part(changed: Change, it: Elevation, activation: Activation, reason: EndReason, *, shared: bool) -> None:
+def _part(changed: Change, it: Elevation, activation: Activation, reason: EndReason, *, shared: bool, why: str) -> None:
     """The elevation ends, the role stays: others hold it, or it was never ours."""
     run = changed.run
     it = replace(it, ended_at=run.now)
     text = words.ended(it, activation, shared=shared, zone=run.deployment.settings.zone)
-    changed.settle(it, State.ENDED, text=text, facts={"reason": reason})
+    changed.settle(it, State.ENDED, text=f"{text} {why}".strip(), facts={"reason": reason})
 
 
-def _leave(changed: Change, it: Elevation, activation: Activation, reason: EndReason) -> None:
+def _leave(changed: Change, it: Elevation, activation: Activation, reason: EndReason, why: str) -> None:
     """The last one to leave waits until the role is given back."""
     run = changed.run
     minimum = run.deployment.settings.give_back_minimum
     at = give_back_at(activation, minimum=minimum)
     wait = activation.state is ActivationState.ACTIVE and at > run.now
-    text = words.letting_go(reason, at, run.deployment.settings.zone) if wait else None
+    zone = run.deployment.settings.zone
+    text = words.letting_go(reason, at, zone) if wait else None
+    if why and it.state is State.ACTIVE:
+        text = words.ready_no_more(why, at, run.now, zone)
     changed.settle(it, State.ENDING, due_at=max(at, run.now) + minimum, text=text, facts={"reason": reason})
 
 

@@ -22,6 +22,7 @@ from integration.targets import Target
 from workers import longer, usable
 from workers.change import Change, change
 from workers.ending import give_back_unheld
+from workers.recheck import requires
 from workers.run import Due, Run, What
 
 SLOWEST_GIVE_BACK = 60.0  # a role that nobody holds must not stay for long after the tenant answers again
@@ -93,10 +94,15 @@ def seen(run: Run, it: Activation, active: Active, *, asked: Request | None = No
 def _tell_active(changed: Change, it: Elevation, activation: Activation) -> None:
     run, end = changed.run, activation.ends_at
     on = replace(it, active_at=run.now, until=end)
+    # While an approver took their time the ticket may have changed.
+    check = activation.pending_at is not None and requires(run, it)
+    if check:
+        changed.due.append(Due(What.ELEVATION, it.id))
     changed.settle(
         on,
         State.ACTIVE,
-        due_at=(end or run.now) + PATIENCE,  # a backstop: the activation itself is looked at when it ends
+        # Else a backstop: the activation itself is looked at when it ends.
+        due_at=run.now if check else (end or run.now) + PATIENCE,
         text=words.active(on, activation, run.deployment.settings.zone),
         facts=_facts(activation),
     )

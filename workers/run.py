@@ -27,6 +27,7 @@ class What(StrEnum):
     COMMENT = "comment"
     NOTICE = "notice"
     EXAMINATION = "examination"
+    POLL = "poll"
 
 
 Row = Delivery | Elevation | Activation | Comment
@@ -97,10 +98,13 @@ class Run:
         """What follows from a row that was saved `at_once`."""
         return Due(what, saved.id, saved if self.goes_on else None)
 
-    def ticket(self, connection: str, number: str, *, revision: str | None = None) -> Ticket:
-        """Read a ticket, or take what this very run read a moment ago. Raises HelpdeskError."""
+    def ticket(
+        self, connection: str, number: str, *, revision: str | None = None, since: datetime | None = None
+    ) -> Ticket:
+        """Read a ticket, or take what this very run read a moment ago, and not before `since`. Raises HelpdeskError."""
         known = self._tickets.get((connection, number))
-        if known and revision is None and self.now - known.read_at < TICKET_FRESHNESS:
+        fresh = known is not None and self.now - known.read_at < TICKET_FRESHNESS
+        if known and fresh and revision is None and (since is None or known.read_at >= since):
             return known
         read = self.deployment.helpdesks[connection].ticket(number, revision=revision, now=self.now)
         self._tickets[(connection, number)] = read

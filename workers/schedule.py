@@ -5,7 +5,7 @@ from itertools import chain, islice, zip_longest
 
 from integration.deployment import Deployment
 from integration.records import due as rows
-from integration.records.tables import activations, comments, deliveries, examinations, notices
+from integration.records.tables import activations, comments, deliveries, examinations, notices, polls
 from integration.records.tables import elevations as elevations_table
 from workers.run import Due, What
 
@@ -19,6 +19,7 @@ TABLES = {
     What.COMMENT: comments,
     What.NOTICE: notices,
     What.EXAMINATION: examinations,
+    What.POLL: polls,
 }
 
 

@@ -175,7 +175,7 @@ def _compare(deployment: Deployment, edited: Rules, past: Past, ticket: Ticket, 
         known = _known(connection, deployment, past, ticket, by, now)
     found.strangers += not known.kinds
     eligibilities = [*known.eligibilities, *supposed(known, files)]
-    before, after = (answers(rules, as_picked(ticket, by), eligibilities) for rules in files)
+    before, after = (answers(rules, as_picked(ticket, by, at=past.at), eligibilities) for rules in files)
     if differ(before, after):
         found.changed.append(Changed(past, ticket, before, after))
     else:

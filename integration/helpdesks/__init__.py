@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast
 
 from pydantic import BaseModel, ValidationError
 
+from integration.helpdesks import inside
 from integration.secret_files import read_secret, read_secret_files
 from integration.tickets import Helpdesk
 
@@ -46,9 +47,12 @@ def load(kind: str) -> Adapter:
 def connect(connection: str, table: Mapping[str, Any]) -> Helpdesk:
     """The helpdesk that the settings' table `[helpdesks.<connection>]` describes. Raises ValueError with words."""
     table = dict(table)
-    adapter = load(str(table.pop("kind", "generic")))
+    adapter, internal = load(str(table.pop("kind", "generic"))), table.pop("internal", False)
     try:
-        return adapter(connection, adapter.Settings.model_validate(_with_secrets(adapter.Settings, table)))
+        if not isinstance(internal, bool):
+            raise ValueError("internal is true or false, without quotes.")
+        with inside.reaching(str(table.get("url", "")), allowed=internal):
+            return adapter(connection, adapter.Settings.model_validate(_with_secrets(adapter.Settings, table)))
     except ValidationError as error:
         # Never the values: a mistyped secret must not reach a terminal or a log.
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

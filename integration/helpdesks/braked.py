@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
-from integration.brake import Brake, BrakeStore
+from integration.brake import OF_HELPDESK, Brake, BrakeStore
 from integration.tickets import (
     Changes,
     Finding,
@@ -22,7 +22,7 @@ from integration.tickets import (
 
 
 def braked(helpdesk: Helpdesk, store: BrakeStore) -> Helpdesk:
-    """`helpdesk`, whose calls wait when it asked to: in all processes, and for this connection alone.
+    """`helpdesk`, whose calls wait when it asked to or does not answer: in all processes, for this connection alone.
 
     It lists tickets (ListsTickets), tells changes (TellsChanges) and proves who looks (ProvesPresser) if the helpdesk
     does.
@@ -46,10 +46,11 @@ class _Braked:
             unavailable=HelpdeskUnavailable,
             answered=HelpdeskError,
             busy=lambda after: HelpdeskUnavailable(helpdesk.connection, after=after),
+            silence=2.0,
         )
 
     def _passing(self, what: str = "") -> AbstractContextManager[None]:
-        return self._brake.passing(f"helpdesk:{self.connection}{what}", datetime.now(UTC))
+        return self._brake.passing(f"{OF_HELPDESK}{self.connection}{what}", datetime.now(UTC))
 
     @property
     def connection(self) -> str:

@@ -13,18 +13,20 @@ import base64
 import re
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from integration.helpdesks import static_header
+from integration.helpdesks.changes import changes_since
 from integration.helpdesks.credentials import plain_keys
 from integration.helpdesks.freshservice_settings import FreshserviceSettings
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.values import exact, made_id, moment, new_id, table, tables, word
 from integration.tickets import (
+    Changes,
     DeliveryUnreadable,
     Finding,
     HelpdeskError,
@@ -44,6 +46,8 @@ HEADER = "x-ticket-elevate-secret"
 AGENT_KEPT = 300.0  # seconds
 MOST_AGENTS = 1_000
 MOST_PAGES = 50  # of conversations, a hundred each
+LISTED = 100  # tickets in one answer
+MOST_LISTS = 10  # calls of one look for changes
 LONGEST_NOTE = 10_000  # characters; escaped, they stay below the 64 kB that Freshservice keeps of a text
 # Events that a workflow names in its call and that change neither agent nor status.
 UNTOLD = frozenset({"note_added", "reply_added"})
@@ -59,7 +63,17 @@ _CHOSEN = re.compile(
 )
 _AGENT = "set Agent as "
 _OWN_FIELDS = ("category", "sub_category", "item_category", "type")
-_MORE_FIELDS = ("priority", "urgency", "impact", "source", "department_id", "workspace_id")
+_MORE_FIELDS = (
+    "status",
+    "priority",
+    "urgency",
+    "impact",
+    "source",
+    "department_id",
+    "workspace_id",
+    "due_by",
+    "fr_due_by",
+)
 
 
 class Freshservice:
@@ -129,6 +143,7 @@ class Freshservice:
             assigned_by=by,
             assigned_at=at,
             change=change,
+            updated_at=moment(raw.get("updated_at")),
             requesters=self._requesters(raw),
             fields=_fields(raw),
         )
@@ -148,6 +163,30 @@ class Freshservice:
         open_ones = [row for row in rows if self._status(row) is not Status.SOLVED and _is_number(exact(row.get("id")))]
         open_ones.sort(key=lambda row: str(row.get("updated_at")), reverse=True)
         return tuple(ListedTicket(str(row["id"]), word(row.get("subject")) or "") for row in open_ones)[:limit]
+
+    def changed_since(self, since: datetime, *, page: int = 1, now: datetime) -> Changes:
+        """One call, unless more than a hundred changed: Freshservice does not sort by change, so all are read then.
+
+        Where even MOST_LISTS calls do not bring all, those that were created first are missing.
+        """
+        # A second earlier, since it is told nowhere whether that second is itself among them.
+        start = f"{since.astimezone(UTC) - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}"
+        query = {"updated_since": start, "order_type": "desc", "per_page": str(LISTED)}
+        if self._settings.all_workspaces:
+            query["workspace_id"] = "0"
+        rows: list[Any] = []
+        first = (page - 1) * MOST_LISTS + 1
+        for at in range(first, first + MOST_LISTS):
+            answer = table(self._door.call("GET", f"/tickets?{urlencode({**query, 'page': str(at)})}"))
+            listed = answer.get("tickets")
+            if not isinstance(listed, list):
+                raise AnswerUnusable(self.connection, "it holds no list of tickets")
+            rows += listed
+            if len(listed) < LISTED:
+                break
+        lines = ((exact(row.get("id")), moment(row.get("updated_at"))) for row in tables(rows))
+        known = ((number, at) for number, at in lines if _is_number(number))
+        return changes_since(known, since=since, now=now, more=len(rows) >= MOST_LISTS * LISTED)
 
     def write_note(self, number: str, text: str) -> None:
         self._known(number)

@@ -34,6 +34,11 @@ class FreshserviceSettings(BaseModel):
         description="What workflows send in the header `X-Ticket-Elevate-Secret`, by names of your own. All of them "
         "are accepted, so that one can be replaced without a pause."
     )
+    all_workspaces: bool = Field(
+        False,
+        description="Set it to true where Freshservice has several workspaces: otherwise it tells us of changes in the "
+        "primary one alone, when we ask for those whose call never arrived.",
+    )
     category_field: str = Field(
         "category",
         pattern=r"^[A-Za-z0-9_]{1,100}$",

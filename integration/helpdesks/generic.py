@@ -7,7 +7,7 @@ GenericSettings, as JMESPath (jmespath.org) and URI templates (RFC 6570).
 import html
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,11 +16,13 @@ import uritemplate
 from jmespath.exceptions import JMESPathError
 
 from integration.helpdesks import standard_webhooks, static_header
+from integration.helpdesks.changes import changes_since
 from integration.helpdesks.generic_settings import GenericSettings
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.values import exact, made_id, moment, new_id, unfilled, word
 from integration.tickets import (
+    Changes,
     DeliveryUnreadable,
     Finding,
     HelpdeskError,
@@ -121,6 +123,7 @@ class Generic:
             assigned_by=by,
             assigned_at=at,
             change=change,
+            updated_at=moment(self._look("updated_at_path", raw)),
             requesters=self._requesters(raw),
             fields=self._fields(raw),
         )
@@ -146,6 +149,27 @@ class Generic:
         if number is None or not mine or not self._is_number(number) or self._status(raw) is Status.SOLVED:
             return None
         return ListedTicket(number, self._word("subject", raw) or "")
+
+    def changed_since(self, since: datetime, *, page: int = 1, now: datetime) -> Changes:
+        there = self._settings.changes_url
+        if there is None or (page > 1 and "{page}" not in there):
+            return Changes(())
+        start = f"{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"  # to the second: not every helpdesk reads parts of one
+        answer = self._door.call("GET", uritemplate.expand(there, since=start, page=str(page)))
+        found = self._look("changes_path", answer)
+        if not isinstance(found, list):
+            raise AnswerUnusable(self.connection, "changes_path finds no list in it")
+        lines = (line for line in map(self._changed, found) if line is not None)
+        more = bool(found) and bool(self._look("changes_more_path", answer))
+        return changes_since(lines, since=since, now=now, more=more)
+
+    def _changed(self, raw: Any) -> tuple[str, datetime | None] | None:
+        try:
+            number, at = (jmespath.search(getattr(self._settings, it), raw) for it in ("number", "updated_at_path"))
+        except _DOES_NOT_FIT:
+            return None  # the lines beside it must still be heard of
+        number = exact(number)
+        return (number, moment(at)) if number is not None and self._is_number(number) else None
 
     def write_note(self, number: str, text: str) -> None:
         # Our words hold names that Entra and the helpdesk told us, so they are escaped where the note will be HTML.

@@ -44,12 +44,20 @@ def _listing(text: str, info: ValidationInfo) -> str:
     return _below(_holds("account", text, info), info)
 
 
-def _holds(name: str, text: str, info: ValidationInfo) -> str:
+def _changing(text: str, info: ValidationInfo) -> str:
+    return _below(_holds("since", text, info, perhaps="page"), info)
+
+
+def _holds(name: str, text: str, info: ValidationInfo, *, perhaps: str = "") -> str:
     """A template that holds {name} and nothing else, so that whatever stands there cannot leave its place."""
-    found = [variable.original for variable in uritemplate.URITemplate(text).variables]
-    rest = text.replace(f"{{{name}}}", "")
-    if set(found) != {name} or "{" in rest or "}" in rest:
-        raise ValueError(f"{info.field_name} must hold {{{name}}}, and no other placeholder: {text!r}.")
+    found = {variable.original for variable in uritemplate.URITemplate(text).variables}
+    known = {name, perhaps} if perhaps else {name}
+    rest = text
+    for placeholder in known:
+        rest = rest.replace(f"{{{placeholder}}}", "")
+    if not {name} <= found <= known or "{" in rest or "}" in rest:
+        other = f" but {{{perhaps}}}" if perhaps else ""
+        raise ValueError(f"{info.field_name} must hold {{{name}}}, and no other placeholder{other}: {text!r}.")
     return text
 
 
@@ -189,6 +197,20 @@ class GenericSettings(BaseModel):
         description="JMESPath in that list: the tickets, each such that number, subject, status and assignee_account "
         "find what they find in a single one.",
     )
+    changes_url: Annotated[str, AfterValidator(_changing)] | None = Field(
+        None,
+        description="URL template with {since} and, if it can, {page}, added to url: lists what changed at that time "
+        "(2026-11-24T10:00:00Z) or later, the longest ago first. Without it, a pick whose call never arrived is not "
+        "found.",
+    )
+    changes_path: Expression = Field(
+        "not_null(tickets, value)",
+        description="JMESPath in that list: the tickets, each such that number and updated_at_path find what they find "
+        "in a single one.",
+    )
+    changes_more_path: Expression = Field(
+        "next", description="JMESPath in that list: something that is not empty, null or false where there is more."
+    )
     history_url: Template | None = Field(
         None,
         description="URL template, added to url: reads the ticket's history. Where it is the same as ticket_url, the "
@@ -236,6 +258,11 @@ class GenericSettings(BaseModel):
         "assignee, the change is not believed.",
     )
     change: Expression = Field("assignment_id", description="JMESPath: the helpdesk's own id of that change.")
+    updated_at_path: Expression = Field(
+        "updated_at",
+        description="JMESPath in a ticket: when anything of it last changed; ISO 8601 with an offset, or seconds since "
+        "1970.",
+    )
     requesters: Expression = Field(
         "[requester][].{account: id, name: name, address: email}",
         description="JMESPath in a ticket: a list of {account, name, address} of everybody it was filed for. Leave "

@@ -15,6 +15,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
+from integration.helpdesks import inside
 from integration.helpdesks.hostile_json import Hostile, parse
 from integration.tickets import HelpdeskRefused, HelpdeskUnavailable, TicketGone
 
@@ -31,6 +32,17 @@ class AnswerUnusable(HelpdeskRefused):
         self.args = (
             f"The helpdesk {connection} gave an answer that we cannot use: {why}. An administrator must check the "
             f"settings of this connection.",
+        )
+
+
+class AddressInternal(HelpdeskRefused):
+    """The helpdesk's name leads into a network where it may not be called."""
+
+    def __init__(self, connection: str) -> None:
+        super().__init__(connection, 0)
+        self.args = (
+            f"The helpdesk {connection} was not called: its address is an internal one. If it is meant to be there, an "
+            "administrator must write internal = true into the settings of this connection.",
         )
 
 
@@ -74,6 +86,9 @@ class Door:
         self._http.trust_env = False
         # A token is sent with each call; a session's cookie beside it could be somebody else's, and they only add up.
         self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        if guarded := inside.adapter(self._base):
+            self._http.mount("http://", guarded)
+            self._http.mount("https://", guarded)
         self._http.proxies.update(requests.utils.get_environ_proxies(self._base))
         self._http.headers.update({"Accept": "application/json", **headers})
 
@@ -135,6 +150,8 @@ class Door:
             ) as answer:
                 self._judge(answer, number)
                 return self._read(answer)
+        except inside.Inside:
+            raise AddressInternal(self._connection) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
             raise HelpdeskUnavailable(self._connection) from None
 
@@ -145,6 +162,8 @@ class Door:
                 self._base + "/", timeout=self._timeout, verify=self._verify, allow_redirects=False, stream=True
             ) as answer:
                 return answer.status_code
+        except inside.Inside:
+            raise AddressInternal(self._connection) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
             raise HelpdeskUnavailable(self._connection) from None
 

@@ -9,17 +9,19 @@ came with a change of status, since a workflow's own function may have made it.
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from integration.helpdesks import jira_deliveries, jira_markup
+from integration.helpdesks.changes import changes_since
 from integration.helpdesks.credentials import plain_keys
 from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.jira_panel import ForgeTokens
 from integration.helpdesks.jira_settings import JiraSettings
 from integration.helpdesks.values import exact, moment, table, tables, word
 from integration.tickets import (
+    Changes,
     Finding,
     HelpdeskError,
     HelpdeskRefused,
@@ -36,6 +38,7 @@ from integration.tickets import (
 
 MOST_PAGES = 60  # of comments, a hundred each; an issue is said to hold 5,000
 PAGE = 100
+MARGIN = timedelta(minutes=10)  # more than was asked for, since it is Jira's clock that counts back
 NEWEST = 90  # of a long history; ten fewer than a page holds, for what comes in while we read
 _ALWAYS = ("summary", "status", "assignee", "project", "priority", "issuetype")
 _ACCOUNT = re.compile(r"[0-9A-Za-z:_-]{1,128}")
@@ -68,7 +71,7 @@ class Jira:
             )
         asked = dict.fromkeys((*_ALWAYS, settings.category_field, *settings.requester_fields, *settings.fields))
         self._telling = frozenset({"assignee", "status", "summary", *asked})
-        self._asked = urlencode({"fields": ",".join(asked), "expand": "changelog"})
+        self._asked = urlencode({"fields": ",".join((*asked, "updated")), "expand": "changelog"})
 
     @property
     def connection(self) -> str:
@@ -115,6 +118,7 @@ class Jira:
             assigned_by=by if self._settings.rules_act_as_themselves else None,
             assigned_at=at,
             change=change,
+            updated_at=moment(fields.get("updated")),
             requesters=self._requesters(fields),
             fields=self._told(fields),
         )
@@ -142,6 +146,31 @@ class Jira:
             and self._status(fields) is not Status.SOLVED
         ]
         return tuple(mine[:limit])
+
+    def changed_since(self, since: datetime, *, page: int = 1, now: datetime) -> Changes:
+        """Assigned or done tickets. Only a further page costs more than one call: none can be had without the first."""
+        # A time in a query has no seconds and is one of our account's own time zone: so how many minutes ago.
+        minutes = max(now + MARGIN - since, MARGIN) // timedelta(minutes=1) + 1
+        query = {
+            "jql": f"updated >= -{minutes}m AND (assignee IS NOT EMPTY OR statusCategory = Done) "
+            "ORDER BY updated ASC, key ASC",
+            "fields": "updated",
+            "maxResults": str(PAGE),
+        }
+        for at in range(1, page + 1):
+            found = table(self._door.call("GET", f"/rest/api/3/search/jql?{urlencode(query)}"))
+            rows, onward = found.get("issues"), found.get("nextPageToken")
+            if not isinstance(rows, list):
+                raise AnswerUnusable(self.connection, "it holds no list of issues")
+            more = isinstance(onward, str) and bool(onward) and bool(rows) and found.get("isLast") is not True
+            if at == page:
+                lines = ((exact(row.get("key")), table(row.get("fields")).get("updated")) for row in tables(rows))
+                known = ((key, moment(updated)) for key, updated in lines if _is_key(key))
+                return changes_since(known, since=since, now=now, more=more)
+            if not more:
+                break
+            query["nextPageToken"] = str(onward)
+        return Changes(())
 
     def write_note(self, number: str, text: str) -> None:
         self._known(number)
@@ -238,7 +267,7 @@ class Jira:
 
     def _told(self, fields: Mapping[str, Any]) -> dict[str, str]:
         named = {"issuetype": "issuetype", "priority": "priority", **self._settings.fields}
-        found = {name: _value(fields.get(field)) for field, name in named.items()}
+        found = {name: _value(fields.get(field)) for field, name in {"status": "status", **named}.items()}
         return {name: value for name, value in found.items() if value}
 
     def _assignee(self, raw: Any) -> Person | None:

@@ -12,10 +12,11 @@ is believed when that record, the audit and the ticket agree, and only then.
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from integration.helpdesks import standard_webhooks
+from integration.helpdesks.changes import changes_since
 from integration.helpdesks.credentials import signing_keys
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable
@@ -24,6 +25,7 @@ from integration.helpdesks.servicenow_settings import ServiceNowSettings
 from integration.helpdesks.servicenow_table import NUMBER, SYS_ID, Record, TableApi, fits, utc
 from integration.helpdesks.values import exact, word
 from integration.tickets import (
+    Changes,
     DeliveryUnreadable,
     Finding,
     HelpdeskUnavailable,
@@ -44,6 +46,7 @@ MOST_REMEMBERED = 1_000
 # What our business rule says that happened.
 TELLING = frozenset({"assigned", "state", "inserted"})
 
+_STATE = re.compile(r"[A-Za-z0-9_-]{1,40}")  # what may stand in a query
 _COUNT = re.compile(r"[0-9]{1,10}")
 _PICK = re.compile(r"([0-9a-f]{32}):([0-9a-f]{32}):([0-9a-f]{32})")
 # A tag that shows what stands in it as HTML, where the administrator has not turned it off.
@@ -98,6 +101,7 @@ class ServiceNow:
         login = record.value("assigned_to.user_name")
         by, at, change = self._assignment(record, assignee, login) if assignee else (None, None, None)
         extra = {name: word(record.value(name)) for name in self._settings.extra_fields if record.has(name)}
+        extra["status"] = word(record.shown("state"))
         return Ticket(
             connection=self.connection,
             number=number,
@@ -110,6 +114,7 @@ class ServiceNow:
             assigned_by=by,
             assigned_at=at,
             change=change,
+            updated_at=utc(record.value("sys_updated_on")),
             requesters=self._requesters(record),
             fields={name: value for name, value in extra.items() if value},
         )
@@ -130,6 +135,32 @@ class ServiceNow:
         mine = [row for row in rows if row.get("assigned_to") == account and fits(row.get("number"), NUMBER)]
         open_ones = [row for row in mine if self._status(row.get("state"), row.get("active")) is not Status.SOLVED]
         return tuple(ListedTicket(row["number"], word(row.get("short_description")) or "") for row in open_ones)[:limit]
+
+    def changed_since(self, since: datetime, *, page: int = 1, now: datetime) -> Changes:
+        """Records that are assigned, or in a state that counts as solved, or no longer active."""
+        # Whole seconds are stored, in UTC: the next one is the first that is not before `since`.
+        start = since.astimezone(UTC).replace(microsecond=0)
+        start += timedelta(seconds=1 if start < since else 0)
+        solved = ",".join(
+            sorted(state for state, status in self._settings.status_map.items() if _is_solved(state, status))
+        )
+        ended = f"^ORstateIN{solved}^ORactive=false" if solved else "^ORactive=false"
+        rows = self._api.rows(
+            self._settings.table,
+            f"sys_updated_on>={start:%Y-%m-%d %H:%M:%S}^assigned_toISNOTEMPTY{ended}"
+            "^ORDERBYsys_updated_on^ORDERBYnumber",
+            ("number", "sys_updated_on"),
+            limit=PAGE,
+            offset=(page - 1) * PAGE,
+        )
+        lines = [(row.get("number"), utc(row.get("sys_updated_on"))) for row in rows]
+        found = changes_since(
+            ((number, at) for number, at in lines if fits(number, NUMBER)), since=since, now=now, more=len(rows) >= PAGE
+        )
+        if found.more and not found.tickets:
+            # Asked for page after page, it would tell us of every record that it ever had.
+            raise AnswerUnusable(self.connection, "it ignores our question, or hides number and sys_updated_on from us")
+        return found
 
     def write_note(self, number: str, text: str) -> None:
         # `comments` is what the requester reads; work_notes are for those who work on it.
@@ -201,7 +232,7 @@ class ServiceNow:
         return ("sys_id", "number", "state", "active", "sys_mod_count", *people)
 
     def _fields(self) -> tuple[str, ...]:
-        told = (*self._must(), "short_description", "assignment_group", self._settings.category_field)
+        told = (*self._must(), "sys_updated_on", "short_description", "assignment_group", self._settings.category_field)
         people = [f"{role}.{name}" for role in ("assigned_to", *self._settings.requester_fields) for name in _PERSON]
         return tuple(dict.fromkeys((*told, *people, self._settings.pick_field, *self._settings.extra_fields)))
 
@@ -271,6 +302,10 @@ class ServiceNow:
         if pick is None or pick[1] != assignee.account or (pick[2] == assignee.account) != own:
             return None, at, exact(newest[0].get("sys_id"))
         return pick[2], at, pick[3]
+
+
+def _is_solved(state: str, status: Status) -> bool:
+    return status is Status.SOLVED and _STATE.fullmatch(state) is not None
 
 
 def _cut(text: str) -> str:

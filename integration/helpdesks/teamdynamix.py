@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import json
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -21,11 +22,13 @@ from integration.helpdesks.credentials import plain_keys
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.keys import fitting
+from integration.helpdesks.teamdynamix_changes import MOST_SPANS, changed_since, is_number
 from integration.helpdesks.teamdynamix_feed import Words, newest_assignment, newest_first
 from integration.helpdesks.teamdynamix_login import Login
 from integration.helpdesks.teamdynamix_settings import TeamDynamixSettings
 from integration.helpdesks.values import exact, made_id, moment, new_id, table, tables, word
 from integration.tickets import (
+    Changes,
     DeliveryUnreadable,
     Finding,
     HelpdeskError,
@@ -46,14 +49,14 @@ LOOKS = (FEED, 1_000, 10_000)  # entries, among which a note of ours is looked f
 LONGEST_NOTE = 10_000  # characters; no limit is published, and ours are far shorter
 KNOWN_FOR = 300.0  # seconds that we trust what an account told of itself
 USER = "1"  # of UserType: somebody who works there, neither a customer nor a service account
-_LARGEST = 2**31 - 1  # TeamDynamix's ids are Int32
 _CLASSES = {
     "1": Status.OPEN,  # New
     "2": Status.OPEN,  # In Process
     "3": Status.SOLVED,  # Completed
     "4": Status.SOLVED,  # Cancelled
 }
-_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
+# Of a ticket, at every edit.
+_CHANGES_ALWAYS = frozenset({"ModifiedDate", "ModifiedUid", "ModifiedFullName", "DaysOld"})
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEX = re.compile(r"[0-9A-Fa-f]{64}")
 
@@ -87,7 +90,7 @@ class TeamDynamix:
         secret = self._verified(headers, body)
         payload = delivery_object(body)
         found = (exact(_at(payload, path)) for path in self._settings.ticket_paths)
-        number = next((it for it in found if _is_number(it)), None)
+        number = next((it for it in found if is_number(it)), None)
         if number is None:
             raise DeliveryUnreadable(
                 "This call is signed, but it does not say which ticket it is about. Send JSON, and set ticket_paths to "
@@ -100,6 +103,7 @@ class TeamDynamix:
             ticket=number,
             kind=clean(word(_at(payload, self._settings.kind_path)) or "webhook", limit=64),
             secret=secret,
+            fingerprint=_fingerprint(payload, number),
             idle=_idle(payload, number),
         )
 
@@ -125,6 +129,7 @@ class TeamDynamix:
             assigned_by=by,
             assigned_at=at,
             change=change,
+            updated_at=moment(raw.get("ModifiedDate")),
             requesters=self._requesters(raw),
             fields=_fields(raw),
         )
@@ -143,9 +148,18 @@ class TeamDynamix:
             "MaxResults": max(limit, 100),
         }
         rows = [it for it in self._list("POST", f"{self._tickets}/search", json=wanted) if self._uid(it) == account]
-        rows = [it for it in rows if self._status(it) is not Status.SOLVED and _is_number(exact(it.get("ID")))]
+        rows = [it for it in rows if self._status(it) is not Status.SOLVED and is_number(exact(it.get("ID")))]
         rows.sort(key=lambda it: str(moment(it.get("ModifiedDate")) or ""), reverse=True)
         return tuple(ListedTicket(str(it["ID"]), word(it.get("Title")) or "") for it in rows)[:limit]
+
+    def changed_since(self, since: datetime, *, page: int = 1, now: datetime) -> Changes:
+        """One call, unless more changed than one answer holds. What changed at one moment is told on the first page."""
+        if page > 1:
+            return Changes(())
+        found = changed_since(lambda wanted: self._list("POST", f"{self._tickets}/search", json=wanted), since, now)
+        if found is None:
+            raise AnswerUnusable(self.connection, f"more tickets changed than it tells in {MOST_SPANS} calls")
+        return found
 
     def write_note(self, number: str, text: str) -> None:
         self._known(number)
@@ -228,7 +242,7 @@ class TeamDynamix:
             raise SignatureRefused from None
 
     def _known(self, number: str) -> None:
-        if not _is_number(number):
+        if not is_number(number):
             raise TicketGone(self.connection, clean(number, limit=64))
 
     def _read(self, number: str) -> dict[str, Any]:
@@ -333,6 +347,15 @@ def _idle(payload: Mapping[str, Any], number: str) -> bool:
     return bool(shown) and all(exact(it.get("ID")) == number and _never_touched(it) for it in shown)
 
 
+def _fingerprint(payload: Mapping[str, Any], number: str) -> str | None:
+    """Of the ticket that the call shows: every edit of every ticket is sent, and most of them are comments."""
+    shown = [it for it in tables([payload, *payload.values()]) if "ResponsibleUid" in it]
+    if len(shown) != 1 or exact(shown[0].get("ID")) != number:
+        return None
+    told = {name: value for name, value in shown[0].items() if name not in _CHANGES_ALWAYS}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode("ascii")).hexdigest()
+
+
 def _never_touched(raw: Mapping[str, Any]) -> bool:
     made, changed = moment(raw.get("CreatedDate")), moment(raw.get("ModifiedDate"))
     new = raw["ResponsibleUid"] in (None, NOBODY) and exact(raw.get("StatusClass")) in ("1", "2")
@@ -341,7 +364,8 @@ def _never_touched(raw: Mapping[str, Any]) -> bool:
 
 def _fields(raw: Mapping[str, Any]) -> dict[str, str]:
     names = ("TypeName", "TypeCategoryName", "FormName", "ServiceName", "StatusName", "PriorityName")
-    named = {name: word(raw.get(name)) for name in names}
+    named = {name: word(raw.get(name)) for name in (*names, "RespondByDate", "ResolveByDate")}
+    named["status"] = named["StatusName"]
     custom = {exact(it.get("ID")): word(it.get("Value")) for it in tables(raw.get("Attributes"))}
     return {name: value for name, value in (named | custom).items() if name and value}
 
@@ -349,7 +373,3 @@ def _fields(raw: Mapping[str, Any]) -> dict[str, str]:
 def _plain(text: str) -> str:
     # TeamDynamix shows entries as HTML. Whether it escapes them first is told nowhere; these need no escaping.
     return text.replace("<", "\u2039").replace(">", "\u203a")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, str) and _NUMBER.fullmatch(value) is not None and int(value) <= _LARGEST

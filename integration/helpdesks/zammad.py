@@ -13,16 +13,18 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from integration.helpdesks.changes import changes_since
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.keys import fitting
 from integration.helpdesks.values import exact, made_id, moment, table, tables, word
 from integration.helpdesks.zammad_settings import ZammadSettings
 from integration.tickets import (
+    Changes,
     DeliveryUnreadable,
     Finding,
     HelpdeskError,
@@ -49,6 +51,7 @@ _SIGNATURE = re.compile(r"sha1=([0-9a-f]{40})")
 # Of a ticket's attributes those that have a place of their own, or are people.
 _ELSEWHERE = frozenset({"id", "title", "state", "group", "owner", "customer", "created_by", "updated_by"})
 _INNER = ("_id", "_ids", "_at", "_in_min")
+_DUE = ("escalation_at", "first_response_escalation_at", "update_escalation_at", "close_escalation_at")
 
 
 class Zammad:
@@ -120,6 +123,7 @@ class Zammad:
             assigned_by=by,
             assigned_at=at,
             change=change,
+            updated_at=moment(raw.get("updated_at")),
             requesters=self._requesters(raw, people),
             fields=_fields(raw),
         )
@@ -131,16 +135,21 @@ class Zammad:
     def open_tickets(self, account: str, *, limit: int) -> Sequence[ListedTicket]:
         if not _is_number(account) or account == NOBODY:
             return ()
-        query = {"query": f"owner_id:{account}", "sort_by": "updated_at", "order_by": "desc", "limit": str(MOST_LISTED)}
-        rows = self._door.call("GET", f"/tickets/search?{urlencode({**query, 'expand': 'true'})}")
-        if not isinstance(rows, list):
-            raise AnswerUnusable(self.connection, "it holds no list of tickets")
-        mine = (row for row in tables(rows) if exact(row.get("owner_id")) == account)
+        rows = tables(self._found(f"owner_id:{account}", order_by="desc"))
+        mine = (row for row in rows if exact(row.get("owner_id")) == account)
         open_ones = (
             row for row in mine if word(row.get("state")) not in GONE and self._status(row) is not Status.SOLVED
         )
         named = ((exact(row.get("id")), word(row.get("title")) or "") for row in open_ones)
         return tuple(ListedTicket(number, title) for number, title in named if number and _is_number(number))[:limit]
+
+    def changed_since(self, since: datetime, *, page: int = 1, now: datetime) -> Changes:
+        """By the search, which is some seconds behind and needs Elasticsearch there: without it, it finds nothing."""
+        start = since.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
+        rows = self._found(f'updated_at:["{start}Z" TO *]', order_by="asc", page=str(page))
+        lines = ((exact(row.get("id")), moment(row.get("updated_at"))) for row in tables(rows))
+        known = ((number, at) for number, at in lines if number and _is_number(number))
+        return changes_since(known, since=since, now=now, more=len(rows) >= MOST_LISTED)
 
     def write_note(self, number: str, text: str) -> None:
         self._known(number)
@@ -218,6 +227,13 @@ class Zammad:
     def _known(self, number: str) -> None:
         if not _is_number(number):
             raise TicketGone(self.connection, clean(number, limit=64))
+
+    def _found(self, query: str, **more: str) -> list[Any]:
+        wanted = {"query": query, "sort_by": "updated_at", "limit": str(MOST_LISTED), "expand": "true", **more}
+        rows = self._door.call("GET", f"/tickets/search?{urlencode(wanted)}")
+        if not isinstance(rows, list):
+            raise AnswerUnusable(self.connection, "it holds no list of tickets")
+        return rows
 
     def _history(self, number: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """A ticket's changes, the oldest first, and everybody who is named in them or on the ticket, by id."""
@@ -298,9 +314,10 @@ _OWNER = ("Ticket", "owner")
 
 
 def _fields(raw: Mapping[str, Any]) -> dict[str, str]:
-    """The number that people read, type and priority, and the attributes that administrators added."""
-    names = (name for name in raw if name not in _ELSEWHERE and not name.endswith(_INNER))
-    return {name: value for name in names if (value := word(raw[name]))}
+    """The number that people read, state, type, priority, when it is due, and what administrators added."""
+    names = (name for name in raw if name in _DUE or (name not in _ELSEWHERE and not name.endswith(_INNER)))
+    found = {name: word(raw[name]) for name in names} | {"status": word(raw.get("state"))}
+    return {name: value for name, value in found.items() if value}
 
 
 def _name(raw: Mapping[str, Any]) -> str:

@@ -7,7 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from integration.brake import OF_HELPDESK
 from integration.elevation import State
+from integration.records import polls as polls_of
+from integration.records.deliveries import POLL
 from integration.records.erasure import ERASED
 from integration.records.tables import (
     UtcDateTime,
@@ -18,6 +21,7 @@ from integration.records.tables import (
     elevations,
     examinations,
     notices,
+    polls,
 )
 
 WORK = {
@@ -27,6 +31,7 @@ WORK = {
     "comments": comments,
     "notices": notices,
     "examinations": examinations,
+    "polls": polls,
 }
 
 
@@ -48,6 +53,8 @@ class Traffic:
     written_at: datetime | None
     unread: Held | None  # deliveries whose ticket could not be read
     unwritten: Held | None  # comments that could not be written
+    asked_at: datetime | None  # when it last said what changed
+    unasked: str | None  # why it did not
 
 
 @dataclass(frozen=True)
@@ -121,17 +128,20 @@ def _past(connection: sa.Connection, row: Any) -> Past:
 
 
 def traffic(connection: sa.Connection, desk: str) -> Traffic:
-    came = deliveries.c.connection == desk
+    came = sa.and_(deliveries.c.connection == desk, deliveries.c.kind != POLL)
     # An id begins with its time, and has an index.
     last = sa.select(deliveries.c.received_at, deliveries.c.kind).where(came).order_by(deliveries.c.id.desc())
     delivered = connection.execute(last.limit(1)).first()
     written = sa.select(comments.c.written_at).where(comments.c.connection == desk, comments.c.written_at.is_not(None))
+    polled = polls_of.of(connection, desk)
     return Traffic(
         delivered.received_at if delivered else None,
         delivered.kind if delivered else "",
         connection.execute(written.order_by(comments.c.id.desc()).limit(1)).scalar(),
         _held(connection, deliveries, desk, deliveries.c.received_at),
         _held(connection, comments, desk, comments.c.created_at),
+        polled.asked_at if polled else None,
+        polled.outcome if polled and polled.due_at else None,
     )
 
 
@@ -157,7 +167,8 @@ def _work(connection: sa.Connection, kind: str, table: sa.Table, now: datetime) 
 
 def held_until(connection: sa.Connection, *, now: datetime) -> datetime | None:
     """Until when the tenant asked everybody to wait; None where it did not."""
-    until: datetime | None = connection.execute(sa.select(sa.func.max(brakes.c.until))).scalar()
+    of_tenant = brakes.c.name.not_like(f"{OF_HELPDESK}%")
+    until: datetime | None = connection.execute(sa.select(sa.func.max(brakes.c.until)).where(of_tenant)).scalar()
     return until if until and until > now else None
 
 

@@ -65,9 +65,35 @@ deliveries = sa.Table(
     sa.Column("version", sa.Integer, nullable=False, default=1),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("outcome", sa.String(200)),
+    # The ticket's own time of its last change: of a worked delivery what was read, of a poll's what is to be read.
+    sa.Column("changed_at", UtcDateTime),
+    sa.Column("fingerprint", sa.String(64)),  # of what the call showed
     sa.UniqueConstraint("connection", "delivery_id"),
 )
 _index_due(deliveries)
+_waits = deliveries.c.due_at.is_not(None)
+sa.Index(
+    "ix_deliveries_turn",  # the next one of each connection
+    deliveries.c.connection,
+    deliveries.c.due_at,
+    sqlite_where=_waits,
+    postgresql_where=_waits,
+)
+sa.Index("ix_deliveries_ticket", deliveries.c.connection, deliveries.c.ticket)
+
+polls = sa.Table(
+    "polls",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),  # the connection's name
+    sa.Column("due_at", UtcDateTime),
+    sa.Column("version", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("since", UtcDateTime, nullable=False),  # by the helpdesk's clock: what changed before is known
+    sa.Column("page", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("asked_at", UtcDateTime),
+    sa.Column("outcome", sa.String(200)),
+)
+_index_due(polls)
 
 elevations = sa.Table(
     "elevations",
@@ -245,7 +271,7 @@ token_caches = sa.Table(
 brakes = sa.Table(
     "brakes",
     metadata,
-    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("name", sa.String(80), primary_key=True),  # of a part of the tenant, or of a helpdesk
     sa.Column("until", UtcDateTime, nullable=False),
     sa.Column("probe_until", UtcDateTime),
 )

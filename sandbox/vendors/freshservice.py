@@ -60,6 +60,9 @@ class FreshserviceWebhooks:
         return None
 
 
+_SINCE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
 class Freshservice:
     number = "{number}"
 
@@ -156,9 +159,16 @@ class Freshservice:
         )
 
     def tickets(self) -> Response:
+        """In the order of their creation, the newest first unless `order_type` says asc; there is no other order."""
+        for name in set(request.args) - {"updated_since", "order_type", "per_page", "page", "workspace_id"}:
+            raise Wrong(400, name, "invalid_field")
+        since, order = request.args.get("updated_since", ""), request.args.get("order_type", "desc")
+        if order not in ("asc", "desc") or (since and not _SINCE.fullmatch(since)):
+            raise Wrong(400, "updated_since" if order in ("asc", "desc") else "order_type", "invalid_value")
         with self._desk.lock:
-            rows = [self._ticket(it) for it in reversed(self._desk.tickets.values())]
-        return jsonify(tickets=_page(rows))
+            rows = [self._ticket(it) for it in self._desk.tickets.values()]
+        rows = [it for it in rows if it["updated_at"] > since]
+        return jsonify(tickets=_page(rows if order == "asc" else rows[::-1]))
 
     def filter(self) -> Response:
         """Only the one query that clients of the practice desk ask; it must stand in double quotes."""

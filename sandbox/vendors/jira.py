@@ -17,7 +17,7 @@ from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, redirect, request
 
-from sandbox.clock import Clock, real_now
+from sandbox.clock import Clock, parse, real_now
 from sandbox.desk import SERVICE, Account, Desk, Ticket, Wrong
 from sandbox.sender import Dialect, Sender
 from sandbox.vendors.jira_forge import APP, Forge
@@ -50,6 +50,10 @@ _EVENTS = {
     "ticket.note_added": ("comment_created", None),
 }
 _FIELDS = {"subject": "summary", "category": REQUEST_TYPE, "requester": "reporter", "queue": "customfield_10031"}
+_CHANGED = re.compile(
+    r"updated >= -([1-9][0-9]{0,7})m AND \(assignee IS NOT EMPTY OR statusCategory = Done\) "
+    r"ORDER BY updated ASC, key ASC"
+)
 _JQL = re.compile(r'assignee = "([^"\\]+)"( AND statusCategory != Done)?( ORDER BY updated DESC)?')
 
 
@@ -60,6 +64,7 @@ class Jira:
         self._desk, self._sender, self._clock = desk, sender, clock
         self.dialect: Dialect = AdminWebhook(self.event)
         sender.secrets = [secrets.token_urlsafe(32)]
+        self._pages: dict[str, tuple[str, int]] = {}  # by token: the query, and where the page begins
         self._scoped, self._classic = ("ATATT" + secrets.token_urlsafe(48) for _ in range(2))
         self._calls: dict[str, list[float]] = {}
         self.forge = Forge(CLOUD)
@@ -162,23 +167,45 @@ class Jira:
 
     def search(self) -> Response:
         """The part of its query language that clients of the practice desk use. Without `fields`: ids alone."""
-        found = _JQL.fullmatch(request.args.get("jql", ""))
+        jql = request.args.get("jql", "")
+        start = self._start(jql, request.args.get("nextPageToken"))
+        with self._desk.lock:
+            rows = self._selected(jql)
+            asked = request.args.get("fields")
+            most = min(int(request.args.get("maxResults", 50)), PAGE if asked else 5000)
+            page = rows[start : start + most]
+            issues = [self._issue(it, asked) if asked else {"id": _internal(it)} for it in page]
+        if len(rows) <= start + most:
+            return jsonify(issues=issues, isLast=True)
+        onward = secrets.token_urlsafe(8)
+        self._pages[onward] = (jql, start + most)
+        return jsonify(issues=issues, isLast=False, nextPageToken=onward)
+
+    def _start(self, jql: str, token: str | None) -> int:
+        """Where a page begins: there are no numbers of pages, and a token is good for its own query alone."""
+        if token is None:
+            return 0
+        of, start = self._pages.get(token, ("", 0))
+        if of != jql:
+            raise Wrong(400, "", "The provided next page token is invalid or expired.")
+        return start
+
+    def _selected(self, jql: str) -> list[Ticket]:
+        if changed := _CHANGED.fullmatch(jql):
+            since = self._clock.now() - timedelta(minutes=int(changed[1]))
+            rows = [it for it in self._desk.tickets.values() if parse(it.updated) >= since]
+            rows = [it for it in rows if it.assignee or _STATUSES[it.status][2] == "done"]
+            return sorted(rows, key=lambda it: (it.updated, it.id))
+        found = _JQL.fullmatch(jql)
         if found is None:
             raise Wrong(400, "", "Error in the JQL Query.")
         account = self._account(found[1])
         if account is None:
             raise Wrong(400, "", f"The value '{found[1]}' does not exist for the field 'assignee'.")
-        with self._desk.lock:
-            rows = [it for it in self._desk.tickets.values() if it.assignee == account.id]
-            if found[2]:
-                rows = [it for it in rows if _STATUSES[it.status][2] != "done"]
-            if found[3]:
-                rows.sort(key=lambda it: it.updated, reverse=True)
-            asked = request.args.get("fields")
-            most = min(int(request.args.get("maxResults", 50)), PAGE if asked else 5000)
-            issues = [self._issue(it, asked) if asked else {"id": _internal(it)} for it in rows[:most]]
-        onward = {} if len(rows) <= most else {"nextPageToken": secrets.token_urlsafe(8)}
-        return jsonify(issues=issues, isLast=not onward, **onward)
+        rows = [it for it in self._desk.tickets.values() if it.assignee == account.id]
+        if found[2]:
+            rows = [it for it in rows if _STATUSES[it.status][2] != "done"]
+        return sorted(rows, key=lambda it: it.updated, reverse=True) if found[3] else rows
 
     def issue(self, key: str) -> Response:
         with self._desk.lock:

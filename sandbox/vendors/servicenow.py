@@ -330,16 +330,24 @@ class ServiceNow:
 
 
 def _asked(rows: list[Row], query: str) -> list[Row]:
-    """An encoded query: a condition that makes no sense is dropped, as if nobody had written it."""
+    """An encoded query: a condition that makes no sense is dropped, as if nobody had written it.
+
+    OR binds a condition to the one before it.
+    """
     order: list[tuple[str, bool]] = []
+    either: list[list[re.Match[str]]] = []
     for part in query.split("^"):
         if part.startswith("ORDERBY"):
             name = part.removeprefix("ORDERBYDESC").removeprefix("ORDERBY")
             order.append((name, part.startswith("ORDERBYDESC")))
             continue
-        found = _CONDITION.fullmatch(part)
+        found = _CONDITION.fullmatch(part.removeprefix("OR"))
         if found and rows and found[1] in rows[0]:
-            rows = [row for row in rows if _meets(row[found[1]].value, found[2], found[3])]
+            if part.startswith("OR") and either:
+                either[-1].append(found)
+            else:
+                either.append([found])
+    rows = [row for row in rows if all(any(_meets(row[it[1]].value, it[2], it[3]) for it in ors) for ors in either)]
     for name, down in reversed(order):
         rows = sorted(rows, key=lambda row, by=name: row[by].value if by in row else "", reverse=down)  # type: ignore[misc]
     return rows

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import html
 import json
+import re
 import secrets
 import time
 import uuid
@@ -174,11 +175,16 @@ class TeamDynamix:
         """A bare list, in no order that one may lean on, without attributes."""
         wanted = request.get_json()
         who, classes = wanted.get("PrimaryResponsibilityUids"), wanted.get("StatusClassIDs")
+        times = {name: _whole_time(wanted.get(name)) for name in ("ModifiedDateFrom", "ModifiedDateTo")}
+        most = wanted.get("MaxResults", 300)
         with self._desk.lock:
             rows = [self._ticket(it) for it in self._desk.tickets.values()]
         rows = [it for it in rows if who is None or it["ResponsibleUid"] in who]
         rows = [it | {"Attributes": None} for it in rows if classes is None or it["StatusClass"] in classes]
-        return jsonify(rows[: wanted.get("MaxResults") or 50])
+        rows = [it for it in rows if (times["ModifiedDateFrom"] or "") <= it["ModifiedDate"]]
+        rows = [it for it in rows if it["ModifiedDate"] <= (times["ModifiedDateTo"] or "9")]
+        rows.sort(key=lambda it: hashlib.sha256(str(it["ID"]).encode()).digest())
+        return jsonify(rows[:most] if most else rows)
 
     def feed(self, number: str) -> Response:
         """The newest first; `top` cuts it."""
@@ -335,6 +341,15 @@ def _choice(category: str) -> str:
 def _seconds(at: str) -> str:
     """Times of tickets are of whole seconds."""
     return f"{datetime.fromisoformat(at):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _whole_time(text: Any) -> str | None:
+    """To the second and in UTC; anything else would be read as something that nobody meant."""
+    if text is None:
+        return None
+    if not isinstance(text, str) or not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", text):
+        raise Wrong(400, "-1", "The request is invalid.")
+    return text
 
 
 def _answer(status: int, message: str) -> Response:

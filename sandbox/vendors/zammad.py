@@ -32,6 +32,7 @@ ATTEMPTS = 5
 TRIGGER = 7
 _STATES = {"open": (2, "open"), "pending": (3, "pending reminder"), "solved": (4, "closed"), "closed": (4, "closed")}
 _QUERY = re.compile(r"owner_id:([0-9]+)")
+_SINCE = re.compile(r'updated_at:\["(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)" TO \*\]')
 _ELEMENT = re.compile(r"<(script|style|iframe)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 # Zammad keeps the ticket in the part of the address that no browser sends.
 _ZOOM = """<script>
@@ -135,14 +136,18 @@ class Zammad:
             return jsonify([self._told(ticket) for ticket in list(self._desk.tickets.values())[:size]])
 
     def search(self) -> Response:
-        """Only `owner_id:` and a user's id; any other query finds nothing here."""
-        wanted = _QUERY.fullmatch(request.args.get("query", ""))
-        size = min(int(request.args.get("limit", 50)), MOST_FOUND)
+        """Only `owner_id:` and a user's id, or what changed since; any other query finds nothing here."""
+        query = request.args.get("query", "")
+        owner, since = _QUERY.fullmatch(query), _SINCE.fullmatch(query)
+        size, page = min(int(request.args.get("limit", 50)), MOST_FOUND), int(request.args.get("page", 1))
         with self._desk.lock:
-            rows = [t for t in self._desk.tickets.values() if wanted and self._id(t.assignee) == int(wanted[1])]
+            rows = [t for t in self._desk.tickets.values() if owner and self._id(t.assignee) == int(owner[1])]
+            if since:
+                everything = self._desk.tickets.values()
+                rows = [t for t in everything if self._attributes(t)["updated_at"] >= since[1]]
             if request.args.get("sort_by") == "updated_at":
                 rows.sort(key=lambda it: it.updated, reverse=request.args.get("order_by") == "desc")
-            told = [self._told(ticket) for ticket in rows[:size]]
+            told = [self._told(ticket) for ticket in rows[(page - 1) * size : page * size]]
         if request.args.get("expand") == "true":
             return jsonify(told)
         ids = [it["id"] for it in told]

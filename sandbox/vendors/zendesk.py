@@ -1,7 +1,7 @@
 """A double of Zendesk Support: OAuth client credentials, tickets, audits, comments, and event webhooks.
 
 Source: developer.zendesk.com: "Tickets", "Ticket audits", "Ticket comments", "Verifying webhook authenticity",
-"Ticket events", "Rate limits", "Using OAuth to authenticate API requests".
+"Ticket events", "Rate limits", "Incremental Exports", "Using OAuth to authenticate API requests".
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import secrets
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, redirect, request
 
-from sandbox.clock import Clock, plain, real_now
+from sandbox.clock import Clock, parse, plain, real_now
 from sandbox.desk import SERVICE, Account, Desk, Ticket, Wrong
 from sandbox.sender import Dialect, Message, Sender
 from sandbox.vendors.accounts import Numbered
@@ -31,6 +32,9 @@ PER_MINUTE = 700
 LONGEST_COMMENT = 64 * 1024  # bytes
 MOST_COMMENTS = 5_000
 PAGE = 100
+EXPORT_PAGE = 1_000
+EXPORTS_PER_MINUTE = 10
+UNSETTLED = timedelta(minutes=1)  # what changed within it is not exported yet
 _EVENTS = {
     "ticket.assigned": ("agent_assignment_changed", "assignee"),
     "ticket.status_changed": ("status_changed", "status"),
@@ -85,6 +89,7 @@ class Zendesk:
         self._client = ("elevate", secrets.token_urlsafe(32))
         self._tokens: dict[str, float] = {}  # when each ends, on the monotonic clock
         self._calls: list[float] = []
+        self._exports: list[datetime] = []
         self.per_minute = PER_MINUTE
 
     def account(self, of: str) -> str:
@@ -114,6 +119,7 @@ class Zendesk:
             ("/tickets/<number>", self.update, "PUT"),
             ("/tickets/<number>/audits", self.audits, "GET"),
             ("/tickets/<number>/comments", self.comments, "GET"),
+            ("/incremental/tickets/cursor", self.export, "GET"),
         ):
             part.add_url_rule(f"/api/v2{path}", view_func=view, methods=[method])
         part.add_url_rule("/agent/tickets/<number>", view_func=lambda number: redirect(f"/tickets/{number}"))
@@ -138,12 +144,7 @@ class Zendesk:
         self._calls = [it for it in self._calls if it > now - 60]
         if len(self._calls) >= self.per_minute:
             wait = int(60 - (now - self._calls[0])) + 1
-            answer = _answer(
-                429,
-                {"error": "APIRateLimitExceeded", "description": "Number of allowed API requests per minute exceeded"},
-            )
-            answer.headers["Retry-After"] = str(wait)
-            return answer
+            return _slower(wait)
         self._calls.append(now)
         return None
 
@@ -181,6 +182,48 @@ class Zendesk:
         with self._desk.lock:
             rows = [self._ticket(t) for t in self._desk.tickets.values() if account and t.assignee == account.id]
         return jsonify(self._page("tickets", rows))
+
+    def export(self) -> Response:
+        """What changed since `start_time`, or after a `cursor`: the longest ago first, deleted tickets among it."""
+        now = self._clock.now()
+        self._exports = [it for it in self._exports if now - timedelta(minutes=1) < it <= now]
+        if len(self._exports) >= EXPORTS_PER_MINUTE:
+            return _slower(60)
+        self._exports.append(now)
+        cursor, start = request.args.get("cursor"), request.args.get("start_time", "")
+        if cursor:
+            second, last = map(int, base64.urlsafe_b64decode(cursor).decode().split("|"))
+        elif not start.isascii() or not start.isdigit():
+            raise Wrong(400, "InvalidParameter", "start_time must be a number of seconds.")
+        elif int(start) > (now - UNSETTLED).timestamp():
+            raise Wrong(422, "InvalidValue", "Too recent start_time. Use a start_time older than 60 seconds")
+        else:
+            second, last = int(start), 0
+        size = min(int(request.args.get("per_page", EXPORT_PAGE)), EXPORT_PAGE)
+        with self._desk.lock:
+            told = [self._exported(it, "") for it in self._desk.tickets.values()]
+            told += [self._exported(it, "deleted") for it in self._desk.deleted]
+        settled = (now - UNSETTLED).timestamp()
+        told = [it for it in told if (second, last) < (it["generated_timestamp"], it["id"])]
+        told = sorted(
+            (it for it in told if it["generated_timestamp"] <= settled),
+            key=lambda it: (it["generated_timestamp"], it["id"]),
+        )
+        page = told[:size]
+        if page:
+            second, last = page[-1]["generated_timestamp"], page[-1]["id"]
+        onward = base64.urlsafe_b64encode(f"{second}|{last}".encode()).decode()
+        return jsonify(
+            tickets=page,
+            after_cursor=onward,
+            after_url=f"{request.base_url}?cursor={onward}",
+            before_cursor=None,
+            end_of_stream=len(page) == len(told),
+        )
+
+    def _exported(self, ticket: Ticket, status: str) -> dict[str, Any]:
+        told = self._ticket(ticket) | {"generated_timestamp": int(parse(ticket.updated).timestamp())}
+        return told | ({"status": status} if status else {})
 
     def update(self, number: str) -> Response:
         """Only what clients of the practice desk do: a comment. `public` is true where nobody says so."""
@@ -262,8 +305,8 @@ class Zendesk:
             "priority": "normal",
             "tags": [_tag(ticket.category)],
             "custom_fields": [{"id": CATEGORY_FIELD, "value": _tag(ticket.category)}],
-            "created_at": ticket.created,
-            "updated_at": ticket.updated,
+            "created_at": _seconds(ticket.created),
+            "updated_at": _seconds(ticket.updated),
             "via": {"channel": "web"},
         }
 
@@ -356,6 +399,18 @@ def _order(it: Mapping[str, Any]) -> int:
 
 def _tag(category: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", category.lower())
+
+
+def _seconds(moment: str) -> str:
+    return f"{parse(moment).astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _slower(wait: int) -> Response:
+    answer = _answer(
+        429, {"error": "APIRateLimitExceeded", "description": "Number of allowed API requests per minute exceeded"}
+    )
+    answer.headers["Retry-After"] = str(wait)
+    return answer
 
 
 def _answer(status: int, body: dict[str, str]) -> Response:

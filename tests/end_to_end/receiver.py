@@ -26,6 +26,7 @@ class Receiver:
         self.seen: list[Delivery] = []
         self.answers: list[int] = []
         self.hung = 0
+        self.asked = 0  # calls of other kinds, which no helpdesk makes
         self._news = threading.Condition()
         self._may_answer = threading.Event()
         self._may_answer.set()
@@ -37,6 +38,12 @@ class Receiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                receiver.asked += 1
+                self.send_error(404)
+
+            do_PUT = do_PATCH = do_HEAD = do_GET  # noqa: N815  # http.server finds them by these names
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 self.send_response(receiver._take({k.lower(): v for k, v in self.headers.items()}, body))

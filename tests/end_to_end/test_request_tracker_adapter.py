@@ -7,14 +7,16 @@ signed, names a state that can be read when it arrives, and costs the technician
 import json
 import sqlite3
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from integration.helpdesks.request_tracker import RequestTracker
 from integration.helpdesks.request_tracker_settings import RequestTrackerSettings
+from integration.rules_require import moment
 from integration.tickets import HelpdeskUnavailable, SignatureRefused, Status, TicketEvent, TicketGone
+from tests.conftest import until
 from tests.end_to_end.receiver import Delivery, Receiver
 from tests.end_to_end.request_tracker import QUEUE, RtInstance, install_extension, install_packages
 
@@ -30,7 +32,7 @@ def test_a_ticket_is_told_in_our_words(rt: RtInstance, helpdesk: RequestTracker)
     rt.take(number)
     ticket = helpdesk.ticket(number, now=_now())
     assert (ticket.connection, ticket.number, ticket.subject) == ("rt", number, "Reset my password <b>now</b>")
-    assert (ticket.category, ticket.queue, ticket.fields) == ("MFA reset", QUEUE, {"Site": "B2"})
+    assert (ticket.category, ticket.queue, ticket.fields) == ("MFA reset", QUEUE, {"status": "new", "Site": "B2"})
     assert ticket.assignee is not None
     assert (ticket.assignee.account, ticket.assignee.address) == ("technician", "technician@rt.test")
     assert ticket.assigned_at is not None
@@ -39,6 +41,13 @@ def test_a_ticket_is_told_in_our_words(rt: RtInstance, helpdesk: RequestTracker)
         ("requester", "requester@rt.test"),
         ("root", "root@localhost"),
     }
+
+
+def test_when_a_ticket_is_due_is_a_field_that_a_rule_may_look_at(rt: RtInstance, helpdesk: RequestTracker) -> None:
+    number = rt.create_ticket("due", Due="2031-02-03 04:05:06")
+    due = moment(helpdesk.ticket(number, now=_now()).fields["Due"])
+    assert due is not None
+    assert abs(due - datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)) < timedelta(hours=15)  # the writer's zone is RT's
 
 
 def test_a_technician_who_takes_a_ticket_is_the_one_who_assigned_it(rt: RtInstance, helpdesk: RequestTracker) -> None:
@@ -81,6 +90,40 @@ def test_the_open_tickets_of_a_technician_are_listed_the_newest_change_first(
     found = [(it.number, it.subject) for it in helpdesk.open_tickets("technician", limit=100)]
     assert [it for it in found if it[1].startswith("list ")] == [(second, "list second"), (mine, "list mine")]
     assert len(helpdesk.open_tickets("technician", limit=1)) == 1
+
+
+@pytest.mark.parametrize("zone", ["", "Pacific/Kiritimati", "America/Los_Angeles"])
+def test_what_changed_since_is_told_in_any_time_zone_of_our_account(
+    rt: RtInstance, helpdesk: RequestTracker, zone: str
+) -> None:
+    rt.call("root", "PUT", "/user/elevate-bot", {"Timezone": zone})
+    before, closed, unowned = (rt.create_ticket(f"{word} {zone}") for word in ("before", "closed", "unowned"))
+    rt.take(before)
+    since = _next_second(_updated(helpdesk, before))
+    rt.set_status(closed, "resolved", by="root")
+    at = _next_second(_updated(helpdesk, closed))
+    mine = rt.create_ticket(f"mine {zone}")
+    rt.take(mine)
+    told = helpdesk.changed_since(since, now=_now())
+    assert [(it.number, it.at) for it in told.tickets] == [
+        (closed, _updated(helpdesk, closed)),
+        (mine, _updated(helpdesk, mine)),
+    ]
+    assert not told.more
+    assert _updated(helpdesk, unowned) is not None
+    assert [it.number for it in helpdesk.changed_since(at, now=_now()).tickets] == [mine]
+    assert helpdesk.changed_since(since, page=2, now=_now()).tickets == ()
+
+
+def test_more_changes_than_one_answer_holds_are_told_in_pages(rt: RtInstance, helpdesk: RequestTracker) -> None:
+    since = _next_second(_now().replace(microsecond=0))
+    made = {rt.create_ticket("one of many", Owner="technician") for _ in range(101)}
+    pages = [helpdesk.changed_since(since, page=page, now=_now()) for page in range(1, 10)]
+    assert pages[0].more
+    assert not pages[-1].more
+    told = [it for page in pages for it in page.tickets]
+    assert {it.number for it in told} == made
+    assert [it.at for it in told] == sorted(it.at for it in told)
 
 
 @pytest.mark.parametrize(
@@ -284,6 +327,19 @@ def _adapter(rt: RtInstance, *, url: str | None = None, token: str | None = None
 def _pick(helpdesk: RequestTracker, number: str) -> tuple[str | None, str | None]:
     ticket = helpdesk.ticket(number, now=_now())
     return (ticket.assignee.account if ticket.assignee else None), ticket.assigned_by
+
+
+def _updated(helpdesk: RequestTracker, number: str) -> datetime:
+    at = helpdesk.ticket(number, now=_now()).updated_at
+    assert at is not None
+    return at
+
+
+def _next_second(at: datetime) -> datetime:
+    """The one after `at`, when it has begun: RT writes down whole seconds."""
+    after = at + timedelta(seconds=1)
+    until(lambda: _now() >= after, "the second ends")
+    return after
 
 
 def _about(receiver: Receiver, number: str) -> list[Delivery]:

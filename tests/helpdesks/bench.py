@@ -69,4 +69,11 @@ class Bench(Protocol):
 
     def mend(self) -> None: ...
 
-    def now(self) -> datetime: ...
+    def now(self) -> datetime:
+        """By the helpdesk's clock."""
+
+    def later(self) -> bool:
+        """Let two minutes go by. False where that cannot be done, or where the helpdesk tells no changes."""
+
+    def changed_together(self, count: int) -> Sequence[str]:
+        """The numbers of `count` tickets of the technician that changed at one moment; none if that cannot be done."""

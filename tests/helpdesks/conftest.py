@@ -17,6 +17,7 @@ from tests.helpdesks.doubles import of_vendor
 KINDS = ("freshservice", "jira", "servicenow", "teamdynamix", "zammad", "zendesk")
 BENCHES = (
     *KINDS,
+    pytest.param("tests.helpdesks.doubles:Generic", id="generic"),
     pytest.param("tests.helpdesks.django_desk.bench:DjangoDesk", marks=pytest.mark.stories, id="django_desk"),
 )
 

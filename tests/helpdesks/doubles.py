@@ -1,8 +1,9 @@
 """The doubles of sandbox/vendors on the bench: each is a practice helpdesk that speaks a vendor's language."""
 
+import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,6 +43,7 @@ class Double:
         practice.control("/reset")
         practice.control("/webhooks", {"url": receiver.url})
         self._seen = 0
+        self._ahead = timedelta()
 
     def new_ticket(self, subject: str = "Cannot sign in", category: str = "Password reset") -> str:
         return self._shown(self._practice.new_ticket(category, subject=subject))
@@ -79,7 +81,7 @@ class Double:
         ]
 
     def signed(self, body: bytes) -> Mapping[str, str]:
-        found: dict[str, str] = self._practice.control("/webhooks/sign", {"body": body.decode()})
+        found: dict[str, str] = self._practice.control("/webhooks/sign", {"base64": base64.b64encode(body).decode()})
         return found
 
     def calls(self) -> Sequence[tuple[str, str]]:
@@ -96,7 +98,16 @@ class Double:
         requests.delete(f"{self._practice.facts['practice_url']}/_practice/faults", timeout=10).raise_for_status()
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.now(UTC) + self._ahead
+
+    def later(self) -> bool:
+        self._practice.control("/clock", {"advance_seconds": 120})
+        self._ahead += timedelta(minutes=2)
+        return True
+
+    def changed_together(self, count: int) -> Sequence[str]:
+        body = {"count": count, "requester": self._keys[self.requester], "assignee": self._keys[self.technician]}
+        return [self._shown(it) for it in self._practice.control("/tickets/together", body)["tickets"]]
 
     def _shown(self, number: str) -> str:
         return str(self._practice.facts["helpdesk_number"]).replace("{number}", number)
@@ -104,6 +115,24 @@ class Double:
     def _own(self, number: str) -> str:
         before, _, after = str(self._practice.facts["helpdesk_number"]).partition("{number}")
         return number.removeprefix(before).removesuffix(after)
+
+
+class Generic(Double):
+    """The practice helpdesk by settings alone, which say whose a note is, and whether a rule set the assignee."""
+
+    def __init__(self, practice: Practice, receiver: Receiver) -> None:
+        super().__init__(practice, receiver)
+        service = self.settings["service_account"]
+        self.settings = {
+            **self.settings,
+            "history_url": "/api/tickets/{number}/history?per_page=100",
+            "history_path": "history[?field == 'assignee'] | [0]",
+            "assigned_by": "!rule && actor.id || null",
+            "assigned_at": "at",
+            "assigned_to": "new",
+            "change": "id",
+            "notes_path": f"notes[?author.id == '{service}'].body",
+        }
 
 
 def of_vendor(kind: str) -> type[Double]:

@@ -1,9 +1,10 @@
 """What every adapter keeps: the promises of integration.tickets.Helpdesk, held against one that works and fails."""
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -20,10 +21,12 @@ from integration.tickets import (
     ListsTickets,
     SignatureRefused,
     Status,
+    TellsChanges,
     Ticket,
     TicketGone,
     clean,
 )
+from tests.end_to_end.receiver import Receiver
 from tests.helpdesks.bench import Bench, Delivery
 
 MARKER = "[te:01HZY3:ACTIVE]"
@@ -37,6 +40,10 @@ HOSTILE = (
     "\u202eevil\u200b",
     "x\x00y",
 )
+INSIDE = (
+    "10.0.0.5", "192.168.1.2", "172.16.0.1", "100.64.0.1", "169.254.169.254", "127.0.0.2", "0.0.0.0",  # noqa: S104
+    "[fe80::1]", "[fd00:ec2::254]", "[::ffff:10.0.0.5]",
+)  # fmt: skip
 HOSTILE_NUMBERS = [
     "../../x",
     "1?x",
@@ -115,11 +122,19 @@ def test_a_delivery_of_another_connection_is_refused(bench: Bench) -> None:
 
 
 def test_both_secrets_are_taken_while_one_replaces_the_other(bench: Bench) -> None:
-    sent = of_the_pick(bench, picked(bench))
+    """First a new one stands beside the old one, then the old one is taken out: what it signed is refused from then on,
+    also what was under way.
+    """
+    under_way = of_the_pick(bench, picked(bench))
     (secret,) = bench.settings["secrets"].values()
     fresh = secret[:10] + secret[10:30][::-1] + secret[30:]
-    rotated = connect("desk", {**bench.settings, "secrets": {"next": fresh, "current": secret}})
-    assert rotated.read_delivery(sent.headers, sent.body, now=bench.now()).secret == "current"
+    steps = ({"old": secret}, {"new": fresh, "old": secret}, {"old": secret, "new": fresh})
+    for secrets in steps:
+        rotating = connect("desk", {**bench.settings, "secrets": secrets})
+        assert rotating.read_delivery(under_way.headers, under_way.body, now=bench.now()).secret == "old"
+    rotated = connect("desk", {**bench.settings, "secrets": {"new": fresh}})
+    with pytest.raises(SignatureRefused):
+        rotated.read_delivery(under_way.headers, under_way.body, now=bench.now())
 
 
 def test_what_our_own_note_sets_off_is_idle(helpdesk: Helpdesk, bench: Bench) -> None:
@@ -274,6 +289,121 @@ def test_the_open_tickets_of_somebody_are_listed_and_nobody_elses(helpdesk: Help
     assert not {solved, others} & set(found)
 
 
+# Changes, for the calls that never arrived
+
+
+INSTANT = timedelta(microseconds=1)
+
+
+@pytest.fixture
+def telling(helpdesk: Helpdesk, bench: Bench) -> TellsChanges:
+    """A helpdesk that tells changes; what happened before now is two minutes ago there."""
+    if not isinstance(helpdesk, TellsChanges) or not bench.later():
+        pytest.skip("this helpdesk tells no changes")
+    return helpdesk
+
+
+def changed(telling: TellsChanges, bench: Bench, since: datetime) -> list[tuple[str, datetime]]:
+    """All that changed since, in the order in which it is told; asked for as the protocol says."""
+    assert bench.later()
+    found: list[tuple[str, datetime]] = []
+    page = 1
+    for _ in range(20):
+        told = telling.changed_since(since, page=page, now=bench.now())
+        found += [(it.number, it.at) for it in told.tickets if (it.number, it.at) not in found]
+        if not told.more:
+            return found
+        last = told.tickets[-1].at if told.tickets else since
+        since, page = (last, 1) if last > since else (since, page + 1)
+    raise AssertionError("what changed does not end")
+
+
+def last_change(helpdesk: Helpdesk, bench: Bench, number: str) -> datetime:
+    at = read(helpdesk, bench, number).updated_at
+    assert at is not None
+    assert at.utcoffset() == timedelta()
+    return at
+
+
+def test_picks_and_closes_are_told_in_the_order_in_which_they_happened(
+    helpdesk: Helpdesk, telling: TellsChanges, bench: Bench
+) -> None:
+    untouched, closed = picked(bench), picked(bench)
+    since = max(last_change(helpdesk, bench, it) for it in (untouched, closed)) + INSTANT
+    bench.later()
+    late = picked(bench)
+    bench.later()
+    bench.set_status(closed, Status.SOLVED)
+    assert [number for number, _ in changed(telling, bench, since)] == [late, closed]
+
+
+def test_a_change_is_told_with_the_time_that_its_ticket_has(
+    helpdesk: Helpdesk, telling: TellsChanges, bench: Bench
+) -> None:
+    number = picked(bench)
+    at = last_change(helpdesk, bench, number)
+    assert (number, at) in changed(telling, bench, at)
+    assert number not in [it for it, _ in changed(telling, bench, at + INSTANT)]
+
+
+def test_what_changed_at_one_moment_is_told_whole(telling: TellsChanges, bench: Bench) -> None:
+    since = bench.now()
+    bench.later()
+    together = bench.changed_together(250)
+    if not together:
+        pytest.skip("no two tickets of this helpdesk change at one moment")
+    found = changed(telling, bench, since)
+    assert {number for number, _ in found} == set(together)
+    assert len({at for _, at in found}) == 1
+
+
+def test_a_deleted_ticket_that_is_told_is_found_to_be_gone(
+    helpdesk: Helpdesk, telling: TellsChanges, bench: Bench
+) -> None:
+    number, since = picked(bench), bench.now() - timedelta(minutes=1)
+    bench.later()
+    bench.delete(number)
+    for found, _ in changed(telling, bench, since):
+        with pytest.raises(TicketGone):
+            read(helpdesk, bench, found)
+
+
+def test_changes_cost_one_call(telling: TellsChanges, bench: Bench) -> None:
+    number = picked(bench)
+    changed(telling, bench, bench.now())  # where the first call of all needs a token
+    bench.calls()
+    told = telling.changed_since(bench.now() - timedelta(minutes=30), now=bench.now())
+    assert number in [it.number for it in told.tickets]
+    assert len(bench.calls()) == 1
+
+
+def test_nothing_changed_since_now(telling: TellsChanges, bench: Bench) -> None:
+    picked(bench)
+    bench.later()
+    told = telling.changed_since(bench.now(), now=bench.now())
+    assert (told.tickets, told.more) == ((), False)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503, 302])
+def test_changes_that_are_refused_are_one_of_our_errors(telling: TellsChanges, bench: Bench, status: int) -> None:
+    bench.break_down(status, headers={"Retry-After": "7", "Location": "http://127.0.0.1:1/"})
+    with pytest.raises(HelpdeskError) as failed:
+        telling.changed_since(bench.now(), now=bench.now())
+    bench.mend()
+    assert failed.value.try_again == (status in (429, 500, 503))
+
+
+@pytest.mark.parametrize("answer", ["<html>Sorry</html>", "null", "{}", '{"id": ', "7", '"x"'])
+def test_an_answer_that_is_no_list_of_changes_is_one_of_our_errors(
+    telling: TellsChanges, bench: Bench, answer: str
+) -> None:
+    changed(telling, bench, bench.now())
+    bench.break_down(200, body=answer)
+    with pytest.raises(HelpdeskError):
+        telling.changed_since(bench.now() - timedelta(hours=1), now=bench.now())
+    bench.mend()
+
+
 # Notes
 
 
@@ -378,12 +508,41 @@ def test_an_answer_that_is_no_ticket_is_one_of_our_errors(helpdesk: Helpdesk, be
     bench.mend()
 
 
-def test_nobody_is_followed_to_another_server(helpdesk: Helpdesk, bench: Bench) -> None:
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_nobody_is_followed_to_another_server(
+    helpdesk: Helpdesk, bench: Bench, elsewhere: Receiver, status: int
+) -> None:
+    """Neither with our token nor without: a read, a note and the look for one."""
     number = picked(bench)
-    bench.break_down(302, headers={"Location": "http://127.0.0.1:1/"})
-    with pytest.raises(HelpdeskRefused):
-        read(helpdesk, bench, number)
+    read(helpdesk, bench, number)
+    bench.break_down(status, headers={"Location": elsewhere.url})
+    for act in (
+        lambda: read(helpdesk, bench, number),
+        lambda: helpdesk.write_note(number, "x"),
+        lambda: helpdesk.has_note(number, MARKER),
+    ):
+        with pytest.raises(HelpdeskRefused):
+            act()
     bench.mend()
+    assert (elsewhere.seen, elsewhere.asked) == ([], 0)
+
+
+@pytest.mark.parametrize("host", INSIDE)
+def test_settings_that_point_inside_are_refused_unless_they_say_that_it_is_meant(bench: Bench, host: str) -> None:
+    inside = {**bench.settings, "url": f"https://{host}"}
+    with pytest.raises(ValueError, match="internal"):
+        connect("desk", inside)
+    assert connect("desk", {**inside, "internal": True}).connection == "desk"
+    with pytest.raises(ValueError, match="internal is true or false"):
+        connect("desk", {**inside, "internal": "yes"})
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Receiver]:
+    """Another server, which nobody should ask."""
+    other = Receiver()
+    yield other
+    other.stop()
 
 
 def test_doctor_finds_all_well_and_says_what_is_not(helpdesk: Helpdesk, bench: Bench) -> None:

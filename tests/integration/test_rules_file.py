@@ -14,7 +14,7 @@ from integration import roles, rules_targets
 from integration.rule import TEMPLATE_FIELDS, Bundle, Mode, Start, Wanted
 from integration.rules import RefusalCode, RulesInvalid, load
 from integration.rules_file import parse
-from integration.rules_shape import BreakGlassKeys, FileKeys, MatchKeys, RuleKeys
+from integration.rules_shape import BreakGlassKeys, FileKeys, MatchKeys, RequireKeys, RuleKeys
 from integration.targets import Probe, TargetKind
 
 GOOD = """\
@@ -204,7 +204,8 @@ def test_explain_shows_a_refusal():
 
 def test_every_key_field_role_and_refusal_is_in_the_administrators_page():
     page = Path("docs/rules.md").read_text()
-    keys = [*RuleKeys.model_fields, *MatchKeys.model_fields, *BreakGlassKeys.model_fields, *FileKeys.model_fields]
+    tables = (RuleKeys, MatchKeys, RequireKeys, BreakGlassKeys, FileKeys)
+    keys = [key for table in tables for key in table.model_fields]
     words = [*keys, *TEMPLATE_FIELDS, *RefusalCode, *Start, *Bundle, *Mode, *Probe, *rules_targets.AZURE_ROLES]
 
     assert [word for word in words if f"`{word}`" not in page and f"`{{{word}}}`" not in page] == []
@@ -216,7 +217,7 @@ def test_every_example_on_the_administrators_page_is_a_file_that_loads(rules_fil
 
     loaded = [load(rules_file(example)) for example in examples]
 
-    assert len(loaded) == 5
+    assert len(loaded) == 6
     assert set(RuleKeys.model_fields) <= set(re.findall(r"^(\w+) =", "\n".join(examples), re.MULTILINE))
     assert {kind for found in loaded for kind in found.kinds} == set(TargetKind)
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from integration.brake import OF_HELPDESK
 from integration.deployment import Deployment
 from integration.records import administration as records
 from integration.records import examinations, heartbeats, journal
+from integration.records.brake import BrakeRows
 from integration.records.tables import comments, deliveries, elevations, links, token_caches, web_sessions
 from integration.tickets import Finding
 from tests.conftest import Desk, Practice, settings_for
@@ -78,6 +80,14 @@ def test_a_sweep_is_shown_as_work_that_goes_on(browser: Open, deployment: Deploy
     with deployment.records.write() as tx:
         heartbeats.beat(tx, heartbeats.SWEEP, now=datetime.now(UTC))
     assert "Work goes on" in words(me.get("/administration"))
+
+
+def test_a_helpdesk_that_asked_to_wait_is_not_taken_for_the_tenant(browser: Open, deployment: Deployment) -> None:
+    me, brakes, until = browser("administrator"), BrakeRows(deployment.records), datetime.now(UTC) + timedelta(hours=1)
+    brakes.hold(f"{OF_HELPDESK}{'d' * 64}:notes", until)
+    assert "asked everybody to wait" not in words(me.get("/administration"))
+    brakes.hold("graph", until)
+    assert "asked everybody to wait" in words(me.get("/administration"))
 
 
 def test_findings_are_asked_for_once_and_brought_by_a_worker(browser: Open, desk: Desk) -> None:

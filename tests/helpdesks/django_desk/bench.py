@@ -107,6 +107,12 @@ class DjangoDesk:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
+    def later(self) -> bool:
+        return False  # its API neither sorts nor tells when a ticket changed
+
+    def changed_together(self, count: int) -> Sequence[str]:  # noqa: ARG002
+        return []
+
 
 class Front:
     """Stands at `url` before a web server, keeps who asked for what, and breaks down when told to."""

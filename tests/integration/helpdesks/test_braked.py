@@ -67,6 +67,47 @@ def test_a_helpdesk_that_is_out_of_order_is_no_reason_to_wait(
         assert read(desk) == "4821"
 
 
+def test_a_helpdesk_that_is_silent_holds_its_own_calls_for_as_long_as_it_was(
+    connect: Connect, helpdesk: SmallHelpdesk, rows: BrakeRows
+) -> None:
+    """Otherwise a flood of deliveries for one that is away keeps every worker waiting, and no other is served."""
+    desk, other = braked(connect(), rows), braked(connect(), rows)
+    with freeze_time(NOON) as clock:
+
+        def late() -> tuple[int, dict[str, str], list[bytes]]:
+            clock.tick(timedelta(seconds=9))
+            return 503, {}, [b"{}"]
+
+        helpdesk.instead["/api/tickets/4821"] = [late]
+        with pytest.raises(HelpdeskUnavailable):
+            desk.ticket("4821", now=NOON)
+        helpdesk.calls.clear()
+        with pytest.raises(HelpdeskUnavailable):
+            read(other)
+        assert helpdesk.calls == []
+        clock.tick(timedelta(seconds=9.5))
+        del helpdesk.instead["/api/tickets/4821"]
+        assert read(other) == "4821"
+        clock.tick(timedelta(seconds=2))
+        assert read(desk) == "4821"
+
+
+def test_a_try_that_tells_nothing_does_not_keep_the_others_away(
+    connect: Connect, helpdesk: SmallHelpdesk, rows: BrakeRows
+) -> None:
+    first, second = (braked(connect(), rows) for _ in range(2))
+    with freeze_time(NOON) as clock:
+        throttled(helpdesk)
+        with pytest.raises(HelpdeskUnavailable):
+            read(first)
+        clock.tick(timedelta(seconds=32))
+        throttled(helpdesk, status=503)
+        with pytest.raises(HelpdeskUnavailable):
+            read(first)
+        del helpdesk.instead["/api/tickets/4821"]
+        assert read(second) == "4821"
+
+
 def test_it_can_do_what_its_helpdesk_can(connect: Connect, rows: BrakeRows) -> None:
     desk = braked(connect(), rows)
     assert isinstance(desk, ListsTickets)

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -303,6 +303,46 @@ def test_what_the_page_for_administrators_shows_is_taken(tmp_path):
 def test_people_may_open_it_elsewhere_than_where_its_api_is(fresh):
     assert fresh().ticket_url("4821").endswith("/a/tickets/4821")
     assert fresh(page_url="https://help.example.com/").ticket_url("4821") == "https://help.example.com/a/tickets/4821"
+
+
+# Changes
+
+
+def test_a_list_that_is_in_no_order_is_read_to_its_end_and_put_in_order(fresh, helpdesk):
+    desk, at = fresh(), {n: f"2026-11-24T09:{59 - n // 60:02}:{59 - n % 60:02}Z" for n in range(250)}
+    rows = [{"id": 5000 + n, "updated_at": at[n]} for n in range(250)]
+    for start in (0, 100, 200):
+        helpdesk.answer("/api/v2/tickets", 200, {"tickets": rows[start : start + 100]})
+    helpdesk.calls.clear()
+
+    told = desk.changed_since(NOW - timedelta(hours=1), now=NOW)
+
+    assert ([it.number for it in told.tickets], told.more) == ([str(5249 - n) for n in range(250)], False)
+    assert [path for _, path in helpdesk.calls] == [
+        f"/api/v2/tickets?updated_since=2026-11-24T09%3A00%3A00Z&order_type=desc&per_page=100&page={page}"
+        for page in (1, 2, 3)
+    ]
+
+
+def test_a_list_without_end_is_left_after_some_calls(fresh, helpdesk):
+    rows = [{"id": 5000 + n, "updated_at": "2026-11-24T09:59:00Z"} for n in range(100)]
+    helpdesk.answer("/api/v2/tickets", 200, {"tickets": rows})
+
+    desk = fresh()
+    helpdesk.calls.clear()
+
+    assert desk.changed_since(NOW - timedelta(hours=1), now=NOW).more
+    assert len(helpdesk.calls) == 10
+    desk.changed_since(NOW - timedelta(hours=1), page=2, now=NOW)
+    assert helpdesk.calls[-1][1].endswith("&page=20")
+
+
+def test_changes_in_every_workspace_are_asked_for_where_there_are_several(fresh, helpdesk):
+    helpdesk.answer("/api/v2/tickets", 200, {"tickets": []})
+
+    fresh(all_workspaces=True).changed_since(NOW, now=NOW)
+
+    assert "&workspace_id=0&" in helpdesk.calls[-1][1]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -18,6 +18,8 @@ from integration.helpdesks.generic import Generic
 from integration.helpdesks.generic_settings import GenericSettings
 from integration.helpdesks.http import AnswerUnusable
 from integration.tickets import (
+    ChangedTicket,
+    Changes,
     DeliveryUnreadable,
     HelpdeskRefused,
     HelpdeskUnavailable,
@@ -91,6 +93,55 @@ def test_a_list_that_is_none_is_for_an_administrator(connect, helpdesk):
 def test_a_template_of_a_list_names_the_account_alone(connect, template):
     with pytest.raises(ValidationError):
         connect(tickets_url=template)
+
+
+# Changes
+
+CHANGES = "/api/tickets?changed={since}"
+
+
+def test_a_helpdesk_that_is_not_set_up_to_tell_changes_is_not_asked(connect, helpdesk):
+    assert connect().changed_since(NOW, now=NOW).tickets == ()
+    assert connect(changes_url=CHANGES).changed_since(NOW, page=2, now=NOW).tickets == ()
+    assert helpdesk.calls == []
+
+
+def test_changes_are_found_where_the_settings_say(connect, helpdesk):
+    settings = {
+        "changes_url": "/changes/{page}?since={since}",
+        "changes_path": "rows[].{ticket: @}",
+        "changes_more_path": "more",
+        "number": "ticket.no",
+        "updated_at_path": "ticket.changed",
+    }
+    since = NOW - timedelta(hours=1)
+    rows = [{"no": 4821, "changed": (NOW - timedelta(minutes=5)).timestamp()}, {"no": 4822}, "text", {"changed": 7}]
+    helpdesk.answer("/changes/1", 200, {"rows": rows, "more": True})
+    helpdesk.answer("/changes/2", 200, {"rows": [], "more": True})
+
+    told = connect(**settings).changed_since(since.astimezone(timezone(timedelta(hours=5))), now=NOW)
+
+    assert told == Changes((ChangedTicket("4821", NOW - timedelta(minutes=5)),), more=True)
+    assert helpdesk.calls == [("GET", f"/changes/1?since={since:%Y-%m-%dT%H%%3A%M%%3A%SZ}")]
+    assert connect(**settings).changed_since(since, page=2, now=NOW) == Changes(())
+
+
+@pytest.mark.parametrize("path", ["join(',', no)", "length(no)", "no.x"])
+def test_an_expression_that_does_not_fit_one_line_hides_no_other(connect, helpdesk, path):
+    rows = [{"no": 7}, {"no": {"x": "2026-11-24T09:59:00Z"}}]
+    helpdesk.answer("/api/tickets", 200, {"tickets": rows})
+
+    told = connect(changes_url=CHANGES, number="'4821'", updated_at_path=path).changed_since(NOW, now=NOW)
+
+    assert told.tickets == ()
+
+
+@pytest.mark.parametrize(
+    "template", ["/changes", "/c/{number}", "/c/{since}/{x}", "/c/{page}", "//evil.example/{since}", "/c/{since}{}"]
+)
+def test_a_template_of_changes_names_the_time_and_perhaps_a_page(connect, template):
+    with pytest.raises(ValidationError):
+        connect(changes_url=template)
 
 
 # Deliveries
@@ -206,6 +257,7 @@ def test_a_ticket_is_read_in_our_words(connect):
         assigned_by="11",
         assigned_at=datetime(2026, 11, 24, 9, 59, 58, tzinfo=UTC),
         change="a-1",
+        updated_at=datetime(2026, 11, 24, 10, 0, tzinfo=UTC),
         requesters=(Person("12", "Requester", "requester@example.com"),),
     )
 

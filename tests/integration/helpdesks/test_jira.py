@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from cheroot import wsgi
@@ -480,6 +481,36 @@ def settings_of(url: str) -> dict[str, Any]:
         "secrets": {"first": SECRET},
         "rules_act_as_themselves": True,
     }
+
+
+# Changes
+
+
+@pytest.mark.parametrize(
+    ("ago", "minutes"),
+    [(timedelta(0), 11), (timedelta(seconds=61), 12), (timedelta(days=1), 1451), (-timedelta(1), 11)],
+)
+def test_changes_are_asked_for_by_how_long_ago_they_were(
+    jira: Jira, helpdesk: SmallHelpdesk, ago: timedelta, minutes: int
+) -> None:
+    """A time in a query has no seconds, and is read in the time zone of our account, which could be any."""
+    helpdesk.answer("/rest/api/3/search/jql", 200, {"issues": [], "isLast": True})
+    jira.changed_since(NOW - ago, now=NOW)
+    asked = dict(parse_qsl(helpdesk.calls[-1][1].partition("?")[2]))
+    assert asked["jql"].startswith(f"updated >= -{minutes}m AND ")
+    assert asked["jql"].endswith(" ORDER BY updated ASC, key ASC")
+
+
+def test_a_further_page_of_changes_is_found_by_the_token_of_the_one_before(jira: Jira, helpdesk: SmallHelpdesk) -> None:
+    first, second = ({"key": key, "fields": {"updated": "2026-11-24T10:59:00.123+0100"}} for key in ("IT-1", "IT-2"))
+    for _ in range(2):
+        helpdesk.answer("/rest/api/3/search/jql", 200, {"issues": [first], "isLast": False, "nextPageToken": "t&1"})
+        helpdesk.answer("/rest/api/3/search/jql", 200, {"issues": [second], "isLast": True})
+    since = NOW - timedelta(hours=1)
+    (told,) = jira.changed_since(since, page=2, now=NOW).tickets
+    assert (told.number, told.at) == ("IT-2", datetime(2026, 11, 24, 9, 59, 0, 123000, UTC))
+    assert helpdesk.calls[-1][1].endswith("&nextPageToken=t%261")
+    assert jira.changed_since(since, page=9, now=NOW).tickets == ()
 
 
 @pytest.fixture

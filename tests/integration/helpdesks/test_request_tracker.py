@@ -7,8 +7,9 @@ import base64
 import hashlib
 import hmac
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import unquote_plus
 
 import pytest
 from pydantic import ValidationError
@@ -187,6 +188,16 @@ def test_links_are_built_from_the_settings_and_a_number(rt, helpdesk):
     for number in ("7&x=1", "../7", "7/../8", "", "0", "٧"):
         with pytest.raises(TicketGone):
             rt.ticket_url(number)
+
+
+@pytest.mark.parametrize(("ago", "minutes"), [(timedelta(0), 61), (timedelta(seconds=59), 61), (timedelta(1), 1501)])
+def test_a_search_for_changes_says_how_long_ago_and_an_hour_more(rt, helpdesk, ago, minutes):
+    """A date would be read in our account's time zone, which RT does not tell."""
+    helpdesk.answer("/REST/2.0/tickets", 200, {"items": [], "total": None})
+
+    assert rt.changed_since(NOW - ago, now=NOW).tickets == ()
+
+    assert f"LastUpdated >= '{minutes} minutes ago'" in unquote_plus(helpdesk.calls[-1][1])
 
 
 @pytest.mark.parametrize(

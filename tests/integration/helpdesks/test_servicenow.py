@@ -10,9 +10,10 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from pydantic import ValidationError
@@ -480,6 +481,41 @@ def signed(body: bytes) -> dict[str, str]:
     mac = hmac.digest(key, f"d1.{at}.".encode() + body, hashlib.sha256)
     given = "v1," + base64.b64encode(mac).decode()
     return {"webhook-id": "d1", "webhook-timestamp": at, "webhook-signature": given}
+
+
+# Changes
+
+
+@pytest.mark.parametrize(
+    ("since", "asked"),
+    [
+        (datetime(2026, 11, 24, 9, 30, tzinfo=UTC), "2026-11-24 09:30:00"),
+        (datetime(2026, 11, 24, 9, 30, 59, 1, tzinfo=UTC), "2026-11-24 09:31:00"),
+        (datetime(2026, 11, 24, 1, 30, tzinfo=timezone(timedelta(hours=-8))), "2026-11-24 09:30:00"),
+    ],
+)
+def test_changes_are_asked_for_from_the_first_whole_second_in_utc(
+    connected: Connect, helpdesk: SmallHelpdesk, since: datetime, asked: str
+) -> None:
+    helpdesk.answer("/api/now/table/incident", 200, {"result": []})
+    states = {"6": "solved", "-3": "solved", "3": "on_hold", "7^active=true": "solved"}
+    connected(status_map=states).changed_since(since, page=3, now=NOW)
+    query = dict(parse_qsl(helpdesk.calls[-1][1].partition("?")[2]))
+    assert query["sysparm_query"] == (
+        f"sys_updated_on>={asked}^assigned_toISNOTEMPTY^ORstateIN-3,6^ORactive=false"
+        "^ORDERBYsys_updated_on^ORDERBYnumber"
+    )
+    assert (query["sysparm_offset"], query["sysparm_limit"]) == ("200", "100")
+
+
+def test_an_instance_that_ignores_the_question_is_not_read_to_its_end(
+    servicenow: ServiceNow, helpdesk: SmallHelpdesk
+) -> None:
+    """It drops what it does not understand of a query, and would go on with every record that it ever had."""
+    rows = [{"number": f"INC{n:07}", "sys_updated_on": "2019-01-01 00:00:00"} for n in range(100)]
+    helpdesk.answer("/api/now/table/incident", 200, {"result": rows})
+    with pytest.raises(AnswerUnusable, match="ignores our question"):
+        servicenow.changed_since(NOW - timedelta(hours=1), now=NOW)
 
 
 @pytest.fixture

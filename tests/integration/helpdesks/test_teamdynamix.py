@@ -9,7 +9,7 @@ import hmac
 import json
 import time
 import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,9 @@ from integration.tickets import (
     Status,
     TicketGone,
 )
+from tests.conftest import practice_runs
+from tests.end_to_end.receiver import Receiver
+from tests.helpdesks.doubles import Double
 
 PAGE = (Path(__file__).parents[3] / "docs" / "connect-teamdynamix.md").read_text(encoding="utf-8")
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
@@ -164,6 +167,28 @@ NEW = {**TICKET, "ResponsibleUid": None, "StatusClass": 1, "ModifiedDate": TICKE
 )
 def test_only_a_ticket_that_never_changed_is_not_looked_at(connect, shown, idle):
     assert read(connect(ticket_paths=["ItemID", "Item.ID"]), shown).idle is idle
+
+
+@pytest.mark.parametrize(
+    ("again", "same"),
+    [
+        ({"ModifiedDate": "2026-11-24T11:00:01Z", "ModifiedUid": COLLEAGUE, "ModifiedFullName": "Somebody"}, True),
+        ({"ResponsibleUid": COLLEAGUE}, False),
+        ({"StatusID": 999}, False),
+        ({"Attributes": [{"ID": 1, "Name": "Kind of work", "Value": "2"}]}, False),
+        ({"SlaBegin": "2026-11-24T11:00:01Z"}, False),
+    ],
+)
+def test_an_edit_that_no_rule_could_look_at_shows_what_the_call_before_showed(connect, again, same):
+    tdx = connect(ticket_paths=["Item.ID"])
+    before, after = read(tdx, {"Item": TICKET}).fingerprint, read(tdx, {"Item": {**TICKET, **again}}).fingerprint
+    assert before is not None
+    assert (before == after) is same
+
+
+@pytest.mark.parametrize("shown", [{"Before": NEW, "Item": TICKET}, {"Item": {**NEW, "ID": 8}, "ItemID": 7}])
+def test_a_call_that_shows_two_tickets_or_another_one_shows_nothing(connect, shown):
+    assert read(connect(ticket_paths=["ItemID", "Item.ID"]), shown).fingerprint is None
 
 
 # Who picked it
@@ -506,6 +531,54 @@ def jwt(**claims):
 
 def logins(helpdesk):
     return sum(path == f"{API}/auth" for _, path in helpdesk.calls)
+
+
+# Changes
+
+
+def test_changes_are_asked_for_a_minute_more_and_only_once_where_they_fit(connect, answers, helpdesk):
+    answers()
+    rows = [{"ID": 7, "ModifiedDate": "2026-11-24T09:00:00Z"}, {"ID": 8, "ModifiedDate": "2026-11-24T08:59:59Z"}]
+    helpdesk.answer(f"{API}/42/tickets/search", 200, rows)
+    desk = connect()
+
+    told = desk.changed_since(NOW - timedelta(hours=1), now=NOW)
+
+    assert ([it.number for it in told.tickets], told.more) == (["7"], False)
+    assert json.loads(helpdesk.sent[-1]) == {"ModifiedDateFrom": "2026-11-24T08:59:00Z", "MaxResults": 500}
+    assert sum("search" in path for _, path in helpdesk.calls) == 1
+    assert desk.changed_since(NOW - timedelta(hours=1), page=2, now=NOW).tickets == ()
+
+
+def test_more_changes_than_one_answer_holds_are_told_from_the_first_on(double):
+    """TeamDynamix gives any five hundred of them: so shorter spans are asked for, down to the one that has too many."""
+    since = double.now()
+    desk = helpdesks.connect("desk", double.settings)
+    double.later()
+    early = double.changed_together(3)
+    for _ in range(30):
+        double.later()
+    crowd = double.changed_together(501)
+    double.later()
+    late = double.changed_together(2)
+
+    found = []
+    for _ in range(3):
+        told = desk.changed_since(since, now=double.now())
+        found.append({it.number for it in told.tickets})
+        since = told.tickets[-1].at + timedelta(seconds=1)
+
+    assert found[0] >= set(early)
+    assert set().union(*found) == {*early, *crowd, *late}
+    assert not told.more
+
+
+@pytest.fixture(scope="module")
+def double(tmp_path_factory):
+    receiver = Receiver()
+    with practice_runs(tmp_path_factory.mktemp("teamdynamix"), "--helpdesk", "teamdynamix") as practice:
+        yield Double(practice, receiver)
+    receiver.stop()
 
 
 @pytest.fixture

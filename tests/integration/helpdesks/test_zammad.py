@@ -5,9 +5,10 @@ import hmac
 import json
 import tomllib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from pydantic import ValidationError
@@ -337,6 +338,29 @@ def state_changed_by(account: int) -> dict[str, Any]:
 def article_written(article: int, account: int) -> dict[str, Any]:
     written = {"id": article + 1000, "o_id": article, "related_o_id": 81, "related_object": "Ticket"}
     return {**written, "object": "Ticket::Article", "type": "created", "created_by_id": account}
+
+
+# Changes
+
+
+def test_a_search_for_changes_names_the_millisecond_in_utc(zammad, helpdesk):
+    since = datetime(2026, 11, 24, 11, 30, 0, 123999, tzinfo=timezone(timedelta(hours=2)))
+    helpdesk.answer("/api/v1/tickets/search", 200, [])
+
+    assert zammad.changed_since(since, page=3, now=NOW).tickets == ()
+
+    (_, path), asked = helpdesk.calls[-1], 'updated_at:["2026-11-24T09:30:00.123Z" TO *]'
+    assert dict(parse_qsl(path.partition("?")[2])) == {
+        "query": asked, "sort_by": "updated_at", "order_by": "asc", "limit": "200", "page": "3", "expand": "true",
+    }  # fmt: skip
+
+
+def test_a_full_answer_may_not_be_all(zammad, helpdesk):
+    rows = [{"id": number, "updated_at": "2026-11-24T09:50:00.000Z"} for number in range(1, 201)]
+    helpdesk.answer("/api/v1/tickets/search", 200, rows)
+    helpdesk.answer("/api/v1/tickets/search", 200, rows[:-1])
+
+    assert [zammad.changed_since(NOW - timedelta(hours=1), now=NOW).more for _ in range(2)] == [True, False]
 
 
 @pytest.fixture

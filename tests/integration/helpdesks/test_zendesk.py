@@ -322,3 +322,49 @@ def test_a_token_that_is_none_is_one_of_our_errors(helpdesk: SmallHelpdesk, answ
     helpdesk.answer("/oauth/tokens", 200, answer)
     with pytest.raises(AnswerUnusable):
         connect("zd", settings(url=helpdesk.url)).ticket("4821", now=NOW)
+
+
+# Changes
+
+
+EXPORT = "/api/v2/incremental/tickets/cursor"
+
+
+def exported(*rows: Any, end: bool = True, cursor: str = "MTU4|") -> dict[str, Any]:
+    return {"tickets": list(rows), "end_of_stream": end, "after_cursor": cursor}
+
+
+@pytest.mark.parametrize(
+    ("since", "start"),
+    [(NOW - timedelta(hours=1, microseconds=1), "1795510799"), (NOW, "1795514100"), (NOW + timedelta(1), "1795514100")],
+)
+def test_the_export_is_never_asked_for_what_it_calls_too_recent(
+    zendesk: Zendesk, helpdesk: SmallHelpdesk, since: datetime, start: str
+) -> None:
+    """Whole seconds, never later than `since`, and five minutes ago at the latest."""
+    helpdesk.answer(EXPORT, 200, exported())
+    zendesk.changed_since(since, now=NOW)
+    assert helpdesk.calls[-1] == ("GET", f"{EXPORT}?start_time={start}&per_page=100")
+
+
+def test_what_zendesk_did_by_itself_counts_from_when_the_export_says(zendesk: Zendesk, helpdesk: SmallHelpdesk) -> None:
+    """It moves a ticket to a later place in the export without moving updated_at: its pick must not fall between."""
+    row = {"id": 4821, "updated_at": "2026-11-24T08:00:00Z", "generated_timestamp": 1795512600}
+    helpdesk.answer(EXPORT, 200, exported(row))
+    (told,) = zendesk.changed_since(NOW - timedelta(hours=1), now=NOW).tickets
+    assert (told.number, told.at) == ("4821", NOW - timedelta(minutes=30))
+    tells(helpdesk, updated_at="2026-11-24T08:00:00Z", generated_timestamp=1795512600)
+    assert zendesk.ticket("4821", now=NOW).updated_at == told.at
+
+
+def test_a_further_page_is_found_behind_the_first_and_there_is_none_behind_the_last(
+    zendesk: Zendesk, helpdesk: SmallHelpdesk
+) -> None:
+    first, second = ({"id": number, "updated_at": "2026-11-24T09:50:00Z"} for number in (1, 2))
+    for _ in range(2):
+        helpdesk.answer(EXPORT, 200, exported(first, end=False))
+        helpdesk.answer(EXPORT, 200, exported(second))
+    told = zendesk.changed_since(NOW - timedelta(hours=1), page=2, now=NOW)
+    assert ([it.number for it in told.tickets], told.more) == (["2"], False)
+    assert helpdesk.calls[-1] == ("GET", f"{EXPORT}?cursor=MTU4%7C&per_page=100")
+    assert zendesk.changed_since(NOW - timedelta(hours=1), page=9, now=NOW).tickets == ()

@@ -1,0 +1,162 @@
+"""A flood of deliveries: what one reading answers is read once, and a busy connection lets others have their turn."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from integration.deployment import Deployment
+from integration.elevation import State
+from integration.records import deliveries
+from integration.records.tables import deliveries as table
+from integration.tickets import Ticket, TicketEvent
+from tests.conftest import Desk, Practice, settings_for
+from workers import app
+from workers.run import Due, What
+
+EVENT = TicketEvent("", "", "ticket.updated", "first")
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/elevate.sqlite"
+
+
+@pytest.fixture
+def deployment(practice: Practice, database_url: str, tmp_path: Path) -> Iterator[Deployment]:
+    """Two connections to one helpdesk."""
+    table = practice.facts["helpdesk"]
+    both = {"busy": {**table, "secrets": {"first": "whsec_" + "b" * 40}}, "practice": table}
+    made = Deployment(settings_for(practice, database_url, tmp_path, helpdesks=both))
+    made.records.migrate()
+    yield made
+    made.records.dispose()
+
+
+def keep(desk: Desk, ticket: str, number: int, *, connection: str = "practice", **more: str) -> str:
+    event = replace(EVENT, delivery_id=f"{ticket}_{number}", ticket=ticket, **more)  # type: ignore[arg-type]
+    with desk.deployment.records.write() as tx:
+        kept = deliveries.store(tx, connection, event, now=desk.now())
+    assert kept is not None
+    return kept
+
+
+def outcomes(desk: Desk) -> list[str | None]:
+    with desk.deployment.records.read() as connection:
+        return list(connection.execute(sa.select(table.c.outcome).order_by(table.c.id)).scalars())
+
+
+def readings(practice: Practice, ticket: str) -> int:
+    log = practice.log()["requests"]
+    return sum(it["method"] == "GET" and it["path"] == f"/api/tickets/{ticket}" for it in log)
+
+
+def test_twenty_deliveries_of_one_ticket_cost_one_reading_and_its_pick_starts(desk: Desk, practice: Practice) -> None:
+    desk.link()
+    ticket = practice.new_ticket()
+    practice.assign(ticket)
+    first, *_ = [keep(desk, ticket, number) for number in range(20)]
+    other = keep(desk, practice.new_ticket(), 0)
+
+    desk.step(Due(What.DELIVERY, first))
+
+    assert desk.only(ticket).state is State.ACTIVE
+    assert outcomes(desk) == ["done", *["read together with another one"] * 19, None]
+    before = readings(practice, ticket)
+    assert 1 <= before <= 2
+    desk.sweep()
+    assert readings(practice, ticket) == before
+    desk.step(Due(What.DELIVERY, other))
+
+
+def test_one_that_tells_of_another_revision_is_read_by_itself(desk: Desk, practice: Practice) -> None:
+    ticket = practice.new_ticket()
+    first = keep(desk, ticket, 0)
+    keep(desk, ticket, 1, revision="7")
+
+    desk.step(Due(What.DELIVERY, first))
+
+    assert outcomes(desk) == ["done", None]
+
+
+def test_one_that_comes_while_the_ticket_is_read_is_read_again(
+    desk: Desk, practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = practice.new_ticket()
+    first = keep(desk, ticket, 0)
+    helpdesk = desk.deployment.helpdesks["practice"]
+    read = helpdesk.ticket
+
+    def meanwhile(number: str, **how: object) -> Ticket:
+        found = read(number, **how)  # type: ignore[arg-type]
+        keep(desk, ticket, 1)
+        return found
+
+    monkeypatch.setattr(helpdesk, "ticket", meanwhile)
+    desk.step(Due(What.DELIVERY, first))
+
+    assert outcomes(desk) == ["done", None]
+
+
+def test_one_that_another_worker_has_in_hand_is_left_to_it(desk: Desk, practice: Practice) -> None:
+    ticket = practice.new_ticket()
+    first, second = keep(desk, ticket, 0), keep(desk, ticket, 1)
+    with desk.deployment.records.write() as tx:
+        taken = deliveries.claim(tx, second, now=desk.now())
+
+    desk.step(Due(What.DELIVERY, first))
+
+    assert outcomes(desk) == ["done", None]
+    with desk.deployment.records.write() as tx:
+        assert taken is not None
+        assert deliveries.finish(tx, taken, "done")
+
+
+def test_a_call_that_shows_what_was_read_before_costs_no_reading(desk: Desk, practice: Practice) -> None:
+    ticket = practice.new_ticket()
+    desk.step(Due(What.DELIVERY, keep(desk, ticket, 0, fingerprint="a")))
+    before = readings(practice, ticket)
+    for number in (1, 2):
+        desk.step(Due(What.DELIVERY, keep(desk, ticket, number, fingerprint="a")))
+    assert readings(practice, ticket) == before
+    assert outcomes(desk) == ["done", "it shows what was read before", "it shows what was read before"]
+
+    desk.step(Due(What.DELIVERY, keep(desk, ticket, 3, fingerprint="b")))
+
+    assert readings(practice, ticket) == 2 * before
+
+
+def test_a_call_that_shows_the_same_behind_one_under_way_is_read(desk: Desk, practice: Practice) -> None:
+    """Taken, given away and taken again: the second time is another pick, though the ticket looks the same."""
+    ticket = practice.new_ticket()
+    desk.step(Due(What.DELIVERY, keep(desk, ticket, 0, fingerprint="taken")))
+    away = keep(desk, ticket, 1, fingerprint="away")
+    with desk.deployment.records.write() as tx:
+        assert deliveries.claim(tx, away, now=desk.now()) is not None  # its reading may have begun before the third
+
+    desk.step(Due(What.DELIVERY, keep(desk, ticket, 2, fingerprint="taken")))
+
+    assert outcomes(desk) == ["done", None, "done"]
+
+
+def test_the_pick_of_a_quiet_connection_does_not_stand_behind_the_flood_of_another(
+    desk: Desk, practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "deployment", lambda: desk.deployment)
+    desk.link()
+    for number in range(30):
+        keep(desk, practice.new_ticket(), number, connection="busy")
+    ticket = practice.new_ticket()
+    practice.assign(ticket)
+    keep(desk, ticket, 0)
+
+    app.work_deliveries()
+
+    assert outcomes(desk) == ["done"] * 31
+    log = practice.log()["requests"]
+    read = [it["path"] for it in log if it["method"] == "GET" and it["path"].startswith("/api/tickets/")]
+    first = [path.removeprefix("/api/tickets/") for path in dict.fromkeys(read)]
+    assert first.index(ticket) <= 1  # by its age it was the last of 31
+    assert desk.only(ticket).state is State.ACTIVE

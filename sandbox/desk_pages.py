@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from flask import Blueprint, abort, jsonify, redirect, render_template, request, session
 from werkzeug.wrappers import Response
 
 from sandbox.desk import Account, Desk, Wrong
-
-# What an app's panel on a ticket is answered: of the ticket, whoever looks at it, and what the panel asks.
-Panel = Callable[[str, str, dict[str, Any]], dict[str, Any] | None]
+from sandbox.vendors import HasPanel, Vendor
 
 
 class DeskPages:
-    """`panel`: where the vendor shows an app's panel on a ticket, and calls that app from its own servers."""
-
-    def __init__(self, desk: Desk, panel: Panel | None = None) -> None:
-        self.desk, self._panel = desk, panel
+    def __init__(self, desk: Desk, vendor: Vendor | None) -> None:
+        self.desk, self.vendor = desk, vendor
 
     def blueprint(self) -> Blueprint:
         part = Blueprint("pages", __name__)
@@ -73,14 +66,14 @@ class DeskPages:
                 who=who,
                 agents=[a for a in self.desk.accounts() if a.agent],
                 elevate=self.desk.elevate_link(ticket),
-                panel=bool(self._panel and self.desk.elevate_url),
+                panel=isinstance(self.vendor, HasPanel) and bool(self.desk.elevate_url),
             )
 
     def panel(self, number: str) -> Response:
         who = self._who()
-        if self._panel is None or who is None or not who.agent:
+        if not isinstance(self.vendor, HasPanel) or who is None or not who.agent:
             abort(404)
-        told = self._panel(number, who.id, request.get_json())
+        told = self.vendor.panel(number, who.id, request.get_json())
         return jsonify(told) if told is not None else Response("Invalid response from remote", 502)
 
     def act(self, number: str) -> Response:

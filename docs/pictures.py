@@ -1,10 +1,15 @@
-"""Takes the pictures in docs/pictures from the running product beside the practice tenant and helpdesk.
+"""Takes the pictures in docs/pictures from the running product beside the practice tenant, and beside each helpdesk.
 
-`python docs/pictures.py`; needs Chromium (`apt-get install chromium`). Run it again when the pages changed.
+`PYTHONPATH=. python docs/pictures.py` takes all; names after it, such as `pages` or `jira`, take those alone. It needs
+Chromium (`apt-get install chromium`), and for `request_tracker` Debian's package of it. Run it again when the pages
+changed.
 """
 
 import re
+import sys
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,9 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cli.stage import CONNECTION, Stage, staged, wait
 from integration.rules import SHIPPED
+from tests.end_to_end.request_tracker import PASSWORD
+from tests.end_to_end.request_tracker_stage import Stage as RequestTracker
+from tests.end_to_end.test_django_desk_story import Stage as DjangoDesk
 
 HERE = Path(__file__).parent / "pictures"
 CHROMIUM = "/usr/bin/chromium"
@@ -152,19 +160,118 @@ def rules(facts: dict[str, Any]) -> str:
     )
 
 
-def main() -> None:
-    HERE.mkdir(exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="te-") as place,
-        staged(Path(place), rules) as stage,
-        sync_playwright() as it,
-    ):
-        browser = it.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+def pages(browser: Browser) -> None:
+    """Our own, beside the practice helpdesk."""
+    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place), rules) as stage:
         desk = Desk(stage)
         technician(browser, stage, desk)
         approver(browser, stage, desk)
         auditor(browser, stage, desk)
         administrator(browser, stage, desk)
+
+
+def at_desk(page: Page, stage: Stage, desk: Desk, ticket: str) -> None:
+    """The page of a ticket in the helpdesk, as its technician sees it."""
+    page.goto(f"{stage.facts['helpdesk_url']}/sign-in?next=/tickets/{ticket}")
+    page.get_by_label("Who are you?").select_option(desk.person("technician")["helpdesk_account"])
+    page.get_by_role("button", name="Sign in").click()
+
+
+@contextmanager
+def noted(browser: Browser, kind: str) -> Iterator[Page]:
+    """A ticket in a hosted helpdesk's double with our note, which holds the link."""
+    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place), helpdesk=kind) as stage:
+        desk, page = Desk(stage), browser.new_page(viewport=SIZE)
+        ticket = desk.ticket("Laptop asks for a recovery key", "BitLocker key")
+        desk.assign(ticket, by="approver")
+        desk.note(ticket, "was assigned by somebody else")
+        at_desk(page, stage, desk, ticket)
+        expect(page.locator(".note", has_text="was assigned by somebody else")).to_be_visible()
+        yield page
+
+
+def servicenow(browser: Browser) -> None:
+    """The button among those of the ticket."""
+    with noted(browser, "servicenow") as page:
+        expect(page.get_by_role("link", name="Elevate")).to_have_attribute("href", re.compile("/INC[0-9]+$"))
+        take(page, "servicenow")
+
+
+def teamdynamix(browser: Browser) -> None:
+    """It has no button: the link stands in the note."""
+    with noted(browser, "teamdynamix") as page:
+        notes = page.locator(".card", has_text="was assigned by somebody else")
+        notes.screenshot(path=HERE / "teamdynamix.png", animations="disabled")
+
+
+def jira(browser: Browser) -> None:
+    """The panel before its button is pressed, and after."""
+    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place), helpdesk="jira") as stage:
+        desk, page = Desk(stage), browser.new_page(viewport=SIZE, ignore_https_errors=True)
+        first, second = (desk.ticket("Cannot sign in after the holidays", "Password reset") for _ in range(2))
+        for ticket in (first, second):
+            desk.assign(ticket, by="approver")
+        page.goto(f"{stage.public_url}/elevate/{CONNECTION}/IT-{first}")
+        sign_in(page, desk.person("technician")["upn"])
+        page.get_by_role("button", name="Elevate").click()
+        expect(page.locator(".badge")).to_have_text("Active")
+        at_desk(page, stage, desk, second)
+        panel = page.get_by_label("Ticket Elevate")
+        expect(panel.get_by_role("button", name="Elevate")).to_be_visible()
+        panel.screenshot(path=HERE / "jira-panel.png", animations="disabled")
+        panel.get_by_role("button", name="Elevate").click()
+        expect(panel).to_contain_text(re.compile(r"Active\s+until"))
+        panel.screenshot(path=HERE / "jira-panel-active.png", animations="disabled")
+
+
+def request_tracker(browser: Browser) -> None:
+    """The real one: our button among those of a ticket, and our comment."""
+    with tempfile.TemporaryDirectory(prefix="te-") as place, RequestTracker(Path(place)).raised() as stage:
+        number = stage.new_ticket("Cannot sign in after the holidays")
+        stage.take(number, by="technician2")
+        stage.note(number, "sign in once")
+        page = browser.new_page(viewport={"width": 1100, "height": 1500})  # it fetches what comes into sight
+        page.goto(f"{stage.rt.url}/Ticket/Display.html?id={number}")
+        page.locator("input[name=user]").fill("technician2")
+        page.locator("input[name=pass]").fill(PASSWORD)
+        page.get_by_role("button", name="Login").click()
+        expect(page.get_by_text("sign in once").first).to_be_visible()
+        take(page, "request-tracker")
+
+
+def generic(browser: Browser) -> None:
+    """A real django-helpdesk, which we know by its settings alone: our comment, with the link."""
+    with tempfile.TemporaryDirectory(prefix="te-") as place, DjangoDesk(Path(place)).raised() as stage:
+        number = stage.new_ticket("Cannot sign in after the holidays")
+        stage.take(number, by="technician")
+        stage.note(number, "sign in once")
+        page = browser.new_page(viewport={"width": 1100, "height": 700})
+        page.goto(f"{stage.site.url}/tickets/{number}/")
+        page.locator("input[name=username]").fill("technician")
+        page.locator("input[name=password]").fill("technician-at-the-desk")
+        page.get_by_role("button", name="Login").click()
+        expect(page.get_by_text("sign in once").first).to_be_visible()
+        take(page, "generic")
+
+
+TAKEN: Mapping[str, Callable[[Browser], None]] = {
+    "pages": pages,
+    "jira": jira,
+    "servicenow": servicenow,
+    "teamdynamix": teamdynamix,
+    "request_tracker": request_tracker,
+    "generic": generic,
+}
+
+
+def main() -> None:
+    HERE.mkdir(exist_ok=True)
+    wanted = sys.argv[1:] or list(TAKEN)
+    expect.set_options(timeout=30_000)  # milliseconds; a helpdesk that was just started is slow
+    with sync_playwright() as it:
+        browser = it.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        for name in wanted:
+            TAKEN[name](browser)
         browser.close()
 
 

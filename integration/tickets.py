@@ -110,6 +110,19 @@ class TicketEvent:
 
 
 @dataclass(frozen=True)
+class Presser:
+    """Who looks at a ticket's page, by the helpdesk's signature; `ticket` is None where that does not cover it.
+
+    `proof` names what was signed, the same whenever it is shown again. None where it is no proof of a press, but of a
+    look alone.
+    """
+
+    account: str
+    ticket: str | None = None
+    proof: str | None = None
+
+
+@dataclass(frozen=True)
 class Finding:
     """One thing that `doctor` looked at. `fix` says what to do when it is not ok."""
 
@@ -231,4 +244,17 @@ class TellsChanges(Protocol):
         As many as one answer holds; `page` 2 is what follows when all of them changed at the very same time. It may
         leave out tickets that have no assignee and are not solved, since nothing follows from those. None of them where
         its settings do not say how to ask. Raises HelpdeskError.
+        """
+
+
+@runtime_checkable
+class ProvesPresser(Protocol):
+    """A helpdesk that signs who looks at its page, or presses on it. Ask with isinstance."""
+
+    def presser(self, headers: Mapping[str, str], form: Mapping[str, str], *, now: datetime) -> Presser:
+        """Whom the signature of a call from the helpdesk's page names. No I/O but for the vendor's public keys.
+
+        `headers` has lower-case names, `form` holds the fields of a form that was posted. It proves who looks, and
+        that they pressed only where there is a Presser.proof. Raises SignatureRefused, also where its settings do not
+        say how to check one, or HelpdeskUnavailable when the keys cannot be had.
         """

@@ -76,6 +76,7 @@ class Desk:
         self._tenant, self._clock, self._send = tenant, clock, send
         self.service_token = "desk_" + secrets.token_urlsafe(24)
         self.elevate_url = ""
+        self.shown_as = "{number}"  # a ticket's number where a vendor has its own way
         self.connection = "practice"
         self.reset()
 
@@ -240,7 +241,9 @@ class Desk:
         }
 
     def elevate_link(self, ticket: Ticket) -> str:
-        return self.elevate_url.replace("{connection}", self.connection).replace("{ticket}", ticket.id)
+        return self.elevate_url.replace("{connection}", self.connection).replace(
+            "{ticket}", self.shown_as.replace("{number}", ticket.id)
+        )
 
 
 def _of(person: Person) -> Account:

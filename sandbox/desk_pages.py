@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, abort, redirect, render_template, request, session
+from flask import Blueprint, abort, jsonify, redirect, render_template, request, session
 from werkzeug.wrappers import Response
 
 from sandbox.desk import Account, Desk, Wrong
+from sandbox.vendors import HasPanel, Vendor
 
 
 class DeskPages:
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, desk: Desk, vendor: Vendor | None) -> None:
+        self.desk, self.vendor = desk, vendor
 
     def blueprint(self) -> Blueprint:
         part = Blueprint("pages", __name__)
@@ -19,6 +20,7 @@ class DeskPages:
         part.add_url_rule("/sign-out", view_func=self.sign_out, methods=["POST"])
         part.add_url_rule("/tickets/<number>", view_func=self.ticket)
         part.add_url_rule("/tickets/<number>", view_func=self.act, methods=["POST"], endpoint="act")
+        part.add_url_rule("/tickets/<number>/panel", view_func=self.panel, methods=["POST"])
         part.register_error_handler(Wrong, _page_wrong)
         return part
 
@@ -64,7 +66,15 @@ class DeskPages:
                 who=who,
                 agents=[a for a in self.desk.accounts() if a.agent],
                 elevate=self.desk.elevate_link(ticket),
+                panel=isinstance(self.vendor, HasPanel) and bool(self.desk.elevate_url),
             )
+
+    def panel(self, number: str) -> Response:
+        who = self._who()
+        if not isinstance(self.vendor, HasPanel) or who is None or not who.agent:
+            abort(404)
+        told = self.vendor.panel(number, who.id, request.get_json())
+        return jsonify(told) if told is not None else Response("Invalid response from remote", 502)
 
     def act(self, number: str) -> Response:
         who = self._who()

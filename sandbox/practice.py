@@ -44,6 +44,7 @@ class Practice:
         self.vendor = VENDORS[args.helpdesk](self.desk, self.sender, self.clock) if args.helpdesk else None
         if self.vendor:
             self.sender.dialect = self.vendor.dialect
+            self.desk.shown_as = self.vendor.number
         names = args.hosts or (None, None, None)
         self.certificates = Certificates(args.dir, args.hosts)
         self.credentials = Credentials(args.dir)
@@ -67,7 +68,7 @@ class Practice:
         # Cookies do not know ports: the name keeps this one apart from the product's on localhost.
         helpdesk.config.update(SESSION_COOKIE_NAME="practice_helpdesk", SESSION_COOKIE_SAMESITE="Lax")
         helpdesk.register_blueprint(DeskApi(self.desk).blueprint())
-        helpdesk.register_blueprint(DeskPages(self.desk).blueprint())
+        helpdesk.register_blueprint(DeskPages(self.desk, self.vendor).blueprint())
         if self.vendor:
             helpdesk.register_blueprint(self.vendor.blueprint())
         graph = Graph(self.tenant, self.keys).app()

@@ -27,27 +27,52 @@ class Claim:
     linked: bool
 
 
+@dataclass(frozen=True)
+class NoClaim:
+    """Why a ticket is no use to the viewer, in words."""
+
+    status: int  # of a page that says so
+    title: str
+    sentence: str
+    next_step: str = ""
+    link: tuple[str, str] | None = None
+
+    def page(self) -> Response:
+        return page(self.status, self.title, self.sentence, next_step=self.next_step, link=self.link)
+
+
 def claim(viewer: Viewer, connection: str, number: str) -> Claim | Response:
-    """Read the ticket; or the page that says why it is no use to the viewer.
+    """As `look_up`, with a page for who has none."""
+    must_be_connected(connection)
+    found = look_up(viewer, connection, number)
+    return found.page() if isinstance(found, NoClaim) else found
+
+
+def must_be_connected(connection: str) -> None:
+    """To nobody is there a page of a helpdesk that the settings do not name."""
+    if connection not in current.deployment().helpdesks:
+        abort(404)
+
+
+def look_up(viewer: Viewer, connection: str, number: str) -> Claim | NoClaim:
+    """Read the ticket, and say whether it is the viewer's to elevate for.
 
     Raises EntraError where the directory has to be asked and does not answer.
     """
-    if connection not in current.deployment().helpdesks:
-        abort(404)
     run = Run(current.deployment(), cause="click")
     colleague = is_technician(viewer, connection)
     try:
         ticket = run.ticket(connection, number)
     except HelpdeskError as error:
         if error.try_again:
-            return page(502, _("The ticket could not be read"), helpdesk_said(error, connection))
-        return page(404, _("The ticket could not be read"), str(error)) if colleague else not_theirs()
+            return NoClaim(502, _("The ticket could not be read"), helpdesk_said(error, connection))
+        return NoClaim(404, _("The ticket could not be read"), str(error)) if colleague else _not_theirs()
     technician = ticket.assignee
     if technician is None:
-        return _nobodys(ticket) if colleague else not_theirs()
+        return _nobodys(ticket) if colleague else _not_theirs()
     linked = _is_linked(viewer, ticket, technician)
     if not linked and not is_address_of(viewer, technician.address):
-        return _another_technicians(ticket) if colleague else not_theirs()
+        return _another_technicians(ticket) if colleague else _not_theirs()
     if ticket.status is Status.SOLVED:
         return _solved(ticket)
     return Claim(run, ticket, technician, linked)
@@ -61,7 +86,11 @@ def is_address_of(viewer: Viewer, address: str | None) -> bool:
 
 def not_theirs() -> Response:
     """One page for each ticket that a stranger asks for, assigned, solved or not there at all."""
-    return page(
+    return _not_theirs().page()
+
+
+def _not_theirs() -> NoClaim:
+    return NoClaim(
         403,
         _("This is not a ticket of yours"),
         _("Ticket Elevate knows of no ticket with this number that is assigned to you."),
@@ -98,20 +127,22 @@ def _back(ticket: Ticket) -> tuple[str, str]:
     return _("Back to ticket %(number)s", number=ticket.number), helpdesk.ticket_url(ticket.number)
 
 
-def _solved(ticket: Ticket) -> Response:
+def _solved(ticket: Ticket) -> NoClaim:
     sentence = _("This ticket is solved. A role is only activated for a ticket that somebody is working on.")
-    return page(409, _("The ticket is solved"), sentence, next_step=_("Reopen the ticket first."), link=_back(ticket))
+    return NoClaim(
+        409, _("The ticket is solved"), sentence, next_step=_("Reopen the ticket first."), link=_back(ticket)
+    )
 
 
-def _nobodys(ticket: Ticket) -> Response:
+def _nobodys(ticket: Ticket) -> NoClaim:
     if ticket.status is Status.SOLVED:
         return _solved(ticket)
     sentence = _("Nobody is assigned to this ticket yet. A role is only activated for the technician who works on it.")
     step = _("Assign it to yourself first.")
-    return page(409, _("The ticket is nobody's"), sentence, next_step=step, link=_back(ticket))
+    return NoClaim(409, _("The ticket is nobody's"), sentence, next_step=step, link=_back(ticket))
 
 
-def _another_technicians(ticket: Ticket) -> Response:
+def _another_technicians(ticket: Ticket) -> NoClaim:
     sentence = _("This ticket is assigned to another technician. Only they can elevate for it.")
     step = _("If it is yours, your address in the helpdesk must become one that your Microsoft account has.")
-    return page(403, _("This is another technician's ticket"), sentence, next_step=step, link=_back(ticket))
+    return NoClaim(403, _("This is another technician's ticket"), sentence, next_step=step, link=_back(ticket))

@@ -32,11 +32,8 @@ def receive(connection: str) -> Response:
     if len(body) > LARGEST:
         return problem(413, "The call is larger than 256 KiB. Send only the ticket's number and what happened to it.")
     now = datetime.now(UTC)
-    named = [(name.lower(), value) for name, value in request.headers.items()]
-    times = Counter(name for name, _ in named)
-    once = {name: value for name, value in named if times[name] == 1}
     try:
-        event = helpdesk.read_delivery(once, body, now=now)
+        event = helpdesk.read_delivery(headers_once(), body, now=now)
     except SignatureRefused as error:
         return problem(401, str(error))
     except DeliveryUnreadable as error:
@@ -48,6 +45,13 @@ def receive(connection: str) -> Response:
         bell: Bell = current_app.extensions[BELL]
         bell.ring()
     return Response(status=202)
+
+
+def headers_once() -> dict[str, str]:
+    """The headers of this call by lower-case names, without any that stands there twice."""
+    named = [(name.lower(), value) for name, value in request.headers.items()]
+    times = Counter(name for name, _ in named)
+    return {name: value for name, value in named if times[name] == 1}
 
 
 def install(app: Flask, deployment: Deployment) -> None:

@@ -1,16 +1,18 @@
 """What is refused before any view runs: foreign host names, calls from other sites, too many tries."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from flask_babel import gettext as _
 from flask_limiter import Limiter
 from werkzeug.sansio.utils import host_is_trusted
 
 from integration.deployment import Deployment
+from webhooks import current
 from webhooks.people import viewer
 from webhooks.problems import page
 
@@ -61,22 +63,44 @@ def _who() -> str:
 
 
 def _limit(app: Flask, deployment: Deployment) -> None:
-    settings = deployment.settings
-    # limits names the socket as redis-py does, Celery in its own way.
-    storage = settings.redis_url.replace("redis+socket://", "redis+unix://") or "memory://"
-    seconds = REDIS_PATIENCE.total_seconds()
-    options = {"socket_connect_timeout": seconds, "socket_timeout": seconds} if settings.redis_url else {}
+    most = f"{deployment.settings.posts_per_minute} per minute"
     limiter = Limiter(
         _who,
-        storage_uri=storage,
-        storage_options=options,  # type: ignore[arg-type]  # redis takes fractions of a second
-        in_memory_fallback_enabled=True,  # each process counts for itself until Redis is back
-        application_limits=[f"{settings.posts_per_minute} per minute"],
+        application_limits=[most],
         application_limits_exempt_when=lambda: request.method != "POST",
-        key_prefix="te",
+        **_counting(deployment),
     )
     limiter.init_app(app)
     app.extensions["te-limiter"] = limiter
+
+
+def limit_by_hand(app: Flask, deployment: Deployment) -> None:
+    """For calls of machines: nothing is counted but what a view counts with `count_press`."""
+    limiter = Limiter(_who, **_counting(deployment))
+    limiter.init_app(app)
+    app.extensions["te-limiter"] = limiter
+
+
+@contextmanager
+def count_press(whose: str) -> Iterator[None]:
+    """Of somebody whom a helpdesk named, who has no session. Raises RateLimitExceeded, which is a 429."""
+    limiter: Limiter = current_app.extensions["te-limiter"]
+    most = f"{current.deployment().settings.posts_per_minute} per minute"
+    with limiter.limit(most, key_func=lambda: whose):
+        yield
+
+
+def _counting(deployment: Deployment) -> dict[str, Any]:
+    settings = deployment.settings
+    seconds = REDIS_PATIENCE.total_seconds()
+    return {
+        # limits names the socket as redis-py does, Celery in its own way.
+        "storage_uri": settings.redis_url.replace("redis+socket://", "redis+unix://") or "memory://",
+        # redis takes fractions of a second
+        "storage_options": {"socket_connect_timeout": seconds, "socket_timeout": seconds} if settings.redis_url else {},
+        "in_memory_fallback_enabled": True,  # each process counts for itself until Redis is back
+        "key_prefix": "te",
+    }
 
 
 def limit_sign_in(app: Flask, deployment: Deployment) -> None:

@@ -1,6 +1,7 @@
 """The app that answers machines: helpdesks, probes, Prometheus. No session, no form, no page; problem documents.
 
 It is another app than that of the pages, so that a delivery costs none of what people need, and can reach none of it.
+A panel in a helpdesk is for people, but it is the helpdesk that calls.
 """
 
 import logging
@@ -10,11 +11,11 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from integration.deployment import Deployment
-from webhooks import deliveries, health, metrics
+from webhooks import deliveries, guards, health, language, metrics, panels
 from webhooks.problems import correlation_id, problem
 
 log = logging.getLogger(__name__)
-ADDRESSES = ("/webhooks/", "/healthz", "/readyz", "/metrics")
+ADDRESSES = ("/webhooks/", "/panels/", "/healthz", "/readyz", "/metrics")
 WORDS = {
     404: "There is nothing here.",
     405: "This address does not take that kind of call.",
@@ -26,7 +27,9 @@ def create(deployment: Deployment) -> Flask:
     app = Flask("webhooks.machines", static_folder=None)
     app.config.update(DEPLOYMENT=deployment, MAX_CONTENT_LENGTH=deliveries.LARGEST + 1)
     deliveries.install(app, deployment)
-    for blueprint in (health, metrics):
+    language.install(app, deployment)
+    guards.limit_by_hand(app, deployment)
+    for blueprint in (health, metrics, panels):
         app.register_blueprint(blueprint.blueprint)
 
     @app.errorhandler(HTTPException)

@@ -14,6 +14,8 @@ from integration.tickets import (
     HelpdeskUnavailable,
     ListedTicket,
     ListsTickets,
+    Presser,
+    ProvesPresser,
     TellsChanges,
     Ticket,
     TicketEvent,
@@ -23,7 +25,8 @@ from integration.tickets import (
 def braked(helpdesk: Helpdesk, store: BrakeStore) -> Helpdesk:
     """`helpdesk`, whose calls wait when it asked to or does not answer: in all processes, for this connection alone.
 
-    It lists tickets (ListsTickets), tells changes (TellsChanges) and helps to connect (Connects) if the helpdesk does.
+    It lists tickets (ListsTickets), tells changes (TellsChanges), proves who looks (ProvesPresser) and helps to connect
+    (Connects) if the helpdesk does.
     """
     abilities: list[type] = []
     if isinstance(helpdesk, Connects):
@@ -32,6 +35,8 @@ def braked(helpdesk: Helpdesk, store: BrakeStore) -> Helpdesk:
         abilities.append(_Lists)
     if isinstance(helpdesk, TellsChanges):
         abilities.append(_Tells)
+    if isinstance(helpdesk, ProvesPresser):
+        abilities.append(_Proves)
     made: Helpdesk = type("Braked", (*abilities, _Braked), {})(helpdesk, store)
     return made
 
@@ -99,3 +104,9 @@ class _Tells(_Braked):
         assert isinstance(self._helpdesk, TellsChanges)
         with self._passing():
             return self._helpdesk.changed_since(since, page=page, now=now)
+
+
+class _Proves(_Braked):
+    def presser(self, headers: Mapping[str, str], form: Mapping[str, str], *, now: datetime) -> Presser:
+        assert isinstance(self._helpdesk, ProvesPresser)
+        return self._helpdesk.presser(headers, form, now=now)  # a signature is checked, and the helpdesk not called

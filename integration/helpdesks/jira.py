@@ -17,6 +17,7 @@ from integration.helpdesks import jira_deliveries, jira_markup
 from integration.helpdesks.changes import changes_since
 from integration.helpdesks.credentials import plain_keys
 from integration.helpdesks.http import AnswerUnusable, Door
+from integration.helpdesks.jira_panel import ForgeTokens
 from integration.helpdesks.jira_settings import JiraSettings
 from integration.helpdesks.jira_setup import JiraSetup
 from integration.helpdesks.values import exact, moment, table, tables, word
@@ -27,6 +28,7 @@ from integration.tickets import (
     HelpdeskRefused,
     ListedTicket,
     Person,
+    Presser,
     SignatureRefused,
     Status,
     Ticket,
@@ -46,7 +48,7 @@ _CATEGORIES = {"new": Status.OPEN, "indeterminate": Status.OPEN, "done": Status.
 
 
 class Jira:
-    """One Jira site; satisfies integration.tickets.Helpdesk. A person's `account` is the account id."""
+    """One Jira site; satisfies Helpdesk and ProvesPresser of integration.tickets. A person's `account` is its id."""
 
     Settings = JiraSettings
     Setup = JiraSetup
@@ -64,6 +66,11 @@ class Jira:
             settings.api,
             headers={"Authorization": f"Basic {basic}" if settings.email else f"Bearer {token}"},
         )
+        self._panel: ForgeTokens | None = None
+        if settings.panel_app and settings.cloud:
+            self._panel = ForgeTokens(
+                connection, app=settings.panel_app, cloud=settings.cloud, keys_url=settings.panel_keys_url
+            )
         asked = dict.fromkeys((*_ALWAYS, settings.category_field, *settings.requester_fields, *settings.fields))
         self._telling = frozenset({"assignee", "status", "summary", *asked})
         self._asked = urlencode({"fields": ",".join((*asked, "updated")), "expand": "changelog"})
@@ -84,6 +91,11 @@ class Jira:
         if not self._rule_keys:
             raise SignatureRefused
         return jira_deliveries.of_automation(self.connection, self.service_account, self._rule_keys, headers, body)
+
+    def presser(self, headers: Mapping[str, str], form: Mapping[str, str], *, now: datetime) -> Presser:  # noqa: ARG002
+        if self._panel is None:
+            raise SignatureRefused
+        return self._panel.presser(headers, now=now)
 
     def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:  # noqa: ARG002
         self._known(number)

@@ -1,9 +1,9 @@
 """What the Jira adapter must be told. docs/connect-jira.md says where each value comes from."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from integration.helpdesks.credentials import Token, plain_keys
 from integration.tickets import Status
@@ -18,6 +18,8 @@ _STATUSES = {
     "Pending": Status.ON_HOLD,
 }
 _FIELD = r"customfield_[0-9]{1,20}"
+_UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_FORGE_KEYS = "https://forge.cdn.prod.atlassian-dev.net/.well-known/jwks.json"
 
 
 def _site(url: str) -> str:
@@ -30,6 +32,13 @@ def _api(url: str | None) -> str | None:
     if url is not None and not re.fullmatch(r"https?://[^\s/?#@\\]+(/[^\s?#@\\]*)?", url):
         raise ValueError("api_url must be an address such as https://api.atlassian.com/ex/jira/CLOUD-ID.")
     return url.rstrip("/") if url else None
+
+
+def _keys(url: str) -> str:
+    # Whoever could answer in its place could sign for every technician.
+    if not re.fullmatch(r"(https://[^\s/?#@\\]+|http://(localhost|127\.0\.0\.1)(:[0-9]+)?)/[^\s?#@\\]+", url):
+        raise ValueError("panel_keys_url must be an https:// address (http only on localhost).")
+    return url
 
 
 def _signing(found: dict[str, SecretStr]) -> dict[str, SecretStr]:
@@ -124,6 +133,32 @@ class JiraSettings(BaseModel):
         "in Entra.",
     )
 
+    panel_app: str | None = Field(
+        None,
+        pattern=rf"^ari:cloud:ecosystem::app/{_UUID}$",
+        description="The id of the app that shows our panel on tickets, as `forge register` wrote it into its "
+        "manifest.yml. Without it nobody can press there.",
+    )
+    cloud_id: str | None = Field(
+        None,
+        pattern=rf"^{_UUID}$",
+        description="The id of the site, which a press in the panel must come from. Default: the end of `api_url`.",
+    )
+    panel_keys_url: Annotated[str, AfterValidator(_keys)] = Field(
+        _FORGE_KEYS, description="Where Atlassian publishes the keys that presses are signed with. For tests alone."
+    )
+
+    @model_validator(mode="after")
+    def _panel_is_of_one_site(self) -> Self:
+        if self.panel_app and not self.cloud:
+            raise ValueError("panel_app needs cloud_id, or an api_url that ends with the cloud id.")
+        return self
+
     @property
     def api(self) -> str:
         return self.api_url or self.url
+
+    @property
+    def cloud(self) -> str | None:
+        of_api = re.search(rf"/ex/jira/({_UUID})$", self.api)
+        return self.cloud_id or (of_api[1] if of_api else None)

@@ -6,7 +6,7 @@ Each is made from the vendor's documentation, and is strict where the vendor is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from flask import Blueprint
 
@@ -35,6 +35,14 @@ class Vendor(Protocol):
 
     def settings(self, url: str) -> dict[str, Any]:
         """What an administrator would tell a client about it, by the names that they have at the vendor."""
+
+
+@runtime_checkable
+class HasPanel(Protocol):
+    """It shows an app's panel on a ticket, and calls that app from its own servers."""
+
+    def panel(self, number: str, account: str, asked: dict[str, Any]) -> dict[str, Any] | None:
+        """What the panel is answered for the account that looks at it; None where the app did not answer well."""
 
 
 VENDORS: dict[str, Callable[[Desk, Sender, Clock], Vendor]] = {

@@ -22,6 +22,7 @@ from sandbox.desk import SERVICE, Account, Desk, Ticket, Wrong
 from sandbox.sender import Dialect, Sender
 from sandbox.vendors import jira_manage
 from sandbox.vendors.jira_manage import Managed
+from sandbox.vendors.jira_forge import APP, Forge
 from sandbox.vendors.jira_webhook import AdminWebhook
 from sandbox.vendors.jira_wiki import rendered
 
@@ -31,6 +32,7 @@ SERVICE_ID = "712020:7d1f0a52-6c0e-4c61-9e0f-1f2a3b4c5d6e"
 RULES_ID = "557058:0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
 REQUEST_TYPE = "customfield_10010"
 PARTICIPANTS = "customfield_10026"
+KEYS = "/.well-known/jwks.json"  # of Forge
 PAGE = 100
 LONGEST_COMMENT = 32_767  # UTF-16 units
 PER_SECOND = 100  # calls of one path
@@ -69,6 +71,7 @@ class Jira:
         self._calls: dict[str, list[float]] = {}
         self._managed = Managed(sender)
         self.once = {"admin_email": self._managed.email, "admin_token": self._managed.token}
+        self.forge = Forge(CLOUD)
 
     def account(self, of: str) -> str:
         return str(self._id(of))
@@ -83,6 +86,9 @@ class Jira:
             "category_field": REQUEST_TYPE,
             "requester_fields": ["reporter", "creator", PARTICIPANTS],
             "rules_act_as_themselves": True,
+            "cloud_id": CLOUD,
+            "panel_app": APP,
+            "panel_keys_url": f"{url}{KEYS}",
             "secrets": {"first": self._sender.secrets[0]},
         }
 
@@ -105,13 +111,15 @@ class Jira:
         for path, view, method in self._managed.routes():
             part.add_url_rule(path, view_func=view, methods=[method])
         part.add_url_rule("/browse/<key>", view_func=lambda key: redirect(f"/tickets/{key.rpartition('-')[2]}"))
+        part.add_url_rule(KEYS, view_func=self.forge_keys)
+        part.add_url_rule("/forge/token/<key>/<account>", view_func=self.forge_token)
         part.before_request(self._admit)
         part.register_error_handler(Wrong, _wrong)
         return part
 
     def _admit(self) -> Response | None:
         """A token with scopes is taken at the cloud's address alone, one without at the site's alone."""
-        if request.path.startswith("/browse/"):
+        if request.path.startswith(("/browse/", "/forge/", KEYS)):
             return None
         if request.path.startswith("/ex/jira/"):
             wanted = f"Bearer {self._scoped}"
@@ -133,6 +141,20 @@ class Jira:
         kept = [it for it in self._calls.get(what, []) if it > now - within]
         self._calls[what] = [*kept, now][-most:]
         return len(kept) >= most
+
+    def panel(self, number: str, account: str, asked: dict[str, Any]) -> dict[str, Any] | None:
+        """What the app's panel on the issue is answered by its remote, which is where the Elevate link leads."""
+        key = f"{PROJECT}-{number}"
+        remote = self._desk.elevate_url.partition("/elevate/")[0]
+        body = {**asked, "ticket": key}
+        return self.forge.call(f"{remote}/panels/{self._desk.connection}", self.account(account), key, body)
+
+    def forge_keys(self) -> Response:
+        return jsonify(self.forge.published())
+
+    def forge_token(self, key: str, account: str) -> Response:
+        """What Forge would send, for tests that call in its place."""
+        return Response(self.forge.token(account, key), mimetype="text/plain")
 
     def site_token(self) -> tuple[str, str]:
         """The address and the token without scopes of the service account."""

@@ -121,7 +121,8 @@ def site_runs(folder: Path, *, webhook_url: str) -> Iterator[Site]:
     accounts = json.loads(_done([str(python), str(HERE / "site" / "seed.py")], environment).splitlines()[-1])
     url = f"http://127.0.0.1:{port}"
     with (folder / "desk.log").open("ab") as out:
-        command = [*manage, "runserver", f"127.0.0.1:{port}", "--noreload"]
+        # "insecure": with the styles of its pages, which a picture in the docs shows.
+        command = [*manage, "runserver", f"127.0.0.1:{port}", "--noreload", "--insecure"]
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
     try:
         until(lambda: _answers(url), "django-helpdesk answers", patience=PATIENCE)

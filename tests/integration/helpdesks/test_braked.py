@@ -10,7 +10,7 @@ from integration.helpdesks.braked import braked
 from integration.helpdesks.generic import Generic
 from integration.records.brake import BrakeRows
 from integration.records.store import Records
-from integration.tickets import Helpdesk, HelpdeskUnavailable, ListsTickets
+from integration.tickets import Helpdesk, HelpdeskUnavailable, ListsTickets, Presser, ProvesPresser
 from tests.integration.helpdesks.conftest import SmallHelpdesk
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -116,7 +116,18 @@ def test_it_can_do_what_its_helpdesk_can(connect: Connect, rows: BrakeRows) -> N
     class Silent:
         connection = "silent"
 
-    assert not isinstance(braked(Silent(), rows), ListsTickets)  # type: ignore[arg-type]
+    silent = braked(Silent(), rows)  # type: ignore[arg-type]
+    assert not isinstance(silent, ListsTickets | ProvesPresser)
+
+    class Signing:
+        connection = "signing"
+
+        def presser(self, headers: object, form: object, *, now: datetime) -> Presser:  # noqa: ARG002
+            return Presser("7", "4821")
+
+    signing = braked(Signing(), rows)  # type: ignore[arg-type]
+    assert isinstance(signing, ProvesPresser)
+    assert signing.presser({}, {}, now=NOON) == Presser("7", "4821")
 
 
 def test_notes_that_are_too_many_for_one_ticket_keep_no_other_from_being_read(

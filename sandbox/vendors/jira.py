@@ -21,8 +21,8 @@ from sandbox.clock import Clock, parse, real_now
 from sandbox.desk import SERVICE, Account, Desk, Ticket, Wrong
 from sandbox.sender import Dialect, Sender
 from sandbox.vendors import jira_manage
-from sandbox.vendors.jira_manage import Managed
 from sandbox.vendors.jira_forge import APP, Forge
+from sandbox.vendors.jira_manage import Managed
 from sandbox.vendors.jira_webhook import AdminWebhook
 from sandbox.vendors.jira_wiki import rendered
 

@@ -96,6 +96,10 @@ def settings_page() -> str:
             'Each secret of a helpdesk may be in a file of its own: `token_file = "/path"` in place of `token`, and',
             '`secrets = { first = { file = "/path" } }`. Without `kind` it is `generic`.',
             "",
+            "Each kind has these:",
+            "",
+            *_table(list(helpdesks.Connection.model_fields.items()), prefix=None),
+            "",
             *(line for kind in kinds() for line in _helpdesk(kind)),
         ]
     )

@@ -18,7 +18,7 @@ from integration.records.elevations import Overtaken
 from integration.records.people import Link
 from integration.rules import Mode, Plan, Refusal
 from integration.tickets import Ticket
-from webhooks import current, linking, roles
+from webhooks import current, embed, linking, roles
 from webhooks.claims import Claim, claim
 from webhooks.people import Viewer, signed_in
 from webhooks.role_words import role_words, where
@@ -105,11 +105,16 @@ def ask(viewer: Viewer, connection: str, ticket: str) -> Response | str:
 
 
 def _ask_page(asked: Asked, connection: str, ticket: str, *, changed: bool = False) -> str:
-    url = current.ticket_url(connection, ticket)
+    url, handed = current.ticket_url(connection, ticket), embed.handed(connection)
     if isinstance(asked.decision, Refusal):
         contact = current.deployment().settings.help_contact
         return render_template(
-            "refused.html", asked=asked, refusal=asked.decision, ticket_url=url, help_contact=contact
+            "refused.html",
+            asked=asked,
+            refusal=asked.decision,
+            ticket_url=url,
+            help_contact=contact,
+            handed=handed,
         )
     most = asked.decision.duration
     rule = next((it for it in current.deployment().rules.rules if it.name == asked.decision.rule), None)
@@ -122,6 +127,7 @@ def _ask_page(asked: Asked, connection: str, ticket: str, *, changed: bool = Fal
         changed=changed,
         durations=durations,
         ticket_url=url,
+        handed=handed,
         policies=asked.policies,
         where=where(asked.decision.target.scope),
         words=role_words(asked.decision.target),

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from cli.apps import app
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.export import export
@@ -23,7 +24,7 @@ def commands() -> None:
     """The smallest Entra role for the ticket a technician just picked."""
 
 
-for command in (run, init, demo, doctor, health, keys, links, signins, rules, journal, export):
+for command in (run, init, demo, app, doctor, health, keys, links, signins, rules, journal, export):
     commands.add_command(command)
 
 

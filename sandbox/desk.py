@@ -77,6 +77,7 @@ class Desk:
         self.service_token = "desk_" + secrets.token_urlsafe(24)
         self.elevate_url = ""
         self.connection = "practice"
+        self.app: dict[str, bytes] = {}  # the files of the app that an administrator uploaded
         self.reset()
 
     def reset(self) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from flask import Blueprint, abort, redirect, render_template, request, session
+from markupsafe import Markup
 from werkzeug.wrappers import Response
 
-from sandbox.desk import Account, Desk, Wrong
+from sandbox.desk import Account, Desk, Ticket, Wrong
+from sandbox.vendors import ShowsApps, Vendor
 
 
 class DeskPages:
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    def __init__(self, desk: Desk, vendor: Vendor | None) -> None:
+        self.desk, self.vendor = desk, vendor
 
     def blueprint(self) -> Blueprint:
         part = Blueprint("pages", __name__)
@@ -64,7 +66,13 @@ class DeskPages:
                 who=who,
                 agents=[a for a in self.desk.accounts() if a.agent],
                 elevate=self.desk.elevate_link(ticket),
+                app=self._app(ticket, who),
             )
+
+    def _app(self, ticket: Ticket, who: Account) -> Markup:
+        if not (who.agent and self.desk.app and isinstance(self.vendor, ShowsApps)):
+            return Markup()
+        return Markup(self.vendor.shown_app(ticket, who, request.host_url.rstrip("/")))  # noqa: S704  # our own template
 
     def act(self, number: str) -> Response:
         who = self._who()

@@ -67,7 +67,7 @@ class Practice:
         # Cookies do not know ports: the name keeps this one apart from the product's on localhost.
         helpdesk.config.update(SESSION_COOKIE_NAME="practice_helpdesk", SESSION_COOKIE_SAMESITE="Lax")
         helpdesk.register_blueprint(DeskApi(self.desk).blueprint())
-        helpdesk.register_blueprint(DeskPages(self.desk).blueprint())
+        helpdesk.register_blueprint(DeskPages(self.desk, self.vendor).blueprint())
         if self.vendor:
             helpdesk.register_blueprint(self.vendor.blueprint())
         graph = Graph(self.tenant, self.keys).app()

@@ -39,12 +39,12 @@ def keeps_opener() -> bool:
     Only where the browser says that a page of ours led here, or that its person comes back from Microsoft just now:
     a window that another site opened knows us no longer.
     """
-    if request.blueprint not in IN_POP_UP:
-        return False
     if request.endpoint == "sign_in.callback":
         return ARRIVED in session
-    arrived = session.pop(ARRIVED, False)
-    return bool(arrived) or request.headers.get("Sec-Fetch-Site") == "same-origin"
+    # Whichever page they come to: the flag must not be there for one that is opened later.
+    arrived = ARRIVED in session and session.pop(ARRIVED)
+    led_by_us = arrived or request.headers.get("Sec-Fetch-Site") == "same-origin"
+    return bool(led_by_us) and request.blueprint in IN_POP_UP
 
 
 @blueprint.get("/embed/<connection>/<ticket>")

@@ -6,12 +6,12 @@ Each is made from the vendor's documentation, and is strict where the vendor is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from flask import Blueprint
 
 from sandbox.clock import Clock
-from sandbox.desk import Desk
+from sandbox.desk import Account, Desk, Ticket
 from sandbox.sender import Dialect, Sender
 from sandbox.vendors.freshservice import Freshservice
 from sandbox.vendors.jira import Jira
@@ -35,6 +35,14 @@ class Vendor(Protocol):
 
     def settings(self, url: str) -> dict[str, Any]:
         """What an administrator would tell a client about it, by the names that they have at the vendor."""
+
+
+@runtime_checkable
+class ShowsApps(Protocol):
+    """A helpdesk that takes apps and shows them beside a ticket."""
+
+    def shown_app(self, ticket: Ticket, who: Account, origin: str) -> str:
+        """HTML of the uploaded app beside this ticket, on a page of `origin`."""
 
 
 VENDORS: dict[str, Callable[[Desk, Sender, Clock], Vendor]] = {

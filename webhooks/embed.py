@@ -33,18 +33,21 @@ def framed_by() -> tuple[str, ...]:
     return found
 
 
-def keeps_opener() -> bool:
-    """Whether the window that opened this page stays known to it, so that the token can be handed over.
+def opener_policy() -> str:
+    """The Cross-Origin-Opener-Policy of the answer to this call.
 
-    Only where the browser says that a page of ours led here, or that its person comes back from Microsoft just now:
-    a window that another site opened knows us no longer.
+    The window that the frame opens must stay known to it, so that the token can be handed over. That is so only where
+    the browser says that a page of ours led there, or that its person comes back from Microsoft just now: a window that
+    another site opened knows us no longer.
     """
+    if framed_by():
+        return "same-origin-allow-popups"  # in a frame it counts for nothing; somebody may open the page by itself
     if request.endpoint == "sign_in.callback":
-        return ARRIVED in session
+        return "unsafe-none" if ARRIVED in session else "same-origin"
     # Whichever page they come to: the flag must not be there for one that is opened later.
     arrived = ARRIVED in session and session.pop(ARRIVED)
     led_by_us = arrived or request.headers.get("Sec-Fetch-Site") == "same-origin"
-    return bool(led_by_us) and request.blueprint in IN_POP_UP
+    return "unsafe-none" if led_by_us and request.blueprint in IN_POP_UP else "same-origin"
 
 
 @blueprint.get("/embed/<connection>/<ticket>")

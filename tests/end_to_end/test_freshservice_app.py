@@ -59,3 +59,25 @@ def test_a_window_that_a_stranger_opened_is_told_nothing(someone: Arrive, live_p
     expect(opened.value.get_by_role("button", name="Elevate", exact=True)).to_be_visible()
     assert opened.value.evaluate("window.opener") is None
     assert page.evaluate("told") == []
+
+
+def test_the_page_within_the_frame_is_accessible(someone: Arrive, live_practice: Practice) -> None:
+    me = someone("technician")
+    me.comes_to("/")
+    at = before_ticket(me, live_practice, "freshservice", *FRAMES)
+    me.at(f"/embed/practice/{at.ticket}")
+    me.is_accessible("embed")
+    with me.page.expect_popup() as opened:
+        me.page.get_by_role("link", name="Elevate").click()
+    opened.value.get_by_role("button", name="Elevate", exact=True).click()
+    expect(me.page.locator("#status")).to_contain_text("Active")
+    me.is_accessible("embed-active")
+
+
+def test_without_a_script_the_button_is_a_link(someone: Arrive, live_practice: Practice) -> None:
+    me = someone("technician", java_script_enabled=False)
+    me.at("/embed/practice/4821")
+    with me.page.context.expect_page() as opened:
+        me.page.get_by_role("link", name="Elevate").click()
+    expect(opened.value.get_by_role("button", name="Sign in with Microsoft")).to_be_visible()
+    assert opened.value.url == f"{me.stage.public_url}/elevate/practice/4821"

@@ -190,7 +190,8 @@ def test_every_answer_carries_the_headers(
         assert "unsafe" not in policy
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers.get("X-Frame-Options") == (None if framed else "DENY"), rule
-        assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        own = "same-origin-allow-popups" if framed else "same-origin"
+        assert headers["Cross-Origin-Opener-Policy"] == own, rule
         assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert headers["Referrer-Policy"] in ("same-origin", "no-referrer")
         assert "camera=()" in headers["Permissions-Policy"]

@@ -11,6 +11,7 @@ import click
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from integration.helpdesks import Connection
 from integration.helpdesks.setup import ByHand, Once
 from integration.secret_files import read_secret
 
@@ -54,7 +55,7 @@ def gather(
     return answers
 
 
-_OF_EVERY_KIND = {INTERNAL: FieldInfo(annotation=bool)}
+_OF_EVERY_KIND = {name: one for name, one in Connection.model_fields.items() if name != "kind"}
 
 
 def is_secret(one: FieldInfo) -> bool:

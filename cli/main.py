@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from cli.apps import app
 from cli.connect import connect
 from cli.demo import demo
 from cli.doctor import doctor
@@ -25,7 +26,22 @@ def commands() -> None:
     """The smallest Entra role for the ticket a technician just picked."""
 
 
-for command in (run, init, demo, connect, doctor, health, keys, links, signins, rules, try_ticket, journal, export):
+for command in (
+    run,
+    init,
+    demo,
+    connect,
+    app,
+    doctor,
+    health,
+    keys,
+    links,
+    signins,
+    rules,
+    try_ticket,
+    journal,
+    export,
+):
     commands.add_command(command)
 
 

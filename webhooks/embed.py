@@ -6,6 +6,7 @@ status of its person's own elevations in one connection, and nothing else; it is
 address.
 """
 
+import hashlib
 import logging
 from datetime import UTC, datetime
 
@@ -98,7 +99,9 @@ def status(connection: str, ticket: str) -> AnyResponse:
     with current.deployment().records.read() as reading:
         shown = elevations.told_on_ticket(reading, connection, ticket, of=whose)
     response = make_response(render_template("embed_status.html", shown=shown, labels=LABELS, open_states=OPEN))
-    response.add_etag()
+    # Of what is told, and not of how long ago it was: what did not change must not be read out again.
+    told = repr([(it.id, it.state, str(it.until), it.target_name) for it in shown])
+    response.set_etag(hashlib.sha256(told.encode()).hexdigest()[:16])
     return response.make_conditional(request)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.conftest import Practice
 from tests.end_to_end.conftest import Someone
@@ -32,6 +32,26 @@ def test_the_frame_is_told_by_the_window_and_forgets_with_the_sign_out(
     at.shows("Password Administrator")
     window.get_by_role("button", name="Sign out").click()
     expect(at.ours.locator("#status")).to_be_empty()
+
+
+def test_a_sign_in_that_forgets_who_opened_it_costs_one_more_press(someone: Arrive, live_practice: Practice) -> None:
+    """Microsoft's pages may cut the window off from the frame. The button works all the same."""
+    me = someone("technician")
+
+    def cuts_off(route: Route) -> None:
+        answer = route.fetch(max_redirects=0)
+        route.fulfill(response=answer, headers={**answer.headers, "Cross-Origin-Opener-Policy": "same-origin"})
+
+    me.page.context.route(f"{me.stage.facts['practice_url']}/**", cuts_off)
+    at = before_ticket(me, live_practice, "freshservice", *FRAMES)
+    window = at.presses()
+    signs_in(window, me)
+    window.get_by_role("button", name="Elevate", exact=True).click()
+    expect(window.locator(".badge").first).to_have_text("Active")
+    assert window.evaluate("window.opener") is None
+    at.shows("It opens a window of its own")
+    at.presses()
+    at.shows("Active")
 
 
 def test_who_is_signed_in_sees_it_with_the_first_press(someone: Arrive, live_practice: Practice) -> None:

@@ -89,6 +89,7 @@ function draw(text) {
 // Signed out: what was on is nobody's to see any more.
 function forget() {
   token = "";
+  delete frame.dataset.token;
   etag = null;
   keep();
   document.getElementById("status").replaceChildren();

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test test-long test-nightly lint words lock bench clean
+.PHONY: help demo test test-long test-nightly lint words apps lock bench clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -37,6 +37,10 @@ words: $(READY) ## Bring the catalogues of the pages up to date; then translate 
 	$(BIN)/pybabel -q extract -F pyproject.toml -k N_ -k lazy_gettext --no-location --omit-header -o $(CATALOGUES)/messages.pot .
 	$(BIN)/pybabel -q update -i $(CATALOGUES)/messages.pot -d $(CATALOGUES) --no-fuzzy-matching --ignore-obsolete
 	$(BIN)/pybabel -q compile -d $(CATALOGUES)
+
+apps: $(READY) ## Pack the apps for the helpdesks into dist (URL=https://elevate.example.org)
+	mkdir -p dist
+	for kind in zendesk freshservice; do $(BIN)/ticket-elevate app $$kind --url $(or $(URL),https://elevate.example.org) --to dist; done
 
 lock: $(READY) ## Pin again every version that pyproject.toml allows
 	$(BIN)/python -m pip install --quiet uv

@@ -16,5 +16,9 @@ def doctor() -> None:
     deployment = Deployment(settings.load())
     findings = [Finding("settings", True), *examine(deployment)]
     for found in findings:
-        click.echo(f"{'ok  ' if found.ok else 'FAIL'} {found.what}" + ("" if found.ok else f"\n     {found.fix}"))
+        click.echo(in_words(found))
     sys.exit(0 if all(found.ok for found in findings) else 1)
+
+
+def in_words(found: Finding) -> str:
+    return f"{'ok  ' if found.ok else 'FAIL'} {found.what}" + ("" if found.ok else f"\n     {found.fix}")

@@ -4,6 +4,8 @@ import sys
 
 import click
 
+from cli.apps import app
+from cli.connect import connect
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.export import export
@@ -14,6 +16,7 @@ from cli.links import links
 from cli.rules import rules
 from cli.run import init, run
 from cli.signins import signins
+from cli.trying import try_ticket
 from integration.settings import SettingsInvalid
 
 
@@ -23,7 +26,22 @@ def commands() -> None:
     """The smallest Entra role for the ticket a technician just picked."""
 
 
-for command in (run, init, demo, doctor, health, keys, links, signins, rules, journal, export):
+for command in (
+    run,
+    init,
+    demo,
+    connect,
+    app,
+    doctor,
+    health,
+    keys,
+    links,
+    signins,
+    rules,
+    try_ticket,
+    journal,
+    export,
+):
     commands.add_command(command)
 
 

@@ -221,10 +221,11 @@ def _show(rules: Rules, ticket: Ticket, eligibilities: Sequence[Eligibility], ab
         answer = rules.plan(ticket, eligibilities=eligibilities, part=part, affected=about)
         if not isinstance(found, Refusal) and found.bundle:
             click.echo(f"Part {part + 1} of {found.parts} ({found.bundle}): {found.targets[part].in_words()}")
-        _show_answer(answer)
+        show_answer(answer)
 
 
-def _show_answer(answer: Plan | Refusal) -> None:
+def show_answer(answer: Plan | Refusal) -> None:
+    """Print everything that was looked at, and what comes of it."""
     for condition in answer.analysis:
         click.echo(_line(condition))
     if isinstance(answer, Refusal):

@@ -97,7 +97,10 @@ arm_url = "{facts["arm_url"]}"
 ca_bundle = "{facts["ca_bundle"]}"
 
 """
-    return text.lstrip() + tomlkit.dumps({"helpdesks": {CONNECTION: facts["helpdesk"]}})
+    here = facts["helpdesk_url"]
+    # By its other name it is another site to a browser, as a hosted helpdesk is.
+    table = {**facts["helpdesk"], "embedded_in": [here, here.replace("localhost", "127.0.0.1")]}
+    return text.lstrip() + tomlkit.dumps({"helpdesks": {CONNECTION: table}})
 
 
 @contextmanager

@@ -5,11 +5,13 @@ Chromium (`apt-get install chromium`), and for `request_tracker` Debian's packag
 changed.
 """
 
+import base64
 import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import requests
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cli.stage import CONNECTION, Stage, staged, wait
+from integration.helpdesks import apps
 from integration.rules import SHIPPED
 from tests.end_to_end.request_tracker import PASSWORD
 from tests.end_to_end.request_tracker_stage import Stage as RequestTracker
@@ -25,6 +28,8 @@ from tests.end_to_end.test_django_desk_story import Stage as DjangoDesk
 HERE = Path(__file__).parent / "pictures"
 CHROMIUM = "/usr/bin/chromium"
 APPROVED = "Authentication Administrator"
+# The frames in which our page stands on a ticket of each helpdesk, one in another; none where there is a link alone.
+BUTTONS = {"zendesk": ["iframe"], "freshservice": ["iframe", "#elevate"], "zammad": []}
 BREAK_GLASS = '[break_glass]\nroles = ["Helpdesk Administrator"]\nduration = "15m"\n\n'
 SIZE = {"width": 1000, "height": 300}
 
@@ -153,6 +158,33 @@ def administrator(browser: Browser, stage: Stage, desk: Desk) -> None:
     take(page, "try-a-rule")
 
 
+def button(browser: Browser, kind: str) -> None:
+    """Our button on a ticket of a hosted helpdesk's double, pressed and with the role active where it shows that."""
+    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place), rules, helpdesk=kind) as stage:
+        desk, page = Desk(stage), browser.new_page(viewport=SIZE, ignore_https_errors=True)
+        if kind in apps.kinds():
+            packed = apps.pack(kind, url=stage.public_url, connection=CONNECTION)
+            desk.practice("/app", {"zip": base64.b64encode(packed).decode()})
+        ticket = desk.ticket("Locked out after the holidays", "Password reset")
+        desk.assign(ticket, by="approver")
+        desk.note(ticket, "was assigned by somebody else")
+        page.goto(f"{stage.facts['helpdesk_url']}/sign-in?next=/tickets/{ticket}")
+        page.get_by_label("Who are you?").select_option(desk.person("technician")["helpdesk_account"])
+        page.get_by_role("button", name="Sign in").click()
+        ours: Any = page
+        for frame in BUTTONS[kind]:
+            ours = ours.frame_locator(frame)
+        if BUTTONS[kind]:
+            with page.expect_popup() as opened:
+                ours.get_by_role("link", name="Elevate").click()
+            sign_in(opened.value, desk.person("technician")["upn"])
+            opened.value.get_by_role("button", name="Elevate", exact=True).click()
+            expect(ours.locator("#status")).to_contain_text("Active")
+        expect(ours.get_by_role("link", name="Elevate")).to_be_visible()
+        take(page, f"button-{kind}")
+        page.close()
+
+
 def rules(facts: dict[str, Any]) -> str:
     """The rules that come with the product, and break glass."""
     return '[break_glass]\nroles = ["Helpdesk Administrator"]\nduration = "15m"\n\n' + SHIPPED.read_text(
@@ -261,6 +293,7 @@ TAKEN: Mapping[str, Callable[[Browser], None]] = {
     "teamdynamix": teamdynamix,
     "request_tracker": request_tracker,
     "generic": generic,
+    **{kind: partial(button, kind=kind) for kind in BUTTONS},
 }
 
 

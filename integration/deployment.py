@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from functools import cached_property
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from integration import helpdesks, rules
 from integration.entra.seal import Sealer, read_keys
@@ -29,6 +29,12 @@ class Deployment:
     def helpdesks(self) -> dict[str, Helpdesk]:
         rows, tables = BrakeRows(self.records), self.settings.helpdesks
         return {name: braked(helpdesks.connect(name, table), rows) for name, table in tables.items()}
+
+    def embedded_in(self, connection: str, ticket: str) -> tuple[str, ...]:
+        """The origins that may show our page about this ticket within theirs. Raises HelpdeskError for no ticket."""
+        own = urlsplit(self.helpdesks[connection].ticket_url(ticket))
+        given = helpdesks.Connection.model_validate(self.settings.helpdesks[connection]).embedded_in
+        return given or (f"{own.scheme}://{own.netloc}",)
 
     @cached_property
     def rules(self) -> Rules:

@@ -5,6 +5,7 @@ The file is named by TICKET_ELEVATE_SETTINGS (default: settings.toml here). `TIC
 """
 
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -291,10 +292,10 @@ def file() -> Path:
     return Path(os.environ.get(SETTINGS_VARIABLE, "settings.toml"))
 
 
-def load() -> Settings:
-    """The settings in force. Raises SettingsInvalid."""
+def load(*, helpdesks: Mapping[str, Mapping[str, Any]] | None = None) -> Settings:
+    """The settings in force, as they would be with these `helpdesks` added. Raises SettingsInvalid."""
     try:
-        return Settings.model_validate({})
+        return Settings.model_validate({"helpdesks": helpdesks} if helpdesks else {})
     except ValidationError as error:
         # Never the values: a mistyped secret must not reach a terminal or a log.
         lines = [f"- {'.'.join(str(part) for part in e['loc']) or 'settings'}: {e['msg']}" for e in error.errors()]

@@ -78,6 +78,7 @@ class Desk:
         self.elevate_url = ""
         self.shown_as = "{number}"  # a ticket's number where a vendor has its own way
         self.connection = "practice"
+        self.app: dict[str, bytes] = {}  # the files of the app that an administrator uploaded
         self.reset()
 
     def reset(self) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from flask import Blueprint, abort, jsonify, redirect, render_template, request, session
+from markupsafe import Markup
 from werkzeug.wrappers import Response
 
-from sandbox.desk import Account, Desk, Wrong
-from sandbox.vendors import HasPanel, Vendor
+from sandbox.desk import Account, Desk, Ticket, Wrong
+from sandbox.vendors import HasPanel, ShowsApps, Vendor
 
 
 class DeskPages:
@@ -67,6 +68,7 @@ class DeskPages:
                 agents=[a for a in self.desk.accounts() if a.agent],
                 elevate=self.desk.elevate_link(ticket),
                 panel=isinstance(self.vendor, HasPanel) and bool(self.desk.elevate_url),
+                app=self._app(ticket, who),
             )
 
     def panel(self, number: str) -> Response:
@@ -75,6 +77,11 @@ class DeskPages:
             abort(404)
         told = self.vendor.panel(number, who.id, request.get_json())
         return jsonify(told) if told is not None else Response("Invalid response from remote", 502)
+
+    def _app(self, ticket: Ticket, who: Account) -> Markup:
+        if not (who.agent and self.desk.app and isinstance(self.vendor, ShowsApps)):
+            return Markup()
+        return Markup(self.vendor.shown_app(ticket, who, request.host_url.rstrip("/")))  # noqa: S704  # our own template
 
     def act(self, number: str) -> Response:
         who = self._who()

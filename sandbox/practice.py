@@ -129,6 +129,7 @@ class Practice:
             "helpdesk_service_account": SERVICE.id,
             "webhook_secret": self.sender.secrets[0],
             "helpdesk": self.vendor.settings(self.helpdesk.url) if self.vendor else self._generic(),
+            "helpdesk_once": getattr(self.vendor, "once", {}),
             "helpdesk_accounts": {
                 key: self.vendor.account(it.account) if self.vendor else it.account
                 for key, it in self.tenant.people.items()

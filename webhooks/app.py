@@ -25,6 +25,7 @@ from webhooks import (
     break_glass,
     current,
     elevate,
+    embed,
     guards,
     language,
     linking,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 LARGEST_FORM = 32 * 1024  # bytes
 STATIC = ("static", "bootstrap.static")
+NOBODY = "'none'"  # in a content security policy
 MACHINES = "ticket_elevate_machines"  # where the pages' app keeps the other one
 
 
@@ -99,8 +101,8 @@ def _pages(deployment: Deployment) -> Flask:
     language.install(app, deployment)
     problems.install(app)
     guards.install(app, deployment)
-    CSRFProtect(app)
-    for blueprint in (approvals, break_glass, elevate, linking, live, mine, review, roles, sign_in, trying):
+    CSRFProtect(app).exempt(embed.blueprint)
+    for blueprint in (approvals, break_glass, elevate, embed, linking, live, mine, review, roles, sign_in, trying):
         app.register_blueprint(blueprint.blueprint)
     guards.limit_sign_in(app, deployment)
     _dress(app, deployment)
@@ -180,8 +182,6 @@ def _protect(app: Flask, deployment: Deployment) -> None:
     """The headers that every answer carries."""
     always = {
         "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-        "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     }
@@ -190,12 +190,16 @@ def _protect(app: Flask, deployment: Deployment) -> None:
 
     @app.after_request
     def headers(response: Response) -> Response:
-        nonce = getattr(g, "nonce", "none")
+        nonce, framed_by = getattr(g, "nonce", "none"), " ".join(embed.framed_by())
         response.headers.extend(always)
         response.headers["Content-Security-Policy"] = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "
-            "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+            "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+            f"frame-ancestors {framed_by or NOBODY}"
         )
+        if not framed_by:
+            response.headers["X-Frame-Options"] = "DENY"
+        response.headers["Cross-Origin-Opener-Policy"] = embed.opener_policy()
         response.headers.setdefault("Referrer-Policy", "same-origin")
         if request.endpoint in STATIC and "v" in request.args and response.status_code == 200:
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable"

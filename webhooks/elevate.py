@@ -6,7 +6,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from integration.rules import Mode, Refusal
-from webhooks import current, linking, roles
+from webhooks import current, embed, linking, roles
 from webhooks.claims import NoClaim, must_be_connected
 from webhooks.people import Viewer, signed_in
 from webhooks.pressing import Asked, IsOn, LinkFirst, look, press, shown
@@ -38,11 +38,16 @@ def ask(viewer: Viewer, connection: str, ticket: str) -> Response | str:
 
 
 def _ask_page(asked: Asked, connection: str, ticket: str, *, changed: bool = False) -> str:
-    url = current.ticket_url(connection, ticket)
+    url, handed = current.ticket_url(connection, ticket), embed.handed(connection)
     if isinstance(asked.decision, Refusal):
         contact = current.deployment().settings.help_contact
         return render_template(
-            "refused.html", asked=asked, refusal=asked.decision, ticket_url=url, help_contact=contact
+            "refused.html",
+            asked=asked,
+            refusal=asked.decision,
+            ticket_url=url,
+            help_contact=contact,
+            handed=handed,
         )
     most = asked.decision.duration
     rule = next((it for it in current.deployment().rules.rules if it.name == asked.decision.rule), None)
@@ -55,6 +60,7 @@ def _ask_page(asked: Asked, connection: str, ticket: str, *, changed: bool = Fal
         changed=changed,
         durations=durations,
         ticket_url=url,
+        handed=handed,
         policies=asked.policies,
         where=where(asked.decision.target.scope),
         words=role_words(asked.decision.target),

@@ -20,7 +20,7 @@ from integration.records.elevations import Overtaken
 from integration.rules import Plan, analysis_from_json
 from integration.targets import Target
 from integration.tickets import HelpdeskError, TicketGone
-from webhooks import current
+from webhooks import current, embed
 from webhooks.claims import is_address_of, not_theirs
 from webhooks.people import Viewer, Why, signed_in, to_sign_in
 from webhooks.role_words import role_words
@@ -66,6 +66,7 @@ def show(viewer: Viewer, elevation_id: str) -> Response | str:
         "live.html",
         it=it,
         seen=seen,
+        handed=embed.handed(it.connection),
         goes_on_to=seen.next_one if it.end_reason == EndReason.TIME_UP else None,
         by_itself=BY_ITSELF,
         labels=LABELS,

@@ -22,6 +22,8 @@ from integration.records.store import AWAY
 FORM_TOKEN = "csrf_token"  # noqa: S105  # the name under which Flask-WTF keeps it
 BY_ITSELF = "by-itself"  # in the query of an address that a page reloads without a script
 TYPED = "typed"  # in a session: what its person typed before they had to sign in again
+ARRIVED = "arrived"  # in a session: its person came back from Microsoft with the last call
+EMBEDDED = "/embed/"  # where the addresses of pages begin that stand within a helpdesk's own
 SEEN_EVERY = timedelta(minutes=1)  # how exactly idleness is measured; each page need not cost a write
 
 
@@ -54,7 +56,9 @@ class RowSessions(SessionInterface):
     def cookie_name(self) -> str:
         return "__Host-te" if self._secure else "te"
 
-    def open_session(self, app: Flask, request: Request) -> RowSession:
+    def open_session(self, app: Flask, request: Request) -> RowSession | None:
+        if request.path.startswith(EMBEDDED):
+            return None  # a page within another's frame neither reads nor gets a cookie
         cookie = request.cookies.get(self.cookie_name)
         if not cookie:
             return RowSession({}, None)

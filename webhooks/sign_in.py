@@ -24,7 +24,7 @@ from webhooks import current, linking
 from webhooks.claims import is_address_of, not_theirs
 from webhooks.people import FILTER, Viewer, viewer
 from webhooks.problems import page as problem_page
-from webhooks.sessions import TYPED, RowSession
+from webhooks.sessions import ARRIVED, TYPED, RowSession
 from workers.run import Run
 
 blueprint = Blueprint("sign_in", __name__)
@@ -169,6 +169,7 @@ def _remember(who: SignedIn) -> None:
     if typed:
         back[TYPED] = typed
     back.update(tid=who.tid, oid=who.oid, name=who.name, upn=who.upn, roles=sorted(who.roles))
+    back[ARRIVED] = True
     # When they proved who they are, and not when they came: a browser may still be signed in there since yesterday.
     back["signed_in_at"] = who.auth_time.isoformat() if who.auth_time else None
 

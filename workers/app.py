@@ -63,7 +63,7 @@ app.conf.update(
         "sweep": {"task": "sweep", "schedule": schedule.EVERY_SECONDS, "options": {"expires": 5}},
         "checkpoint": {"task": "checkpoint", "schedule": 300.0, "options": {"expires": 290}},
         "signins": {"task": "signins", "schedule": signins.EVERY_SECONDS, "options": {"expires": 55}},
-        "polls": {"task": "polls", "schedule": polls.EVERY_SECONDS, "options": {"expires": 25}},
+        "polls": {"task": "polls", "schedule": polls.EVERY_SECONDS, "options": {"expires": 9}},
     },
 )
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from ulid import ULID
@@ -202,10 +202,18 @@ def _first_state(run: Run, ticket: Ticket, rule: Rule | Refusal) -> State:
     """A fresh pick by the technician's own hand starts at once; anything else only offers the link."""
     if isinstance(rule, Refusal):
         return State.REFUSED
-    own_act = ticket.assignee is not None and ticket.assigned_by == ticket.assignee.account
+    picked = is_own_act(ticket) and is_fresh(ticket, run.now)
+    return State.REQUESTED if picked and rule.start_for(ticket) is Start.ON_PICK else State.OFFERED
+
+
+def is_own_act(ticket: Ticket) -> bool:
+    """Whether the helpdesk says that the assignee took the ticket with their own hand."""
+    return ticket.assignee is not None and ticket.assigned_by == ticket.assignee.account
+
+
+def is_fresh(ticket: Ticket, now: datetime) -> bool:
     # Either way: a helpdesk's clock may be ahead of ours, and a time of hours from now is none.
-    fresh = ticket.assigned_at is not None and abs(run.now - ticket.assigned_at) <= ACT_FRESHNESS
-    return State.REQUESTED if own_act and fresh and rule.start_for(ticket) is Start.ON_PICK else State.OFFERED
+    return ticket.assigned_at is not None and abs(now - ticket.assigned_at) <= ACT_FRESHNESS
 
 
 def _watched(changed: Change, it: Elevation, found: Rule | Refusal, why: Offer) -> None:

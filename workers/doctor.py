@@ -12,13 +12,14 @@ import sqlalchemy as sa
 from integration import checkpoints, verify
 from integration.deployment import Deployment
 from integration.entra.errors import EntraError
+from integration.helpdesks import setup
 from integration.journal import JournalError
 from integration.notices import NoticeKind
 from integration.records import checkpoints as records
 from integration.records import journal
 from integration.records.tables import metadata
 from integration.rules import RulesInvalid
-from integration.tickets import Finding, HelpdeskError
+from integration.tickets import Finding, Helpdesk, HelpdeskError
 from workers import policies
 
 QUEUE = "celery"  # Celery's own name for the one that nobody named
@@ -167,7 +168,14 @@ def _helpdesks(deployment: Deployment) -> Iterator[Finding]:
         return
     for name, helpdesk in connected.items():
         try:
-            for found in helpdesk.check():
+            for found in _of_helpdesk(helpdesk, setup.Place(name, deployment.settings.public_url)):
                 yield Finding(f"{name}: {found.what}", found.ok, found.fix)
         except HelpdeskError as error:
             yield Finding(name, False, str(error))
+
+
+def _of_helpdesk(helpdesk: Helpdesk, place: setup.Place) -> Iterator[Finding]:
+    checked = helpdesk.check()
+    yield from checked
+    if all(found.ok for found in checked):  # else each further question would only fail, too
+        yield from setup.of(helpdesk).standing(place)

@@ -18,7 +18,7 @@ from integration.tickets import Changes, HelpdeskError, HelpdeskUnavailable, Tel
 from workers.run import Due, Run
 
 log = logging.getLogger(__name__)
-EVERY_SECONDS = 30.0  # how often `begin` looks for new connections
+EVERY_SECONDS = 10.0  # how often `begin` looks for new connections
 # Lists are often made from an index that lags: what changed within this long before the newest line is asked for again.
 OVERLAP = timedelta(minutes=5)
 PAUSE = timedelta(seconds=10)  # between the pages of a long list

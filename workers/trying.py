@@ -5,7 +5,7 @@ Rows do not keep what a ticket looked like, so the tickets are read again: a lim
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
@@ -18,11 +18,13 @@ from integration.entra.errors import EntraError
 from integration.records import administration as records
 from integration.records import people
 from integration.records.administration import Past
+from integration.records.people import Link
 from integration.rules import Rules
 from integration.rules_diff import Answers, Known, answers, as_picked, differ, supposed
 from integration.tickets import HelpdeskError, Person, Status, Ticket, TicketGone
 from workers import at_once
 from workers.deciding import decide_all, last_told
+from workers.deliveries import is_fresh, is_own_act
 from workers.run import Run
 
 LATELY = timedelta(days=30)
@@ -36,16 +38,45 @@ class Eligible(StrEnum):
     SILENT = "silent"  # supposed: the tenant does not say
 
 
+class Hand(StrEnum):
+    """Who made the assignee the assignee."""
+
+    OWN = "own"  # they did, with their own hand: a pick
+    STALE = "stale"  # they did, too long ago for it to start anything
+    OTHER = "other"  # somebody else
+    UNTOLD = "untold"  # the helpdesk does not say, or a rule of it did
+    NOBODY = "nobody"  # nobody has the ticket
+
+
+class Linked(StrEnum):
+    """Whether the assignee's account belongs to somebody in the tenant."""
+
+    LIVE = "live"
+    SUSPENDED = "suspended"
+    MOVED = "moved"  # the account has another address than when it was linked
+    NO = "no"
+
+
 @dataclass(frozen=True)
 class Tried:
-    """One ticket. `after` is None where there is no other file to try."""
+    """One ticket. `after` is None where there is no other file to try; `link` where the assignee's account has none."""
 
     ticket: Ticket
     eligible: Eligible
     before: Answers
     after: Answers | None
+    hand: Hand
+    link: Link | None
     # Told, but for kinds of targets that the rules in force do not name.
     partly: bool = False
+
+    @property
+    def linked(self) -> Linked:
+        if self.link is None or self.ticket.assignee is None:
+            return Linked.NO
+        if self.link.suspended_at is not None:
+            return Linked.SUSPENDED
+        return Linked.LIVE if self.link.is_of(self.ticket.assignee.address) else Linked.MOVED
 
     @property
     def solved(self) -> bool:
@@ -85,6 +116,17 @@ class Month:
         return len(self.changed) + self.same
 
 
+def picked_by(deployment: Deployment, ticket: Ticket, address: str, *, now: datetime) -> Ticket:
+    """The ticket as if whoever has this address had just taken it. Their account is known by its link alone."""
+    with deployment.records.read() as connection:
+        links = [it for it in people.all_links(connection) if it.connection == ticket.connection]
+    link = next((it for it in links if it.is_of(address)), None)
+    has_it = ticket.assignee is not None and (ticket.assignee.address or "").casefold() == address.casefold()
+    stranger = ticket.assignee if has_it and ticket.assignee else Person(address, address=address)
+    by = Person(link.account, link.technician, link.address) if link else stranger
+    return replace(ticket, assignee=by, assigned_by=by.account, assigned_at=now)
+
+
 def one(deployment: Deployment, ticket: Ticket, edited: Rules | None, *, now: datetime) -> Tried:
     """The answers for this ticket, as if it were open and picked. The tenant is asked in its technician's name."""
     files = [deployment.rules, *([edited] if edited else [])]
@@ -102,9 +144,21 @@ def one(deployment: Deployment, ticket: Ticket, edited: Rules | None, *, now: da
         except EntraError:
             eligible = Eligible.SILENT
         else:
-            return Tried(ticket, Eligible.TOLD, each[0], each[1] if edited else None, partly=bool(more))
+            return Tried(
+                ticket, Eligible.TOLD, each[0], each[1] if edited else None, _hand(ticket, now), link, bool(more)
+            )
     each = [answers(rules, picked, supposed(Known(), files)) for rules in files]
-    return Tried(ticket, eligible, each[0], each[1] if edited else None)
+    return Tried(ticket, eligible, each[0], each[1] if edited else None, _hand(ticket, now), link)
+
+
+def _hand(ticket: Ticket, now: datetime) -> Hand:
+    if ticket.assignee is None:
+        return Hand.NOBODY
+    if ticket.assigned_by is None:
+        return Hand.UNTOLD
+    if not is_own_act(ticket):
+        return Hand.OTHER
+    return Hand.OWN if is_fresh(ticket, now) else Hand.STALE
 
 
 def _pick(ticket: Ticket, tid: str, oid: str, now: datetime) -> Elevation:

@@ -3,17 +3,41 @@
 An installed package that names an adapter in that group is as good as one of ours.
 """
 
+import re
 from collections.abc import Mapping
 from importlib.metadata import entry_points
-from typing import Any, Protocol, cast
+from typing import Annotated, Any, Protocol, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from integration.helpdesks import inside
 from integration.secret_files import read_secret, read_secret_files
 from integration.tickets import Helpdesk
 
 GROUP = "ticket_elevate.helpdesks"
+_ORIGIN = re.compile(r"https://[a-z0-9.-]+(:[0-9]{1,5})?|http://(localhost|127\.0\.0\.1)(:[0-9]{1,5})?")
+
+
+def _origin(text: str) -> str:
+    if not _ORIGIN.fullmatch(text.rstrip("/")):
+        raise ValueError(
+            f"{text!r} is not an origin: write https:// and a host name in small letters, such as "
+            f"https://example.zendesk.com, with nothing behind it."
+        )
+    return text.rstrip("/")
+
+
+class Connection(BaseModel):
+    """What every connection may be told, whatever its kind; all else is its adapter's."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    kind: str = Field("generic", description="The name of the adapter.")
+    internal: bool = Field(False, strict=True, description="Whether it may be at an internal address: see below.")
+    embedded_in: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
+        (),
+        description="Origins whose pages may show ours about a ticket within a frame. Empty: that of the helpdesk's "
+        "own page of the ticket.",
+    )
 
 
 class Adapter(Protocol):
@@ -46,13 +70,14 @@ def load(kind: str) -> Adapter:
 
 def connect(connection: str, table: Mapping[str, Any]) -> Helpdesk:
     """The helpdesk that the settings' table `[helpdesks.<connection>]` describes. Raises ValueError with words."""
-    table = dict(table)
-    adapter, internal = load(str(table.pop("kind", "generic"))), table.pop("internal", False)
+    own = {name: value for name, value in table.items() if name not in Connection.model_fields}
     try:
-        if not isinstance(internal, bool):
-            raise ValueError("internal is true or false, without quotes.")
-        with inside.reaching(str(table.get("url", "")), allowed=internal):
-            return adapter(connection, adapter.Settings.model_validate(_with_secrets(adapter.Settings, table)))
+        ours = Connection.model_validate(table)
+        adapter = load(ours.kind)
+        with inside.reaching(str(table.get("url", "")), allowed=ours.internal):
+            return adapter(connection, adapter.Settings.model_validate(_with_secrets(adapter.Settings, own)))
+    except UnknownHelpdesk:
+        raise
     except ValidationError as error:
         # Never the values: a mistyped secret must not reach a terminal or a log.
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
 from integration.brake import OF_HELPDESK, Brake, BrakeStore
+from integration.helpdesks.setup import ByHand, Connects
 from integration.tickets import (
     Changes,
     Finding,
@@ -24,10 +25,12 @@ from integration.tickets import (
 def braked(helpdesk: Helpdesk, store: BrakeStore) -> Helpdesk:
     """`helpdesk`, whose calls wait when it asked to or does not answer: in all processes, for this connection alone.
 
-    It lists tickets (ListsTickets), tells changes (TellsChanges) and proves who looks (ProvesPresser) if the helpdesk
-    does.
+    It lists tickets (ListsTickets), tells changes (TellsChanges), proves who looks (ProvesPresser) and helps to connect
+    (Connects) if the helpdesk does.
     """
     abilities: list[type] = []
+    if isinstance(helpdesk, Connects):
+        abilities.append(_Connects)
     if isinstance(helpdesk, ListsTickets):
         abilities.append(_Lists)
     if isinstance(helpdesk, TellsChanges):
@@ -88,6 +91,12 @@ class _Lists(_Braked):
         assert isinstance(self._helpdesk, ListsTickets)
         with self._passing():
             return self._helpdesk.open_tickets(account, limit=limit)
+
+
+class _Connects(_Braked):
+    def setup(self) -> ByHand:
+        assert isinstance(self._helpdesk, Connects)
+        return self._helpdesk.setup()  # without the brake: doctor wants to know now
 
 
 class _Tells(_Braked):

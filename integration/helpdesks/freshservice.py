@@ -22,6 +22,7 @@ from integration.helpdesks import static_header
 from integration.helpdesks.changes import changes_since
 from integration.helpdesks.credentials import plain_keys
 from integration.helpdesks.freshservice_settings import FreshserviceSettings
+from integration.helpdesks.freshservice_setup import FreshserviceSetup
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.values import exact, made_id, moment, new_id, table, tables, word
@@ -80,6 +81,7 @@ class Freshservice:
     """One Freshservice; satisfies integration.tickets.Helpdesk. A person's `account` is the user id."""
 
     Settings = FreshserviceSettings
+    Setup = FreshserviceSetup
 
     def __init__(self, connection: str, settings: FreshserviceSettings) -> None:
         self._connection = connection
@@ -208,6 +210,9 @@ class Freshservice:
             if any(marker in str(one.get("body_text") or one.get("body")) for one in reversed(ours)):
                 return True
         raise AnswerUnusable(self.connection, f"its conversations do not end after {MOST_PAGES} pages")
+
+    def setup(self) -> FreshserviceSetup:
+        return FreshserviceSetup(self._connection, self._door)
 
     def check(self) -> Sequence[Finding]:
         reach, key = f"{self.connection} can be reached", f"{self.connection} takes our API key"

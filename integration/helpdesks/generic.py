@@ -18,6 +18,7 @@ from jmespath.exceptions import JMESPathError
 from integration.helpdesks import standard_webhooks, static_header
 from integration.helpdesks.changes import changes_since
 from integration.helpdesks.generic_settings import GenericSettings
+from integration.helpdesks.generic_setup import GenericSetup
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.values import exact, made_id, moment, new_id, unfilled, word
@@ -47,6 +48,7 @@ class Generic:
     """A helpdesk as GenericSettings describe it; satisfies integration.tickets.Helpdesk."""
 
     Settings = GenericSettings
+    Setup = GenericSetup
 
     def __init__(self, connection: str, settings: GenericSettings) -> None:
         self._connection = connection
@@ -195,6 +197,9 @@ class Generic:
                 raise AnswerUnusable(self.connection, "notes_next_path finds no URL in it")
             here = self._door.address(onward, relative_to=here)
         raise AnswerUnusable(self.connection, f"its notes do not end after {MOST_PAGES} pages")
+
+    def setup(self) -> GenericSetup:
+        return GenericSetup(self._settings)
 
     def check(self) -> Sequence[Finding]:
         reach = f"{self.connection} can be reached"

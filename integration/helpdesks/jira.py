@@ -19,6 +19,7 @@ from integration.helpdesks.credentials import plain_keys
 from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.jira_panel import ForgeTokens
 from integration.helpdesks.jira_settings import JiraSettings
+from integration.helpdesks.jira_setup import JiraSetup
 from integration.helpdesks.values import exact, moment, table, tables, word
 from integration.tickets import (
     Changes,
@@ -50,6 +51,7 @@ class Jira:
     """One Jira site; satisfies Helpdesk and ProvesPresser of integration.tickets. A person's `account` is its id."""
 
     Settings = JiraSettings
+    Setup = JiraSetup
 
     def __init__(self, connection: str, settings: JiraSettings) -> None:
         self._connection = connection
@@ -203,6 +205,9 @@ class Jira:
             if not comments or start >= total:
                 return False
         raise AnswerUnusable(self.connection, f"its comments do not end after {MOST_PAGES} pages")
+
+    def setup(self) -> JiraSetup:
+        return JiraSetup(self._connection, self._door, self._settings)
 
     def check(self) -> Sequence[Finding]:
         reach, token = Finding(f"{self.connection} can be reached", True), f"{self.connection} takes our token"

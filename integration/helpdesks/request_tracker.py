@@ -17,6 +17,7 @@ from integration.helpdesks.credentials import signing_keys
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.request_tracker_settings import RequestTrackerSettings
+from integration.helpdesks.request_tracker_setup import RequestTrackerSetup
 from integration.helpdesks.values import exact, moment, table, tables, word
 from integration.tickets import (
     Changes,
@@ -51,6 +52,7 @@ class RequestTracker:
     """One Request Tracker; satisfies integration.tickets.Helpdesk. A person's `account` is the login."""
 
     Settings = RequestTrackerSettings
+    Setup = RequestTrackerSetup
 
     def __init__(self, connection: str, settings: RequestTrackerSettings) -> None:
         self._connection = connection
@@ -182,6 +184,9 @@ class RequestTracker:
             if any(marker in str(note.get("Content")) for note in notes):
                 return True
         raise AnswerUnusable(self.connection, f"its notes do not end after {MOST_PAGES} pages")
+
+    def setup(self) -> RequestTrackerSetup:
+        return RequestTrackerSetup()
 
     def check(self) -> Sequence[Finding]:
         reach, token = f"{self.connection} can be reached", f"{self.connection} takes our token"

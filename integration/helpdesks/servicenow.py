@@ -22,6 +22,7 @@ from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable
 from integration.helpdesks.servicenow_doctor import findings
 from integration.helpdesks.servicenow_settings import ServiceNowSettings
+from integration.helpdesks.servicenow_setup import ServiceNowSetup
 from integration.helpdesks.servicenow_table import NUMBER, SYS_ID, Record, TableApi, fits, utc
 from integration.helpdesks.values import exact, word
 from integration.tickets import (
@@ -58,6 +59,7 @@ class ServiceNow:
     """One task table of a ServiceNow; satisfies integration.tickets.Helpdesk. A person's `account` is the sys_id."""
 
     Settings = ServiceNowSettings
+    Setup = ServiceNowSetup
 
     def __init__(self, connection: str, settings: ServiceNowSettings) -> None:
         self._connection = connection
@@ -185,6 +187,9 @@ class ServiceNow:
             if any(marker in str(note.get("value")) for note in ours):
                 return True
         raise AnswerUnusable(self.connection, f"its notes do not end after {MOST_PAGES} pages")
+
+    def setup(self) -> ServiceNowSetup:
+        return ServiceNowSetup(self._connection, self._api, self._settings)
 
     def check(self) -> Sequence[Finding]:
         return findings(self._api, self.connection, self._settings, self._must(), self._fields())

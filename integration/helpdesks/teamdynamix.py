@@ -26,6 +26,7 @@ from integration.helpdesks.teamdynamix_changes import MOST_SPANS, changed_since,
 from integration.helpdesks.teamdynamix_feed import Words, newest_assignment, newest_first
 from integration.helpdesks.teamdynamix_login import Login
 from integration.helpdesks.teamdynamix_settings import TeamDynamixSettings
+from integration.helpdesks.teamdynamix_setup import TeamDynamixSetup
 from integration.helpdesks.values import exact, made_id, moment, new_id, table, tables, word
 from integration.tickets import (
     Changes,
@@ -65,6 +66,7 @@ class TeamDynamix:
     """One ticketing application; satisfies integration.tickets.Helpdesk. A person's `account` is the UID."""
 
     Settings = TeamDynamixSettings
+    Setup = TeamDynamixSetup
 
     def __init__(self, connection: str, settings: TeamDynamixSettings) -> None:
         self._connection = connection
@@ -182,6 +184,9 @@ class TeamDynamix:
             if len(entries) < most:
                 return False
         raise AnswerUnusable(self.connection, f"its feed does not end after {LOOKS[-1]} entries")
+
+    def setup(self) -> TeamDynamixSetup:
+        return TeamDynamixSetup(self._connection, self._door, self._settings)
 
     def check(self) -> Sequence[Finding]:
         reach, login = f"{self.connection} can be reached", f"{self.connection} takes our log-in"

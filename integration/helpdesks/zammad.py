@@ -23,6 +23,7 @@ from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.keys import fitting
 from integration.helpdesks.values import exact, made_id, moment, table, tables, word
 from integration.helpdesks.zammad_settings import ZammadSettings
+from integration.helpdesks.zammad_setup import ZammadSetup
 from integration.tickets import (
     Changes,
     DeliveryUnreadable,
@@ -58,6 +59,7 @@ class Zammad:
     """One Zammad; satisfies integration.tickets.Helpdesk. A person's `account` is the user id."""
 
     Settings = ZammadSettings
+    Setup = ZammadSetup
 
     def __init__(self, connection: str, settings: ZammadSettings) -> None:
         self._connection = connection
@@ -164,6 +166,13 @@ class Zammad:
         self._door.call("POST", "/ticket_articles", number=number, json=note)
 
     def has_note(self, number: str, marker: str) -> bool:
+        return self._note(number, marker) is not None
+
+    def setup(self) -> ZammadSetup:
+        return ZammadSetup(self._connection, self._door, self._settings, self._note)
+
+    def _note(self, number: str, marker: str) -> str | None:
+        """The id of our article on the ticket that holds `marker`."""
         self._known(number)
         # The list of articles has no pages, and one mail in it may be longer than all that we read: so the history says
         # which are ours, and only those are read.
@@ -172,8 +181,8 @@ class Zammad:
             if count == MOST_NOTES:
                 raise AnswerUnusable(self.connection, f"our notes on it do not end after {MOST_NOTES}")
             if marker in str(self._article(number, article).get("body")):
-                return True
-        return False
+                return article
+        return None
 
     def check(self) -> Sequence[Finding]:
         reach, token = f"{self.connection} can be reached", f"{self.connection} takes our token"

@@ -1,8 +1,9 @@
 """Zendesk Support over its REST API, told of changes by event webhooks or by a trigger's webhook.
 
 Wire facts: developer.zendesk.com: "Verifying webhook authenticity", "Ticket events", "Tickets", "Ticket audits",
-"Ticket comments", "Incremental Exports", "Rate limits". An assignee is only believed to have picked the ticket when the
-audit says so: the webhook's own word is no proof, and neither is an audit entry that a trigger or an automation made.
+"Ticket comments", "Incremental Exports", "Rate limits", "Building a server-side app, part 5: Secure the app". An
+assignee is only believed to have picked the ticket when the audit says so: the webhook's own word is no proof, and
+neither is an audit entry that a trigger or an automation made.
 """
 
 import base64
@@ -15,6 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
+import jwt
+from jwt.types import Options
+
 from integration.helpdesks.changes import changes_since
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import AnswerUnusable, Door
@@ -22,6 +26,7 @@ from integration.helpdesks.keys import fitting
 from integration.helpdesks.oauth import ClientCredentials
 from integration.helpdesks.values import exact, moment, table, tables, unfilled, word
 from integration.helpdesks.zendesk_settings import ZendeskSettings
+from integration.helpdesks.zendesk_setup import ZendeskSetup
 from integration.tickets import (
     Changes,
     DeliveryUnreadable,
@@ -30,6 +35,7 @@ from integration.tickets import (
     HelpdeskRefused,
     ListedTicket,
     Person,
+    Presser,
     SignatureRefused,
     Status,
     Ticket,
@@ -48,6 +54,9 @@ LONGEST_NOTE = 60_000  # bytes of the 64 kB, after which Zendesk cuts without a 
 # Ticket events after which no rule can say anything else than before. All others are read: any field may be in a rule.
 # Source: developer.zendesk.com/api-reference/webhooks/event-types/ticket-events/
 UNTELLING = ("zen:event-type:ticket.comment", "zen:event-type:ticket.attachment")
+SKEW = timedelta(minutes=2)  # between Zendesk's clock and ours, for a token that lives for minutes
+# The times of a token are held against the `now` that is passed in.
+_UNTIMED: Options = {"require": ["exp", "aud", "sub"], "verify_exp": False, "verify_nbf": False, "verify_iat": False}
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _NUMBER = re.compile(r"[1-9][0-9]{0,19}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -58,6 +67,7 @@ class Zendesk:
     """One Zendesk; satisfies integration.tickets.Helpdesk. A person's `account` is the user id."""
 
     Settings = ZendeskSettings
+    Setup = ZendeskSetup
 
     def __init__(self, connection: str, settings: ZendeskSettings) -> None:
         self._connection = connection
@@ -99,6 +109,23 @@ class Zendesk:
             # An event of ours may be a trigger's that our note set off; our note itself is a comment.
             idle=actor == self.service_account if by_trigger else kind.startswith(UNTELLING),
         )
+
+    def presser(self, headers: Mapping[str, str], form: Mapping[str, str], *, now: datetime) -> Presser:  # noqa: ARG002
+        """Of a frame that Zendesk loads by "signed URLs": the agent, but not the ticket, which its page tells later."""
+        key, installation = self._settings.app_public_key, self._settings.app_installation
+        if key is None:
+            raise SignatureRefused
+        here = f"{self._settings.url}/api/v2"
+        audience = f"{here}/apps/installations/{installation}.json"
+        try:
+            claims = jwt.decode(form.get("token", ""), key, algorithms=["RS256"], audience=audience, options=_UNTIMED)
+        except (jwt.InvalidTokenError, RecursionError):
+            raise SignatureRefused from None
+        since, until = moment(claims.get("nbf", 0)), moment(claims["exp"])
+        agent = re.fullmatch(re.escape(here) + r"/users/([1-9][0-9]{0,19})\.json", str(claims["sub"]))
+        if since is None or until is None or agent is None or now + SKEW < since or now - SKEW > until:
+            raise SignatureRefused
+        return Presser(agent[1])
 
     def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:  # noqa: ARG002
         self._known(number)
@@ -204,6 +231,9 @@ class Zendesk:
             Finding("our account is staff", may, "" if may else fix),
             *([] if not may else [self._may_export(me)]),
         ]
+
+    def setup(self) -> ZendeskSetup:
+        return ZendeskSetup(self._connection, self._door)
 
     def _may_export(self, me: Mapping[str, Any]) -> Finding:
         may = me.get("role") == "admin"

@@ -2,13 +2,16 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from integration.helpdesks.credentials import Host, Token
 from integration.helpdesks.standard_webhooks import KNOWN
 from integration.tickets import Status
 
 _SHORTEST = 32  # characters
+_SHORTEST_KEY = 2048  # bits
 _STATUSES = {
     "new": Status.OPEN,
     "open": Status.OPEN,
@@ -31,6 +34,18 @@ def _signing(found: dict[str, SecretStr]) -> dict[str, SecretStr]:
         if len(text) < _SHORTEST:
             raise ValueError(f"The signing secret {name!r} is too short to be Zendesk's. Copy it whole.")
     return found
+
+
+def _public_key(pem: str | None) -> str | None:
+    if pem is None:
+        return None
+    try:
+        key = load_pem_public_key(pem.encode())
+    except ValueError:
+        key = None
+    if not isinstance(key, RSAPublicKey) or key.key_size < _SHORTEST_KEY:
+        raise ValueError("app_public_key must be the app's RSA key as Zendesk shows it, BEGIN and END lines included.")
+    return pem
 
 
 class ZendeskSettings(BaseModel):
@@ -76,3 +91,17 @@ class ZendeskSettings(BaseModel):
         description="Zendesk's status categories, each as open, on_hold or solved. One that is not listed counts as "
         "on_hold, so that nothing starts by it.",
     )
+    app_public_key: Annotated[str | None, AfterValidator(_public_key)] = Field(
+        None,
+        description="The public key of the installed app, in PEM. With `app_installation` it lets the app show at once "
+        "how the agent's own role stands.",
+    )
+    app_installation: str | None = Field(
+        None, pattern=r"^[0-9]{1,20}$", description="The installation id of the app in this Zendesk."
+    )
+
+    @model_validator(mode="after")
+    def _whole_app(self) -> "ZendeskSettings":
+        if (self.app_public_key is None) != (self.app_installation is None):
+            raise ValueError("give app_public_key and app_installation together, or neither.")
+        return self

@@ -1,6 +1,6 @@
 """Elevations and activations: reading, claiming and compare-and-set saving."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,21 @@ from integration.elevation import (
 from integration.records import due
 from integration.records.tables import activations, elevations
 from integration.targets import TargetKind
+
+
+@dataclass(frozen=True)
+class Account:
+    """Somebody by their account in a helpdesk."""
+
+    account: str
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody by their user in a tenant."""
+
+    tid: str
+    oid: str
 
 
 class Overtaken(Exception):
@@ -133,6 +148,20 @@ def save_activation(tx: sa.Connection, it: Activation) -> Activation:
 
 def open_on_ticket(connection: sa.Connection, desk: str, ticket: str) -> list[Elevation]:
     return [_elevation(row) for row in connection.execute(_ON_TICKET, {"desk": desk, "number": ticket})]
+
+
+def told_on_ticket(connection: sa.Connection, desk: str, ticket: str, *, of: Account | User) -> list[Elevation]:
+    """What stands on the ticket for `of`: what is open, or else what was opened last. Without emergencies."""
+    if isinstance(of, Account):
+        theirs = elevations.c.account == of.account
+    else:
+        theirs = sa.and_(elevations.c.tid == of.tid, elevations.c.oid == of.oid)
+    query = sa.select(elevations).where(
+        elevations.c.connection == desk, elevations.c.ticket == ticket, elevations.c.emergency.is_(False), theirs
+    )
+    newest = query.order_by(elevations.c.created_at.desc(), elevations.c.part).limit(20)
+    found = [_elevation(row) for row in connection.execute(newest)]
+    return [it for it in found if it.state in OPEN] or found[:1]
 
 
 def emergency_of(connection: sa.Connection, tid: str, oid: str) -> Elevation | None:

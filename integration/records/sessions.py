@@ -47,6 +47,18 @@ def session(connection: sa.Connection, cookie: str, alive: Alive) -> tuple[str, 
     return None if row is None else (row.data, row.seen_at)
 
 
+def user_of(connection: sa.Connection, row_id: str, alive: Alive) -> tuple[str, str] | None:
+    """(tid, oid) of the session with this id, which is no secret: only its cookie opens it."""
+    row = connection.execute(
+        sa.select(web_sessions.c.tid, web_sessions.c.oid).where(
+            web_sessions.c.id == row_id,
+            web_sessions.c.seen_at > alive.seen_since,
+            web_sessions.c.started_at > alive.started_since,
+        )
+    ).first()
+    return None if row is None else (row.tid, row.oid)
+
+
 def start_session(tx: sa.Connection, cookie: str, data: str, *, tid: str, oid: str, now: datetime) -> None:
     row = {"id": digest(cookie), "data": data, "tid": tid, "oid": oid, "started_at": now, "seen_at": now}
     tx.execute(web_sessions.insert().values(row))

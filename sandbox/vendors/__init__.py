@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from flask import Blueprint
 
 from sandbox.clock import Clock
-from sandbox.desk import Desk
+from sandbox.desk import Account, Desk, Ticket
 from sandbox.sender import Dialect, Sender
 from sandbox.vendors.freshservice import Freshservice
 from sandbox.vendors.jira import Jira
@@ -43,6 +43,14 @@ class HasPanel(Protocol):
 
     def panel(self, number: str, account: str, asked: dict[str, Any]) -> dict[str, Any] | None:
         """What the panel is answered for the account that looks at it; None where the app did not answer well."""
+
+
+@runtime_checkable
+class ShowsApps(Protocol):
+    """A helpdesk that takes apps and shows them beside a ticket."""
+
+    def shown_app(self, ticket: Ticket, who: Account, origin: str) -> str:
+        """HTML of the uploaded app beside this ticket, on a page of `origin`."""
 
 
 VENDORS: dict[str, Callable[[Desk, Sender, Clock], Vendor]] = {

@@ -8,6 +8,7 @@ show. Nothing that a workflow sends is signed or sent again.
 from __future__ import annotations
 
 import json
+import mimetypes
 import re
 import secrets
 import time
@@ -17,10 +18,10 @@ from html import escape
 from html.parser import HTMLParser
 from typing import Any
 
-from flask import Blueprint, Response, g, jsonify, redirect, request
+from flask import Blueprint, Response, g, jsonify, redirect, render_template, request
 
 from sandbox.clock import Clock, parse
-from sandbox.desk import SERVICE, Desk, Ticket, Wrong
+from sandbox.desk import SERVICE, Account, Desk, Ticket, Wrong
 from sandbox.sender import Dialect, Message, Sender
 from sandbox.vendors.accounts import Numbered
 
@@ -99,6 +100,26 @@ class Freshservice:
         ticket = self._desk.tickets[number]
         return {"freshservice_webhook": {"ticket_id": shown, "ticket_status": STATUS_NAMES[ticket.status]}}
 
+    # The app beside a ticket
+
+    def shown_app(self, ticket: Ticket, who: Account, origin: str) -> str:  # noqa: ARG002
+        place = json.loads(self._desk.app["manifest.json"])["modules"]["service_ticket"]["location"]["ticket_sidebar"]
+        return render_template("freshservice_app.html", page=place["url"], ticket=ticket.id)
+
+    def app_file(self, name: str) -> Response:
+        """A file of the folder `app`; a page gets the address of the client that the platform gives it."""
+        content = self._desk.app.get(f"app/{name}")
+        if content is None:
+            raise Wrong(404, "not_found", "Not found")
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return Response(content.replace(b"{{{appclient}}}", b"/app-client.js"), mimetype=kind)
+
+    def app_client(self) -> Response:
+        """What an app asks: the ticket of its page, and what was entered when it was installed."""
+        entered = json.loads(self._desk.app["config/iparams.json"])
+        iparams = {name: it["default_value"] for name, it in entered.items()}
+        return Response(render_template("freshservice_client.js", iparams=iparams), mimetype="text/javascript")
+
     # The API
 
     def blueprint(self) -> Blueprint:
@@ -113,6 +134,8 @@ class Freshservice:
             ("/tickets/<number>/notes", self.add_note, "POST"),
         ):
             part.add_url_rule(f"/api/v2{path}", view_func=view, methods=[method])
+        part.add_url_rule("/app/<path:name>", view_func=self.app_file)
+        part.add_url_rule("/app-client.js", view_func=self.app_client)
         part.add_url_rule("/a/tickets/<number>", view_func=lambda number: redirect(f"/tickets/{number}"))
         part.before_request(self._admit)
         part.after_request(_counted)

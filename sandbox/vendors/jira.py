@@ -20,7 +20,9 @@ from flask import Blueprint, Response, g, jsonify, redirect, request
 from sandbox.clock import Clock, parse, real_now
 from sandbox.desk import SERVICE, Account, Desk, Ticket, Wrong
 from sandbox.sender import Dialect, Sender
+from sandbox.vendors import jira_manage
 from sandbox.vendors.jira_forge import APP, Forge
+from sandbox.vendors.jira_manage import Managed
 from sandbox.vendors.jira_webhook import AdminWebhook
 from sandbox.vendors.jira_wiki import rendered
 
@@ -67,6 +69,8 @@ class Jira:
         self._pages: dict[str, tuple[str, int]] = {}  # by token: the query, and where the page begins
         self._scoped, self._classic = ("ATATT" + secrets.token_urlsafe(48) for _ in range(2))
         self._calls: dict[str, list[float]] = {}
+        self._managed = Managed(sender)
+        self.once = {"admin_email": self._managed.email, "admin_token": self._managed.token}
         self.forge = Forge(CLOUD)
 
     def account(self, of: str) -> str:
@@ -104,6 +108,8 @@ class Jira:
         ):
             for base in ("", f"/ex/jira/{CLOUD}"):
                 part.add_url_rule(base + path, view_func=view, methods=[method])
+        for path, view, method in self._managed.routes():
+            part.add_url_rule(path, view_func=view, methods=[method])
         part.add_url_rule("/browse/<key>", view_func=lambda key: redirect(f"/tickets/{key.rpartition('-')[2]}"))
         part.add_url_rule(KEYS, view_func=self.forge_keys)
         part.add_url_rule("/forge/token/<key>/<account>", view_func=self.forge_token)
@@ -118,7 +124,9 @@ class Jira:
         if request.path.startswith("/ex/jira/"):
             wanted = f"Bearer {self._scoped}"
         else:
-            pair = f"{SERVICE.email}:{self._classic}"
+            managing = request.path.startswith(jira_manage.API)
+            admin = f"{self._managed.email}:{self._managed.token}"
+            pair = admin if managing else f"{SERVICE.email}:{self._classic}"
             wanted = "Basic " + base64.b64encode(pair.encode()).decode()
         if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), wanted.encode()):
             return _answer(401, {"code": 401, "message": "Unauthorized; scope does not match"})

@@ -22,6 +22,7 @@ from flask import Blueprint, Response, jsonify, redirect, request
 from sandbox.clock import Clock, parse, plain
 from sandbox.desk import SERVICE, Account, Desk, Ticket, Wrong
 from sandbox.sender import Dialect, Message, Sender
+from sandbox.vendors.zammad_manage import Managed
 
 NOBODY = 1
 FIRST_USER = 3
@@ -82,6 +83,8 @@ class Zammad:
         self.dialect: Dialect = ZammadWebhooks(self)
         sender.secrets = [secrets.token_hex(32)]
         self._token = secrets.token_urlsafe(48)
+        self._managed = Managed(sender)
+        self.once = {"admin_token": self._managed.token}
 
     def account(self, of: str) -> str:
         return str(self._id(of))
@@ -110,8 +113,11 @@ class Zammad:
             ("/ticket_history/<number>", self.history, "GET"),
             ("/ticket_articles", self.write, "POST"),
             ("/ticket_articles/<article>", self.article, "GET"),
+            ("/ticket_articles/<article>", self.remove, "DELETE"),
             ("/ticket_articles/by_ticket/<number>", self.articles, "GET"),
         ):
+            part.add_url_rule(f"/api/v1{path}", view_func=view, methods=[method])
+        for path, view, method in self._managed.routes():
             part.add_url_rule(f"/api/v1{path}", view_func=view, methods=[method])
         part.add_url_rule("/ticket/zoom/<number>", view_func=lambda number: redirect(f"/tickets/{number}"))
         part.before_request(self._admit)
@@ -122,10 +128,13 @@ class Zammad:
     def _admit(self) -> Response | None:
         if not request.path.startswith("/api/"):
             return None
-        given = request.headers.get("Authorization", "")
-        if not secrets.compare_digest(given.encode(), f"Token token={self._token}".encode()):
-            return _answer(401, "Authentication required")
-        return None
+        given = request.headers.get("Authorization", "").encode()
+        managing = self._managed.is_managing(request.path)
+        if secrets.compare_digest(given, f"Token token={self._token}".encode()):
+            return _answer(403, "Not authorized (token)!") if managing else None
+        if managing and secrets.compare_digest(given, f"Token token={self._managed.token}".encode()):
+            return None
+        return _answer(401, "Authentication required")
 
     def me(self) -> Response:
         return jsonify(self._user(SERVICE))
@@ -195,6 +204,20 @@ class Zammad:
                 for note in ticket.notes:
                     if article == str(_order(note)):
                         return jsonify(self._article(ticket, note))
+        raise Wrong(404, "", f"Couldn't find Ticket::Article with 'id'={article}")
+
+    def remove(self, article: str) -> Response:
+        """Whoever wrote a note may delete it, for ten minutes."""
+        with self._desk.lock:
+            for ticket in self._desk.tickets.values():
+                for note in ticket.notes:
+                    if article == str(_order(note)):
+                        if note["author"]["id"] != SERVICE.id:
+                            raise Wrong(403, "", "you can only delete your own notes")
+                        if self._clock.now() - parse(note["at"]) >= timedelta(minutes=10):
+                            raise Wrong(403, "", "note is too old to be deleted")
+                        ticket.notes.remove(note)
+                        return jsonify({})
         raise Wrong(404, "", f"Couldn't find Ticket::Article with 'id'={article}")
 
     def articles(self, number: str) -> Response:

@@ -1,7 +1,9 @@
 """A double of Zendesk Support: OAuth client credentials, tickets, audits, comments, and event webhooks.
 
 Source: developer.zendesk.com: "Tickets", "Ticket audits", "Ticket comments", "Verifying webhook authenticity",
-"Ticket events", "Rate limits", "Incremental Exports", "Using OAuth to authenticate API requests".
+"Ticket events", "Rate limits", "Incremental Exports", "Using OAuth to authenticate API requests", "Building a
+server-side app, part 5: Secure the app". How a frame and the page around it talk:
+github.com/zendesk/zendesk_app_framework_sdk, lib/client.js.
 """
 
 from __future__ import annotations
@@ -17,13 +19,18 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
-from flask import Blueprint, Response, jsonify, redirect, request
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from flask import Blueprint, Response, jsonify, redirect, render_template, request
 
 from sandbox.clock import Clock, parse, plain, real_now
 from sandbox.desk import SERVICE, Account, Desk, Ticket, Wrong
 from sandbox.sender import Dialect, Message, Sender
 from sandbox.vendors.accounts import Numbered
+from sandbox.vendors.zendesk_webhooks import ManagedWebhooks
 
 FIRST_USER = 360_000_000_001
 CATEGORY_FIELD = 9_001
@@ -35,6 +42,8 @@ PAGE = 100
 EXPORT_PAGE = 1_000
 EXPORTS_PER_MINUTE = 10
 UNSETTLED = timedelta(minutes=1)  # what changed within it is not exported yet
+INSTALLATION = 2_800_000_042
+APP_TOKEN_LIFE = timedelta(minutes=5)
 _EVENTS = {
     "ticket.assigned": ("agent_assignment_changed", "assignee"),
     "ticket.status_changed": ("status_changed", "status"),
@@ -91,11 +100,18 @@ class Zendesk:
         self._calls: list[float] = []
         self._exports: list[datetime] = []
         self.per_minute = PER_MINUTE
+        self._managed = ManagedWebhooks(
+            sender, self._page, {kind: f"zen:event-type:ticket.{name}" for kind, (name, _) in _EVENTS.items()}
+        )
+        self._app_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self._url = ""
 
     def account(self, of: str) -> str:
         return str(self._id(of))
 
     def settings(self, url: str) -> dict[str, Any]:
+        self._url = url
+        public = self._app_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         return {
             "kind": "zendesk",
             "url": url,
@@ -105,7 +121,39 @@ class Zendesk:
             "category_field": str(CATEGORY_FIELD),
             "categories": {_tag(t.category): t.category for t in self._desk.tickets.values()},
             "secrets": {"first": self._sender.secrets[0]},
+            "app_public_key": public.decode(),
+            "app_installation": str(INSTALLATION),
         }
+
+    def shown_app(self, ticket: Ticket, who: Account, origin: str) -> str:
+        """A frame of the address that the manifest names, by POST with a signed token (`signedUrls`) or by GET."""
+        manifest = json.loads(self._desk.app["manifest.json"])
+        place = manifest["location"]["support"]["ticket_sidebar"]
+        guid = str(uuid.uuid4())
+        url = place if isinstance(place, str) else place["url"]
+        return render_template(
+            "zendesk_app.html",
+            name=manifest["name"],
+            app_origin="{0.scheme}://{0.netloc}".format(urlsplit(url)),
+            address=f"{url}?{urlencode({'origin': origin, 'app_guid': guid})}",
+            guid=guid,
+            token=self._signed(who) if manifest.get("signedUrls") else None,
+            ticket=int(ticket.id),
+        )
+
+    def _signed(self, who: Account) -> str:
+        now, api = real_now(), f"{self._url}/api/v2"
+        claims = {
+            "iss": urlsplit(self._url).netloc,
+            "aud": f"{api}/apps/installations/{INSTALLATION}.json",
+            "sub": f"{api}/users/{self._id(who.id)}.json",
+            "iat": now,
+            "nbf": now,
+            "exp": now + APP_TOKEN_LIFE,
+            "jti": uuid.uuid4().hex,
+            "context": {"product": "support", "location": "ticket_sidebar"},
+        }
+        return jwt.encode(claims, self._app_key, algorithm="RS256")
 
     # The API
 
@@ -121,6 +169,8 @@ class Zendesk:
             ("/tickets/<number>/comments", self.comments, "GET"),
             ("/incremental/tickets/cursor", self.export, "GET"),
         ):
+            part.add_url_rule(f"/api/v2{path}", view_func=view, methods=[method])
+        for path, view, method in self._managed.routes():
             part.add_url_rule(f"/api/v2{path}", view_func=view, methods=[method])
         part.add_url_rule("/agent/tickets/<number>", view_func=lambda number: redirect(f"/tickets/{number}"))
         part.before_request(self._admit)

@@ -26,6 +26,7 @@ QUIET = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--test-third-party-cookie-phaseout",  # no cookie within another site's page, as it is with most browsers
 ]
 PATIENCE = 30_000  # milliseconds; on a busy machine a start of Chromium's renderer alone takes seconds
 # A browser reports the status of a page that answers 4xx as an error of its console; the page itself is what we test.
@@ -45,10 +46,11 @@ _RUN_AXE = """async ([source, rules]) => {
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """One for each file: who is linked and what is active there must not depend on other files.
 
-    Where the file has a function `rules`, with the rules file that it makes of the practice tenant's facts.
+    Where the file has a function `rules`, with the rules file that it makes of the practice tenant's facts; where it
+    names a HELPDESK, with the double of that one.
     """
-    rules = getattr(request.module, "rules", None)
-    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place), rules) as running:
+    rules, helpdesk = (getattr(request.module, name, None) for name in ("rules", "HELPDESK"))
+    with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place), rules, helpdesk=helpdesk) as running:
         yield running
 
 

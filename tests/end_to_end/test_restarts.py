@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from integration.records import polls
 from integration.records.tables import deliveries
 from tests.conftest import Practice, until
 from tests.end_to_end.product import REDIS, START, WEB, WORKER, Product, running
@@ -161,6 +162,26 @@ def test_everything_killed_at_once_and_started_again_goes_on(practice: Practice,
             product.kill(words)
         product.let_leases_run_out()
 
+        says(practice, ticket, "is active until")
+        practice.solve(ticket)
+        says(practice, ticket, "was given back")
+        once_and_over(product, practice, ticket)
+
+
+def test_a_pick_and_a_close_that_the_helpdesk_never_told_of_are_found(practice: Practice, place: Path) -> None:
+    """The calls go nowhere, as they do while a network is down and until the helpdesk has given them up."""
+
+    def asked() -> bool:
+        with product.desk.deployment.records.read() as connection:
+            row = polls.of(connection, "practice")
+        return row is not None and row.asked_at is not None
+
+    with running(practice, place, poll_seconds="2") as product:
+        product.desk.link()
+        until(asked, "the helpdesk is asked what changed", patience=2 * START)
+        practice.control("/webhooks", {"url": ""})
+        ticket = practice.new_ticket()
+        practice.assign(ticket)
         says(practice, ticket, "is active until")
         practice.solve(ticket)
         says(practice, ticket, "was given back")

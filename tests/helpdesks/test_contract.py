@@ -543,7 +543,7 @@ def test_settings_that_point_inside_are_refused_unless_they_say_that_it_is_meant
     with pytest.raises(ValueError, match="internal"):
         connect("desk", inside)
     assert connect("desk", {**inside, "internal": True}).connection == "desk"
-    with pytest.raises(ValueError, match="internal is true or false"):
+    with pytest.raises(ValueError, match="internal: Input should be a valid boolean"):
         connect("desk", {**inside, "internal": "yes"})
 
 

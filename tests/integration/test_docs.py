@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from cli.connect import connect
 from integration import comments, settings, tickets
 from integration.elevation import END_WORDS, ActivationState, State
 from integration.entra import errors, scopes
 from integration.entra.probes import SCOPE
+from integration.helpdesks.setup import of_class
 from integration.journal import Kind, witness
 from integration.marks import WORDS, Mark
 from integration.rules import RefusalCode
@@ -149,3 +151,21 @@ def generate():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_every_kind_is_on_the_page_about_connecting_with_what_it_asks_for_once(generate):
+    text = page("connect.md")
+    for kind in generate.kinds():
+        row = next(line for line in text.splitlines() if line.startswith(f"| [`{kind}`]"))
+        setup = of_class(generate.helpdesks.load(kind))
+        for name in (*setup.stand_ins, *(it.name for it in setup.once)):
+            assert f"`{name}`" in row, f"{kind}: {name}"
+        start = page(f"connect-{kind.replace('_', '-')}.md").partition("\n## ")[0]
+        assert f"ticket-elevate connect {kind}" in start
+
+
+def test_every_option_of_connecting_is_explained():
+    text = page("connect.md")
+    for option in connect.params:
+        if option.param_type_name == "option":
+            assert f"| `{option.opts[0]}" in text

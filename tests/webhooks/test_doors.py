@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
@@ -62,6 +63,9 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "/now/end-all"): (401, 303, 303, 303, 303, 303),
     ("POST", "/forget-sign-in"): (401, 200, 200, 200, 200, 200),
     ("POST", "/sign-out"): (200, 200, 200, 200, 200, 200),
+    ("GET", "/embed/<connection>/<ticket>"): (200, 200, 200, 200, 200, 200),
+    ("GET", "/embed/<connection>/<ticket>/status"): (401, 401, 401, 401, 401, 401),
+    ("POST", "/embed/<connection>"): (404, 404, 404, 404, 404, 404),  # the practice helpdesk signs no frame
     ("GET", "/healthz"): (200, 200, 200, 200, 200, 200),
     ("GET", "/readyz"): (200, 200, 200, 200, 200, 200),
     ("GET", "/metrics"): (404, 404, 404, 404, 404, 404),
@@ -70,6 +74,11 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/static/<path:filename>"): (200, 200, 200, 200, 200, 200),
     ("GET", "/bootstrap/static/<path:filename>"): (200, 200, 200, 200, 200, 200),
 }
+
+
+def origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def routes(app: Flask) -> set[tuple[str, str]]:
@@ -174,18 +183,23 @@ def test_every_answer_carries_the_headers(
     for method, rule in sorted(routes(app)):
         headers = client.open(address(rule), method=method, base_url=public_url, buffered=True).headers
         policy = headers["Content-Security-Policy"]
-        for part in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self';"):
+        framed = rule == "/embed/<connection>/<ticket>"
+        by = origin_of(practice.facts["helpdesk_url"]) if framed else "'none'"
+        assert policy.endswith(f"; frame-ancestors {by}"), rule
+        for part in ("default-src 'none'", "base-uri 'none'", "form-action 'self';"):
             assert part in policy, rule
         assert "unsafe" not in policy
         assert headers["X-Content-Type-Options"] == "nosniff"
-        assert headers["X-Frame-Options"] == "DENY"
-        assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert headers.get("X-Frame-Options") == (None if framed else "DENY"), rule
+        own = "same-origin-allow-popups" if framed else "same-origin"
+        assert headers["Cross-Origin-Opener-Policy"] == own, rule
         assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert headers["Referrer-Policy"] in ("same-origin", "no-referrer")
         assert "camera=()" in headers["Permissions-Policy"]
         assert "static" in rule or headers["Cache-Control"] == "no-store", rule
         assert ("Strict-Transport-Security" in headers) == public_url.startswith("https")
         assert "Server" not in headers
+        assert not (rule.startswith("/embed/") and "Set-Cookie" in headers), rule
         for cookie in headers.getlist("Set-Cookie"):
             assert "HttpOnly" in cookie
             assert "SameSite=Lax" in cookie
@@ -201,8 +215,8 @@ def test_no_button_works_without_its_token_or_from_another_site(
     own, foreign = technician.token(), other.token()
     before = rows(deployment)
     for method, rule in sorted(routes(app)):
-        if method != "POST" or rule.startswith(("/webhooks", "/panels")):
-            continue
+        if method != "POST" or rule.startswith(("/webhooks", "/panels", "/embed")):
+            continue  # a signature is their token
         path = address(rule, elevation=elevated, ticket=_ticket(deployment, elevated))
         for data, headers in (
             ({}, {}),

@@ -18,6 +18,7 @@ ROLES = {"technician": 1, "auditor": 4, "administrator": 5}  # the column of eac
 ELSEWHERE = {
     "/elevate/<connection>/<ticket>",
     "/link/<connection>/<ticket>",
+    "/embed/<connection>/<ticket>",  # stands within the helpdesk's page
     "/elevations/<elevation_id>/status",
     "/now/status",
     "/roles/status",

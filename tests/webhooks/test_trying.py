@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 from integration.deployment import Deployment
 from integration.records import administration as records
 from integration.records import deliveries
-from integration.records.tables import elevations
+from integration.records.tables import elevations, links
 from integration.rules import SHIPPED, loads
 from integration.tickets import TicketEvent
 from tests.conftest import Desk, Practice, settings_for
@@ -84,6 +84,32 @@ def test_the_whole_analysis_of_a_ticket_is_shown_and_nothing_is_started(
     assert rows(deployment, but=CACHES) == before
     assert practice.activation_requests() == []
     assert practice.notes(taken) == []
+
+
+def test_who_gave_the_ticket_to_whom_and_whose_account_that_is_are_told(
+    browser: Open, taken: str, deployment: Deployment, practice: Practice
+) -> None:
+    me = browser("administrator")
+    technician = practice.people["technician"]
+    page = words(me.get(TRY, query_string={"ticket": taken}))
+    assert f"{technician['name']} · {technician['mail']}" in page
+    assert "with their own hand and just now: that is a pick" in page
+    assert f"to the sign-in of {technician['name']}" in page
+
+    with deployment.records.write() as tx:
+        tx.execute(links.update().values(address="before@practice.example"))
+    page = words(me.get(TRY, query_string={"ticket": taken}))
+    assert "as before@practice.example, which is not the account's address any more" in page
+    assert "not linked to a sign-in" in page  # so nobody's eligibilities are asked for
+
+    with deployment.records.write() as tx:
+        tx.execute(links.update().values(suspended_at=datetime.now(UTC)))
+    assert "suspended" in words(me.get(TRY, query_string={"ticket": taken}))
+
+    practice.assign(taken, "technician2", by="technician")
+    page = words(me.get(TRY, query_string={"ticket": taken}))
+    assert f"somebody else ({technician['helpdesk_account']}): the ticket gets the link" in page
+    assert "none: the first sign-in makes it" in page
 
 
 def test_the_newest_tickets_can_be_picked_each_once(browser: Open, desk: Desk, practice: Practice, taken: str) -> None:

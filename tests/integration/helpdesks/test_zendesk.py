@@ -7,14 +7,25 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import ValidationError
 
 from integration.helpdesks import connect
 from integration.helpdesks.http import AnswerUnusable
 from integration.helpdesks.zendesk import Zendesk
 from integration.helpdesks.zendesk_settings import ZendeskSettings
-from integration.tickets import DeliveryUnreadable, HelpdeskRefused, SignatureRefused, Status, TicketGone
+from integration.tickets import (
+    DeliveryUnreadable,
+    HelpdeskRefused,
+    Presser,
+    ProvesPresser,
+    SignatureRefused,
+    Status,
+    TicketGone,
+)
 from tests.integration.helpdesks.conftest import SmallHelpdesk
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
@@ -368,3 +379,88 @@ def test_a_further_page_is_found_behind_the_first_and_there_is_none_behind_the_l
     assert ([it.number for it in told.tickets], told.more) == (["2"], False)
     assert helpdesk.calls[-1] == ("GET", f"{EXPORT}?cursor=MTU4%7C&per_page=100")
     assert zendesk.changed_since(NOW - timedelta(hours=1), page=9, now=NOW).tickets == ()
+
+
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+APP = {
+    "app_public_key": KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
+    "app_installation": "42",
+}
+CLAIMS: dict[str, Any] = {
+    "iss": "example.zendesk.com",
+    "aud": "https://example.zendesk.com/api/v2/apps/installations/42.json",
+    "sub": f"https://example.zendesk.com/api/v2/users/{TECHNICIAN}.json",
+    "iat": int(NOW.timestamp()),
+    "nbf": int(NOW.timestamp()),
+    "exp": int((NOW + timedelta(minutes=5)).timestamp()),
+    "context": {"product": "support", "location": "ticket_sidebar"},
+}
+
+
+def looks(claims: dict[str, Any], *, now: datetime = NOW, key: Any = KEY, **changes: Any) -> Presser:
+    adapter = connect("zendesk", settings(**{**APP, **changes}))
+    assert isinstance(adapter, ProvesPresser)
+    return adapter.presser({}, {"token": jwt.encode(claims, key, algorithm="RS256")}, now=now)
+
+
+def test_a_signed_frame_names_the_agent_and_no_ticket() -> None:
+    assert looks(CLAIMS) == Presser(str(TECHNICIAN), None)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"aud": "https://example.zendesk.com/api/v2/apps/installations/43.json"},
+        {"aud": "https://other.zendesk.com/api/v2/apps/installations/42.json"},
+        {"sub": "https://other.zendesk.com/api/v2/users/7.json"},
+        {"sub": "7"},
+        {"sub": "https://example.zendesk.com/api/v2/users/7.json/../8.json"},
+        {"exp": int((NOW - timedelta(minutes=3)).timestamp())},
+        {"nbf": int((NOW + timedelta(minutes=3)).timestamp())},
+        {"exp": 10**30},
+    ],
+)
+def test_a_frame_signed_for_something_else_proves_nothing(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SignatureRefused):
+        looks({**CLAIMS, **wrong})
+
+
+@pytest.mark.parametrize("missing", ["aud", "sub", "exp"])
+def test_a_frame_must_say_all_of_it(missing: str) -> None:
+    with pytest.raises(SignatureRefused):
+        looks({name: value for name, value in CLAIMS.items() if name != missing})
+
+
+def test_a_frame_signed_by_another_app_proves_nothing() -> None:
+    with pytest.raises(SignatureRefused):
+        looks(CLAIMS, key=rsa.generate_private_key(public_exponent=65537, key_size=2048))
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c", "[" * 20_000, "\u00fc.\u00fc.\u00fc"])
+def test_a_token_that_is_none_proves_nothing(token: str) -> None:
+    adapter = connect("zendesk", settings(**APP))
+    assert isinstance(adapter, ProvesPresser)
+    with pytest.raises(SignatureRefused):
+        adapter.presser({}, {"token": token}, now=NOW)
+    nested = base64.urlsafe_b64encode(b"[" * 20_000).decode().rstrip("=")
+    with pytest.raises(SignatureRefused):
+        adapter.presser({}, {"token": f"{nested}.e30.e30"}, now=NOW)
+
+
+def test_without_a_key_no_frame_is_proven() -> None:
+    with pytest.raises(SignatureRefused):
+        looks(CLAIMS, app_public_key=None, app_installation=None)
+
+
+@pytest.mark.parametrize(
+    ("app", "words"),
+    [
+        ({"app_installation": None}, "together"),
+        ({"app_public_key": None}, "together"),
+        ({"app_public_key": "-----BEGIN PUBLIC KEY-----\nxx\n-----END PUBLIC KEY-----"}, "RSA key"),
+        ({"app_public_key": "canary"}, "RSA key"),
+    ],
+)
+def test_half_an_app_is_refused(app: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        connect("zendesk", settings(**{**APP, **app}))

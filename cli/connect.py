@@ -1,0 +1,263 @@
+"""`ticket-elevate connect`: make a connection to a helpdesk, try it, and say what is left to be done by hand."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli import settings_file
+from cli.answers import INTERNAL, SECRETS, Answers, gather, is_secret
+from cli.doctor import in_words
+from cli.settings_file import NotWritten
+from integration import helpdesks, settings
+from integration.helpdesks import Adapter, inside
+from integration.helpdesks import setup as setups
+from integration.helpdesks.setup import ByHand, Place, Undo
+from integration.secret_files import read_secret
+from integration.tickets import Finding, Helpdesk, HelpdeskError
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_FIRST = "current"  # what the secret of the calls is called in the settings
+
+
+@dataclass(frozen=True)
+class _Connection:
+    """What is being made."""
+
+    kind: str
+    place: Place
+    adapter: Adapter
+    setup: type[ByHand]
+    answers: Answers
+    folder: Path  # of the files with secrets
+
+    @property
+    def name(self) -> str:
+        return self.place.connection
+
+    def helpdesk(self, table: Mapping[str, Any]) -> Helpdesk:
+        try:
+            return helpdesks.connect(self.name, table)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.command()
+@click.argument("kind")
+@click.option("--name", help="The connection's name in our settings; the kind's, if not given.")
+@click.option("--test-ticket", metavar="NUMBER", help="A ticket on which each right is tried, and undone if it can be.")
+@click.option("--set", "options", multiple=True, metavar="NAME=VALUE", help="A setting. Not for secrets. Repeatable.")
+@click.option("--answers", "file", type=click.Path(path_type=Path), help="A TOML file with settings, by their names.")
+@click.option("--no-create", is_flag=True, help="Create nothing at the helpdesk: say how to do it by hand.")
+@click.option("--replace", is_flag=True, help="The connection is there: change it. What is not told stays as it is.")
+@click.option("--anyway", is_flag=True, help="Go on where a check fails.")
+@click.option("--yes", is_flag=True, help="Ask nothing.")
+def connect(
+    kind: str,
+    name: str | None,
+    test_ticket: str | None,
+    options: tuple[str, ...],
+    file: Path | None,
+    no_create: bool,
+    replace: bool,
+    anyway: bool,
+    yes: bool,
+) -> None:
+    """Connect a helpdesk of the KIND zendesk, jira, generic and so on.
+
+    Asks for what its settings need, tries each right on a test ticket, creates at the helpdesk what its API lets us
+    create, writes the settings, and prints what is left to be done by hand. Each answer can also be an environment
+    variable: TICKET_ELEVATE_CONNECT_ and its name in capitals.
+    """
+    made = _connection(kind, name or kind, options, file, replace=replace, ask=not yes)
+    if no_create and not made.setup.takes_our_secret and not made.answers.table.get(SECRETS):
+        raise click.ClickException(
+            f"This helpdesk makes the secret of its calls itself. Make a webhook that calls {made.place.webhook}, put "
+            'its secret into a file, and name that in a file for --answers: secrets = { current = { file = "PATH" } }.'
+        )
+    table = _reached(made, anyway=anyway)
+    if test_ticket is None and not yes:
+        words = "The number of a ticket for trials, on which a note is written (may be empty: nothing is tried)"
+        test_ticket = str(click.prompt(f"\n{words}", default="", show_default=False)).strip()
+    _try(made.helpdesk(table), test_ticket, anyway=anyway)
+    with _undone_unless_all_is_well() as undo:
+        created = not no_create and _create(made, table, undo, ask=not yes, anyway=anyway)
+        secret = _keep(made, table)
+        undo.clear()
+    _say_what_is_left(made, table, secret, created)
+
+
+def _connection(
+    kind: str, name: str, options: tuple[str, ...], file: Path | None, *, replace: bool, ask: bool
+) -> _Connection:
+    if not _NAME.fullmatch(name):
+        raise click.ClickException("A connection's name is made of small letters, digits, `_` and `-`.")
+    try:
+        adapter = helpdesks.load(kind)
+        kept = settings_file.table_of(settings.file(), name)
+    except (helpdesks.UnknownHelpdesk, NotWritten) as error:
+        raise click.ClickException(str(error)) from None
+    if kept is not None and not replace:
+        raise click.ClickException(
+            f"{settings.file()} has a connection {name} already. Say --replace to change it, or --name for another."
+        )
+    was = (kept or {}).pop("kind", "generic")
+    if kept is not None and was != kind:
+        raise click.ClickException(f"The connection {name} is of the kind {was}. Take another --name.")
+    found = settings.load(helpdesks={name: {"kind": kind}})
+    setup = setups.of_class(adapter)
+    answers = gather(adapter.Settings, setup, options=options, file=file, kept=kept or {}, ask=ask)
+    return _Connection(
+        kind, Place(name, found.public_url), adapter, setup, answers, found.data_dir.resolve() / "helpdesks"
+    )
+
+
+def _reached(made: _Connection, *, anyway: bool) -> dict[str, Any]:
+    """The whole table, with what the helpdesk itself tells, once everything that doctor looks at is right."""
+    given = made.answers.table
+    table = {"kind": made.kind, **made.setup.stand_ins, SECRETS: {_FIRST: made.setup.new_secret()}, **given}
+    helpdesk = made.helpdesk(table)
+    try:
+        told = {name: it for name, it in setups.of(helpdesk).found().items() if name not in given}
+    except HelpdeskError as error:
+        _show(helpdesk.check())  # which knows better what to do
+        raise click.ClickException(f"{error} Nothing was created or written.") from None
+    for name, value in told.items():
+        click.echo(f"     {name} is {value}")
+    table |= told
+    helpdesk = made.helpdesk(table)
+    _stop_unless(_show(helpdesk.check(), left=setups.of(helpdesk).is_left), anyway=anyway)
+    return table
+
+
+def _try(helpdesk: Helpdesk, number: str | None, *, anyway: bool) -> None:
+    if not number:
+        click.echo("     not tried: reading a ticket's history, and writing notes (--test-ticket)")
+        return
+    _stop_unless(_show(setups.try_ticket(helpdesk, number, now=datetime.now(UTC))), anyway=anyway)
+
+
+def _create(made: _Connection, table: dict[str, Any], undo: list[Undo], *, ask: bool, anyway: bool) -> bool:
+    """Whether all that the API creates is there now. Puts the secret of the helpdesk's calls into `table`."""
+    setup, once = setups.of(made.helpdesk(table)), made.answers.once
+    what = setup.creates(once)
+    if not what:
+        return False
+    click.echo("To be created at the helpdesk, unless it is there:\n" + "\n".join(f"- {it}" for it in what))
+    if ask:
+        click.confirm("Go on?", default=True, abort=True)
+    given = made.answers.table.get(SECRETS, {})
+    known = [_read(name, value) for name, value in given.items()]
+    try:
+        # What an administrator lends us must not reach an address that our own token may not.
+        with inside.reaching(str(table.get("url", "")), allowed=table.get(INTERNAL) is True):
+            it = setup.make(made.place, known[0] if known else None, once, undo)
+    except HelpdeskError as error:
+        why = "To create it, our account, or whom you named for this, must be allowed to; or say --no-create."
+        if made.place.public_url.startswith("http:"):
+            why += f" Hosted helpdesks also call https addresses alone, and public_url is {made.place.public_url}."
+        raise click.ClickException(f"{error} {why}") from None
+    _stop_unless(_show(it.findings), anyway=anyway)
+    if it.secret not in known:
+        table[SECRETS] = {**given, (f"{_FIRST}_{len(given) + 1}" if given else _FIRST): it.secret}
+    return True
+
+
+def _keep(made: _Connection, table: dict[str, Any]) -> Path | None:
+    """Write the secrets and the settings; the path of the secret of the helpdesk's calls."""
+    secret_settings = [name for name, one in made.adapter.Settings.model_fields.items() if is_secret(one)]
+    plain = {f"{made.name}-{name}": table[name] for name in secret_settings if isinstance(table.get(name), str)}
+    keyed = {
+        f"{made.name}-{name}-{key}": value
+        for name in secret_settings
+        for key, value in _items(table.get(name))
+        if isinstance(value, str)
+    }
+    try:
+        before = settings_file.table_of(settings.file(), made.name)
+        with settings_file.secret_files(made.folder, {**plain, **keyed}) as files:
+            written = _with_files(made, table, secret_settings, files)
+            made.helpdesk(written)
+            settings.load(helpdesks={made.name: written})
+            settings_file.write_table(settings.file(), made.name, written)
+    except NotWritten as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"Written: [helpdesks.{made.name}] in {settings.file()}, and secrets in {made.folder}.")
+    settings_file.delete_unnamed(made.folder, before or {}, written)
+    named = list(written[SECRETS].values())[-1] if written.get(SECRETS) else None
+    return Path(named["file"]) if isinstance(named, dict) else None
+
+
+def _with_files(
+    made: _Connection, table: Mapping[str, Any], secret_settings: Iterable[str], files: Mapping[str, Path]
+) -> dict[str, Any]:
+    """The table with the names of files in place of secrets."""
+    written: dict[str, Any] = {}
+    ordered = [name for name in ("kind", *made.adapter.Settings.model_fields) if name in table]
+    for name in [*ordered, *(it for it in table if it not in ordered)]:
+        value = table[name]
+        whole = files.get(f"{made.name}-{name}")
+        if whole is not None:
+            written[f"{name}_file"] = str(whole)
+        elif name in secret_settings:
+            each = {key: files.get(f"{made.name}-{name}-{key}") for key, _ in _items(value)}
+            written[name] = {key: {"file": str(each[key])} if each[key] else it for key, it in _items(value)}
+        else:
+            written[name] = value
+    return written
+
+
+def _items(value: Any) -> list[tuple[str, Any]]:
+    return list(value.items()) if isinstance(value, dict) else []
+
+
+def _read(name: str, value: Any) -> str:
+    try:
+        return read_secret(name, value["file"]) if isinstance(value, dict) else str(value)
+    except (KeyError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+@contextmanager
+def _undone_unless_all_is_well() -> Iterator[list[Undo]]:
+    """What was created is taken away again when something fails after it, or somebody presses Ctrl-C."""
+    undo: list[Undo] = []
+    try:
+        yield undo
+    except BaseException:
+        for it in reversed(undo):
+            try:
+                it.call()
+                click.echo(f"Taken away again: {it.what}.", err=True)
+            except HelpdeskError as error:
+                click.echo(f"Take away {it.what} by hand. {error}", err=True)
+        raise
+
+
+def _show(findings: Iterable[Finding], *, left: Callable[[Finding], bool] = lambda _: False) -> bool:
+    """Print them as doctor does; whether all is well, but for what is `left` for later."""
+    well = True
+    for found in findings:
+        later = not found.ok and left(found)
+        click.echo(f"left {found.what}\n     {found.fix}" if later else in_words(found))
+        well = well and (found.ok or later)
+    return well
+
+
+def _stop_unless(well: bool, *, anyway: bool) -> None:
+    if not well and not anyway:
+        raise click.ClickException("Nothing was written. Put that right and run it again, or say --anyway.")
+
+
+def _say_what_is_left(made: _Connection, table: Mapping[str, Any], secret: Path | None, created: bool) -> None:
+    click.echo("\nLeft to be done by hand:")
+    for it in setups.of(made.helpdesk(table)).by_hand(made.place, secret, created):
+        click.echo(f"- {it}")
+    click.echo("- Restart Ticket Elevate, which reads its settings at start, and run `ticket-elevate doctor`.")
+    page = f"docs/connect-{made.kind.replace('_', '-')}.md"
+    click.echo(f"- Give your kinds of work the names that your rules use (`categories`): {page} says how.")

@@ -1,0 +1,197 @@
+"""A connection's table in the settings' file, and its secrets in files beside our data: written whole or not at all."""
+
+import os
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+_PRIVATE = 0o600
+
+
+class NotWritten(Exception):
+    """The settings are as they were; str() says why, and what to do."""
+
+
+def table_of(path: Path, name: str) -> dict[str, Any] | None:
+    """What the settings' file says of the connection; None where it does not. Raises NotWritten."""
+    found = _parsed(path, _text(path)).get("helpdesks", {})
+    table = found.get(name) if isinstance(found, dict) else None
+    return table if isinstance(table, dict) else None
+
+
+@contextmanager
+def secret_files(folder: Path, secrets: Mapping[str, str]) -> Iterator[dict[str, Path]]:
+    """A file of mode 0600 for each of the `secrets`, by their names. They are deleted if what follows does not succeed.
+
+    No file that is there is changed: settings that name it may be in force.
+    """
+    made: list[Path] = []
+    found: dict[str, Path] = {}
+    try:
+        for name, secret in secrets.items():
+            found[name], new = _secret_file(folder, name, secret)
+            made += [found[name]] if new else []
+        yield found
+    except BaseException:
+        for path in made:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def write_table(path: Path, name: str, table: Mapping[str, Any]) -> None:
+    """Put the table `[helpdesks.<name>]` into the file, and leave all else in it as it stands. Raises NotWritten.
+
+    Of a table that is there, the keys that are given are replaced.
+    """
+    text = _text(path)
+    expected = _parsed(path, text)
+    known = expected.setdefault("helpdesks", {})
+    if not isinstance(known, dict):
+        raise NotWritten(f"{path}: helpdesks is no table.")
+    twins = {_twin(key) for key in table}
+    known[name] = {key: value for key, value in known.get(name, {}).items() if key not in twins} | dict(table)
+    written = _with_table(text, name, table)
+    # What a library made of somebody's file is not trusted unseen: it must say what it said, and the table.
+    if not _says(written, expected):
+        raise NotWritten(
+            f"{path} is written in a way that cannot be added to without harm. Add the table by hand:\n\n"
+            f"{_as_text(name, table)}"
+        )
+    _replace(path, written)
+
+
+def delete_unnamed(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Delete the files of ours that the table named before and does not name any more."""
+    for path in _paths(before) - _paths(now):
+        if path.parent == folder:
+            path.unlink(missing_ok=True)
+
+
+def _paths(value: Any) -> set[Path]:
+    if isinstance(value, Mapping):
+        return {path for inner in value.values() for path in _paths(inner)}
+    return {Path(value)} if isinstance(value, str) and value.startswith("/") else set()
+
+
+def _with_table(text: str, name: str, table: Mapping[str, Any]) -> str:
+    try:
+        document = tomlkit.parse(text)
+        known = document.get("helpdesks")
+        if known is None or name not in known:
+            return f"{text.rstrip()}\n\n{_as_text(name, table)}".lstrip("\n")
+        for key, value in table.items():
+            known[name].pop(_twin(key), None)
+            known[name][key] = _inline(value)
+        return tomlkit.dumps(document)
+    except TOMLKitError:
+        return ""
+
+
+def _as_text(name: str, table: Mapping[str, Any]) -> str:
+    rows = tomlkit.table()
+    for key, value in table.items():
+        rows.add(key, _inline(value))
+    return tomlkit.dumps({"helpdesks": tomlkit.table(is_super_table=True).add(name, rows)})
+
+
+def _inline(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    row = tomlkit.inline_table()
+    for key, inner in value.items():
+        row.add(key, _inline(inner))
+    return row
+
+
+def _secret_file(folder: Path, name: str, secret: str) -> tuple[Path, bool]:
+    """The file, and whether it is new: one that holds this secret already is used again."""
+    try:
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, parents=True)
+            _give(folder, folder.parent)
+        for place in range(1, 1000):
+            path = folder / (name if place == 1 else f"{name}-{place}")
+            if path.exists():
+                if path.read_text(encoding="utf-8").strip() == secret and not path.stat().st_mode & 0o077:
+                    return path, False
+                continue
+            _write_secret(path, secret)
+            return path, True
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "a file there is not text"
+        raise NotWritten(f"Cannot write a secret into {folder} ({reason}).") from None
+    raise NotWritten(f"There are too many files called {name}-... in {folder}. Delete those that no setting names.")
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(f"{secret}\n")
+        _give(path, path.parent)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _give(path: Path, like: Path) -> None:
+    """To whom `like` belongs: an administrator who is root must not keep secrets from the account that we run as."""
+    owner = like.stat()
+    if os.geteuid() == 0 and (owner.st_uid, owner.st_gid) != (0, 0):
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _twin(key: str) -> str:
+    """`token` stands for what `token_file` says as well, so there is only one of them."""
+    return key.removesuffix("_file") if key.endswith("_file") else f"{key}_file"
+
+
+def _replace(path: Path, text: str) -> None:
+    """At once, with the mode and the owner that the file has."""
+    path = path.resolve()  # a link stays one
+    draft = None
+    try:
+        had = path.stat() if path.exists() else None
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # which nobody else can read
+        draft = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        if had:
+            draft.chmod(had.st_mode & 0o7777)
+            if (had.st_uid, had.st_gid) != (os.getuid(), os.getgid()):
+                os.chown(draft, had.st_uid, had.st_gid)
+        draft.replace(path)
+    except OSError as error:
+        raise NotWritten(f"Cannot write {path} ({error.strerror}).") from None
+    finally:
+        if draft is not None:
+            draft.unlink(missing_ok=True)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotWritten(f"Cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8'}.") from None
+
+
+def _says(text: str, expected: Mapping[str, Any]) -> bool:
+    try:
+        return tomllib.loads(text) == expected
+    except tomllib.TOMLDecodeError:
+        return False
+
+
+def _parsed(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise NotWritten(f"{path} is not TOML: {error}.") from None

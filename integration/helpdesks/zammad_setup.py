@@ -1,0 +1,157 @@
+"""What Zammad's API creates for us, with an administrator's token: the webhook, and the triggers that call it.
+
+Wire facts: Zammad's source, github.com/zammad/zammad: app/controllers/webhooks_controller.rb and triggers_controller.rb
+with their policies (admin.webhook, admin.trigger), app/models/trigger.rb (a name is taken once), spec/models/
+webhook_spec.rb (a webhook that a trigger calls cannot be deleted), app/policies/ticket/article_policy.rb (whoever wrote
+a note may delete it, for ten minutes if nothing else is set).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from integration.helpdesks.http import AnswerUnusable, Door
+from integration.helpdesks.setup import ByHand, Made, Once, Place, Undo
+from integration.helpdesks.values import exact, table, tables
+from integration.helpdesks.zammad_settings import ZammadSettings
+from integration.tickets import Finding
+
+# What must have changed, for a trigger to call us: the attribute in its condition, and the word for it.
+_CHANGES = (("ticket.owner_id", "owner"), ("ticket.state_id", "state"))
+
+
+class ZammadSetup(ByHand):
+    asks = ("category_field",)
+    once = (
+        Once(
+            "admin_token",
+            "An access token of an administrator with the permissions admin.webhook and admin.trigger. It is used now, "
+            "to make the webhook and two triggers, and kept nowhere: delete it afterwards. Without it they are left to "
+            "you.",
+            secret=True,
+        ),
+    )
+    stand_ins = {"service_account": "1"}
+
+    def __init__(
+        self, connection: str, door: Door, settings: ZammadSettings, notes: Callable[[str, str], str | None]
+    ) -> None:
+        """`notes`: the id of our article on a ticket that holds a marker."""
+        self._connection, self._door, self._settings, self._notes = connection, door, settings, notes
+
+    def found(self) -> Mapping[str, str]:
+        account = exact(table(self._door.call("GET", "/users/me")).get("id"))
+        if account is None:
+            raise AnswerUnusable(self._connection, "it does not say who we are")
+        return {"service_account": account}
+
+    def is_left(self, found: Finding) -> bool:
+        return found.what.endswith("says what its triggers did")  # an older Zammad does not: tickets get the link
+
+    def creates(self, once: Mapping[str, str]) -> Sequence[str]:
+        return ("a webhook", *(f"a trigger on a change of the {it}" for _, it in _CHANGES)) if _token(once) else ()
+
+    def make(self, place: Place, kept: str | None, once: Mapping[str, str], undo: list[Undo]) -> Made:
+        headers = {"Authorization": f"Token token={_token(once)}"}
+        base, bundle = f"{self._settings.url}/api/v1", self._settings.ca_bundle
+        admin = _Administrator(self._connection, Door(self._connection, base, headers=headers, ca_bundle=bundle), undo)
+        called = f"a webhook calls {place.webhook}"
+        webhook = next((it for it in admin.all("webhooks") if it.get("endpoint") == place.webhook), None)
+        findings = [Finding(f"{called} (it was there)", True), *_state(webhook)] if webhook else []
+        if webhook is None:
+            webhook = admin.create("webhooks", "the webhook", _webhook(place, kept or self.new_secret()))
+            findings = [Finding(f"{called} (new)", True)]
+        number = exact(webhook.get("id")) or ""
+        triggers = [it for it in admin.all("triggers") if _calls(it, number)]
+        for attribute, word in _CHANGES:
+            there = any(attribute in table(it.get("condition")) and it.get("active") is True for it in triggers)
+            if not there:
+                admin.create("triggers", f"the trigger on the {word}", _trigger(place, number, attribute, word))
+            findings.append(
+                Finding(f"a trigger calls it on a change of the {word} ({'it was there' if there else 'new'})", True)
+            )
+        secret = webhook.get("signature_token")
+        return Made(secret if isinstance(secret, str) else "", tuple(findings))
+
+    def by_hand(self, place: Place, secret: Path | None, made: bool) -> Sequence[str]:
+        webhook = (
+            f"Manage > Webhook: make one with the endpoint {place.webhook}, with SSL verification, without a custom "
+            f"payload, and with the HMAC SHA1 signature token that {secret} holds.",
+            "Manage > Trigger: make two that call it, activated by action, selective: one with the condition that the "
+            "owner has changed, one that the state has changed.",
+        )
+        done = ("Delete the administrator's token: it is needed no more.",)
+        return (
+            *(done if made else webhook),
+            f"For a link on each ticket, give an attribute of tickets the link template {place.page('#{ticket.id}')}.",
+        )
+
+    def take_back(self, number: str, marker: str) -> bool:
+        article = self._notes(number, marker)
+        if article is not None:
+            self._door.call("DELETE", f"/ticket_articles/{article}")
+        return article is not None
+
+
+class _Administrator:
+    """What an administrator's token lists and creates."""
+
+    def __init__(self, connection: str, door: Door, undo: list[Undo]) -> None:
+        self._connection, self._door, self._undo = connection, door, undo
+
+    def all(self, what: str) -> list[dict[str, Any]]:
+        rows = self._door.call("GET", f"/{what}")
+        if not isinstance(rows, list):
+            raise AnswerUnusable(self._connection, f"it holds no list of {what}")
+        return tables(rows)
+
+    def create(self, what: str, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        made = table(self._door.call("POST", f"/{what}", json=dict(wanted)))
+        number = exact(made.get("id"))
+        if number is None or not number.isascii() or not number.isdigit():
+            raise AnswerUnusable(self._connection, f"it does not say the id of {name}")
+        self._undo.append(Undo(name, lambda: self._door.call("DELETE", f"/{what}/{number}")))
+        return made
+
+
+def _token(once: Mapping[str, str]) -> str:
+    return once.get("admin_token", "")
+
+
+def _webhook(place: Place, secret: str) -> dict[str, Any]:
+    return {
+        "name": place.name,
+        "endpoint": place.webhook,
+        "signature_token": secret,
+        "ssl_verify": True,
+        "active": True,
+        "note": "",
+    }
+
+
+def _trigger(place: Place, webhook: str, attribute: str, word: str) -> dict[str, Any]:
+    return {
+        "name": f"{place.name}: {word}",
+        "activator": "action",
+        "execution_condition_mode": "selective",
+        "condition": {attribute: {"operator": "has changed", "value": []}},
+        "perform": {"notification.webhook": {"webhook_id": webhook}},
+        "active": True,
+        "note": "",
+    }
+
+
+def _calls(trigger: Mapping[str, Any], webhook: str) -> bool:
+    named = table(table(trigger.get("perform")).get("notification.webhook")).get("webhook_id")
+    return webhook in ([exact(it) for it in named] if isinstance(named, list) else [exact(named)])
+
+
+def _state(webhook: Mapping[str, Any]) -> list[Finding]:
+    """Whether a webhook that stands there does what ours must."""
+    active, signs = webhook.get("active") is True, bool(webhook.get("signature_token"))
+    plain = not webhook.get("customized_payload") and not webhook.get("custom_payload")
+    return [
+        Finding("that webhook is active", active, "" if active else "Activate it (Manage > Webhook)."),
+        Finding("that webhook signs", signs, "" if signs else "Delete it (Manage > Webhook) and run this again."),
+        Finding("that webhook sends the usual body", plain, "" if plain else "Switch off its custom payload."),
+    ]

@@ -1,0 +1,574 @@
+"""`ticket-elevate connect`. Contract: from nothing to a connection that works, nothing twice, nothing by halves, no
+secret on the screen."""
+
+import base64
+import json
+import re
+import secrets
+import signal
+import stat
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from click.testing import CliRunner, Result
+
+from cli.main import commands
+from integration import helpdesks, settings
+from integration.deployment import Deployment
+from integration.helpdesks.setup import of_class
+from tests.conftest import ROOT, Practice, practice_runs, until
+from tests.end_to_end.product import settings_file
+from tests.end_to_end.receiver import Receiver
+from workers.doctor import examine
+
+PUBLIC = "https://elevate.example.org"
+KINDS = ("freshservice", "generic", "jira", "servicenow", "teamdynamix", "zammad", "zendesk")
+FOUND = {kind: ("service_account",) for kind in KINDS if kind != "generic"}
+NOTES = {  # the call that writes one
+    "freshservice": ("/tickets/[0-9]+/notes$", "POST"),
+    "generic": ("/notes$", "POST"),
+    "servicenow": ("/api/now/table/incident/", "PATCH"),
+    "teamdynamix": ("/feed$", "POST"),
+    "jira": ("/rest/servicedeskapi/request/.+/comment$", "POST"),
+    "zammad": ("/ticket_articles$", "POST"),
+    "zendesk": (r"^/api/v2/tickets/[0-9]+$", "PUT"),
+}
+LAST_CALL = {"zammad": ("/triggers$", "POST"), "zendesk": ("/signing_secret$", "GET")}
+NOT_ASKED = {kind: ("secrets", *FOUND.get(kind, ())) for kind in KINDS}
+MAKES = ("jira", "zammad", "zendesk")  # whose API makes what calls us
+BODIES: dict[str, Callable[[str], str]] = {
+    "jira": lambda number: json.dumps(
+        {
+            "timestamp": int(time.time() * 1000),
+            "webhookEvent": "jira:issue_updated",
+            "issue": {"id": "1", "key": number},
+        }
+    ),
+    "zammad": lambda number: json.dumps({"ticket": {"id": int(number), "updated_at": "2026-01-01T00:00:00Z"}}),
+    "zendesk": lambda number: json.dumps({"ticket_id": number, "actor_id": "1"}),
+}
+COMMENT = "# the desk of the main office\n"
+
+
+@dataclass
+class Administrator:
+    """Somebody with what they know of their helpdesk, at a machine on which it is not connected yet."""
+
+    practice: Practice
+    directory: Path
+    name: str
+    known: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Path:
+        return self.directory / "settings.toml"
+
+    def answers(self, **changes: Any) -> Path:
+        path = self.directory / "answers.toml"
+        lines = [f"{key} = {toml(value)}" for key, value in {**self.known, **changes}.items() if value is not None]
+        path.write_text("\n".join(lines))
+        return path
+
+    def connect(self, *more: str, keys: str | None = None, **changes: Any) -> Result:
+        kind = self.practice.facts["helpdesk"]["kind"]
+        command = ["connect", kind, "--name", self.name, "--answers", str(self.answers(**changes)), *more]
+        return CliRunner().invoke(commands, [*command, *([] if keys is not None else ["--yes"])], input=keys)
+
+    def table(self) -> dict[str, Any]:
+        found: dict[str, Any] = tomllib.loads(self.settings.read_text())["helpdesks"][self.name]
+        return found
+
+    def secrets(self) -> list[str]:
+        """Everything that must never be seen."""
+        kept = [it.read_text().strip() for it in (self.directory / "helpdesks").glob("*")]
+        hidden = re.compile("secret|token|password|key$")
+        return kept + [str(value) for name, value in self.known.items() if hidden.search(name)]
+
+    def created(self) -> list[str]:
+        """What was created at the helpdesk apart from notes, or deleted again."""
+        rows = self.practice.log()["requests"]
+        taken = [it for it in rows if it["side"] == "helpdesk" and it["method"] != "GET" and it["status"] < 300]
+        return [f"{it['method']} {it['path']}" for it in taken if re.search("webhooks|triggers", it["path"])]
+
+    def forbid(self, path: str, method: str = "") -> None:
+        match = {"side": "helpdesk", "method": method, "path": path}
+        fault = {"match": match, "kind": "status", "status": 403, "body": "{}", "times": 100}
+        self.practice.control("/faults", fault)
+
+    def left_nothing(self, created: list[str], settings_before: str) -> None:
+        assert self.settings.read_text() == settings_before
+        assert list((self.directory / "helpdesks").glob("*")) == []
+        new = [it.partition(" ")[0] for it in self.created()[len(created) :]]
+        assert new.count("POST") == new.count("DELETE")
+
+    def doctor(self) -> dict[str, bool]:
+        """What doctor says of this connection alone."""
+        deployment = Deployment(settings.load())
+        return {it.what: it.ok for it in examine(deployment) if it.what.startswith(f"{self.name}: ")}
+
+
+def kind_of(administrator: Administrator) -> str:
+    return str(administrator.practice.facts["helpdesk"]["kind"])
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {toml(inner)}" for key, inner in value.items()) + " }"
+    return json.dumps(value)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
+    kind = request.param
+    options = [] if kind == "generic" else ["--helpdesk", kind]
+    with practice_runs(tmp_path_factory.mktemp(kind), *options) as practice:
+        yield practice
+
+
+@pytest.fixture
+def administrator(running: Practice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Administrator:
+    running.control("/reset")
+    running.control("/webhooks", {"url": ""})
+    requests.delete(f"{running.facts['practice_url']}/_practice/faults", timeout=10).raise_for_status()
+    path = settings_file(running, tmp_path, public_url=f'"{PUBLIC}"')
+    without, _, _ = path.read_text().partition("[helpdesks")
+    path.write_text(COMMENT + without)
+    monkeypatch.setenv("TICKET_ELEVATE_SETTINGS", str(path))
+    table = running.facts["helpdesk"]
+    told = ("kind", "secrets", *FOUND.get(table["kind"], ()))
+    known = {name: it for name, it in table.items() if name not in told} | running.facts["helpdesk_once"]
+    # Each test makes a connection of its own at a helpdesk that outlives it.
+    return Administrator(running, tmp_path, f"desk-{secrets.token_hex(4)}", known)
+
+
+def ticket(practice: Practice) -> str:
+    return str(practice.facts["helpdesk_number"]).replace("{number}", practice.new_ticket())
+
+
+def test_from_nothing_to_a_connection_that_works(administrator: Administrator) -> None:
+    number = ticket(administrator.practice)
+
+    said = administrator.connect("--test-ticket", number)
+
+    assert said.exit_code == 0, said.output
+    assert "FAIL" not in said.output
+    assert "Left to be done by hand:" in said.output
+    helpdesk = helpdesks.connect(administrator.name, administrator.table())
+    assert helpdesk.ticket(number, now=now()).number == number
+    assert all(administrator.doctor().values())
+    for secret in administrator.secrets():
+        assert secret not in said.output
+        assert secret not in administrator.settings.read_text()
+
+
+def test_secrets_are_in_files_that_nobody_else_reads(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+
+    files = list((administrator.directory / "helpdesks").iterdir())
+    assert files
+    assert {stat.S_IMODE(it.stat().st_mode) for it in files} == {0o600}
+    assert stat.S_IMODE((administrator.directory / "helpdesks").stat().st_mode) == 0o700
+
+
+def test_the_rest_of_the_settings_stays_as_it_is(administrator: Administrator) -> None:
+    before = administrator.settings.read_text()
+    administrator.settings.chmod(0o640)
+
+    assert administrator.connect().exit_code == 0
+
+    assert administrator.settings.read_text().startswith(before.rstrip())
+    assert stat.S_IMODE(administrator.settings.stat().st_mode) == 0o640
+
+
+def test_a_connection_that_is_there_is_not_overwritten_unasked(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    before = administrator.settings.read_text()
+
+    said = administrator.connect()
+
+    assert said.exit_code == 1
+    assert "--replace" in said.output
+    assert administrator.settings.read_text() == before
+
+
+def test_twice_makes_nothing_twice(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    table = administrator.table()
+    text = administrator.settings.read_text()
+    files = sorted((administrator.directory / "helpdesks").iterdir())
+    before = administrator.created()
+
+    said = administrator.connect("--replace")
+
+    assert said.exit_code == 0, said.output
+    assert administrator.table() == table
+    assert administrator.settings.read_text() == text
+    assert sorted((administrator.directory / "helpdesks").iterdir()) == files
+    assert administrator.created() == before
+
+
+def test_a_right_that_is_missing_is_told_and_nothing_is_left(administrator: Administrator) -> None:
+    number = ticket(administrator.practice)
+    before, settings_before = administrator.created(), administrator.settings.read_text()
+    administrator.forbid(*NOTES[kind_of(administrator)])
+
+    said = administrator.connect("--test-ticket", number)
+
+    assert said.exit_code == 1
+    assert f"FAIL an internal note can be written on ticket {number}" in said.output
+    assert "Let our account write internal notes" in said.output
+    administrator.left_nothing(before, settings_before)
+
+
+@pytest.mark.parametrize("running", LAST_CALL, indirect=True, scope="module")
+def test_what_was_created_is_taken_away_when_a_later_call_is_refused(administrator: Administrator) -> None:
+    last = LAST_CALL[kind_of(administrator)]
+    before, settings_before = administrator.created(), administrator.settings.read_text()
+    administrator.forbid(*last)
+
+    said = administrator.connect()
+
+    assert said.exit_code == 1
+    assert "Taken away again: the webhook." in said.output
+    administrator.left_nothing(before, settings_before)
+
+
+def test_secrets_that_cannot_be_written_leave_nothing(administrator: Administrator) -> None:
+    before = administrator.created()
+    (administrator.directory / "helpdesks").write_text("in the way")
+    settings_before = administrator.settings.read_text()
+
+    said = administrator.connect()
+
+    assert said.exit_code == 1
+    assert "Cannot write" in said.output
+    administrator.left_nothing(before, settings_before)
+
+
+@pytest.mark.parametrize("running", LAST_CALL, indirect=True, scope="module")
+def test_ctrl_c_leaves_nothing(administrator: Administrator) -> None:
+    practice, (path, method) = administrator.practice, LAST_CALL[kind_of(administrator)]
+    before, settings_before = administrator.created(), administrator.settings.read_text()
+    match = {"side": "helpdesk", "method": method, "path": path}
+    practice.control("/faults", {"match": match, "kind": "slow", "seconds": 6, "times": 1})
+    kind, answers = kind_of(administrator), str(administrator.answers())
+    command = [
+        sys.executable,
+        "-m",
+        "cli",
+        "connect",
+        kind,
+        "--name",
+        administrator.name,
+        "--answers",
+        answers,
+        "--yes",
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    until(lambda: practice.state()["faults"][-1]["times"] == 0, "the webhook is there, and the next call is under way")
+
+    process.send_signal(signal.SIGINT)
+
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "Taken away again: the webhook." in said
+    assert said.rstrip().endswith("Aborted!")
+    administrator.left_nothing(before, settings_before)
+
+
+def test_a_wrong_credential_is_told_in_words_and_nothing_is_tried(administrator: Administrator) -> None:
+    hidden = [name for name in administrator.known if re.search("secret|token|password|key$", name)]
+    own = next(name for name in hidden if not name.startswith("admin_"))
+    before, settings_before = administrator.created(), administrator.settings.read_text()
+
+    said = administrator.connect(**{own: "wrong-" + "x" * 40})
+
+    assert said.exit_code == 1
+    assert "FAIL" in said.output
+    assert "Traceback" not in said.output
+    assert "x" * 40 not in said.output
+    administrator.left_nothing(before, settings_before)
+
+
+def test_questions_are_asked_and_secrets_are_not_echoed(administrator: Administrator) -> None:
+    kind, known = kind_of(administrator), dict(administrator.known)
+    administrator.known = {}
+    model, setup = helpdesks.load(kind).Settings, of_class(helpdesks.load(kind))
+    keys = [known.pop("url")]
+    needed = [name for name, it in model.model_fields.items() if it.is_required() and name not in NOT_ASKED[kind]]
+    given: dict[str, object] = {}
+    for name in dict.fromkeys((*needed, *setup.asks)):
+        if name == "url" or not setup.is_asked(name, given):
+            continue
+        value = known.pop(name, "")
+        keys.append({True: "y", False: "n"}.get(value, str(value)) if isinstance(value, bool) else str(value))
+        given |= {name: value} if value else {}
+    keys += [str(known.pop(it.name, "")) for it in setup.once]
+    keys += ["", "y"]  # no ticket for trials; go on
+
+    said = administrator.connect(keys="\n".join(keys) + "\n", **known)
+
+    assert said.exit_code == 0, said.output
+    administrator.known = known
+    assert administrator.table()["url"] == keys[0]
+    for secret in administrator.secrets():
+        assert secret not in said.output
+
+
+@pytest.mark.parametrize("running", MAKES, indirect=True, scope="module")
+def test_what_the_helpdesk_then_sends_is_taken(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    number = ticket(administrator.practice)
+    body = BODIES[kind_of(administrator)](number)
+
+    headers = administrator.practice.control("/webhooks/sign", {"body": body})
+
+    helpdesk = helpdesks.connect(administrator.name, administrator.table())
+    event = helpdesk.read_delivery({name.lower(): it for name, it in headers.items()}, body.encode(), now=now())
+    assert (event.ticket, event.secret) == (number, "current")
+
+
+@pytest.mark.parametrize("running", ["zammad", "zendesk"], indirect=True, scope="module")
+def test_a_pick_arrives_and_a_note_does_not(administrator: Administrator) -> None:
+    receiver = Receiver()
+    try:
+        public_url = receiver.url.removesuffix("/webhooks/rt")
+        administrator.settings.write_text(administrator.settings.read_text().replace(PUBLIC, public_url))
+        practice = administrator.practice
+        own = practice.new_ticket()
+        assert administrator.connect().exit_code == 0
+
+        practice.desk("POST", f"/api/tickets/{own}/notes", {"body": "x", "internal": True}, by="technician")
+        practice.assign(own)
+        practice.solve(own)
+
+        receiver.wait(lambda: len(receiver.seen) == 2)
+        until(lambda: practice.state()["webhooks_waiting"] == 0, "nothing else is on its way")
+        helpdesk = helpdesks.connect(administrator.name, administrator.table())
+        events = [helpdesk.read_delivery(it.headers, it.body, now=now()) for it in receiver.seen]
+        assert [it.ticket for it in events] == [own, own]
+        assert not any(it.idle for it in events)
+        assert len(receiver.seen) == 2
+    finally:
+        receiver.stop()
+
+
+@pytest.mark.parametrize(
+    "body", ["[]", '"x"', '{"user": 1, "webhooks": [1], "links": 7}', "<html>", '{"id": {"a": 1}}']
+)
+def test_an_answer_that_makes_no_sense_is_told_in_words_and_leaves_nothing(
+    administrator: Administrator, body: str
+) -> None:
+    before, settings_before = administrator.created(), administrator.settings.read_text()
+    fault = {"match": {"side": "helpdesk", "path": "^(?!.*token)"}, "kind": "status", "status": 200, "body": body}
+    administrator.practice.control("/faults", {**fault, "times": 1000})
+
+    said = administrator.connect("--test-ticket", "1")
+
+    assert isinstance(said.exception, SystemExit), said.exception
+    assert said.exit_code == 1
+    administrator.left_nothing(before, settings_before)
+
+
+@pytest.mark.parametrize("running", MAKES, indirect=True, scope="module")
+@pytest.mark.parametrize("body", ["[]", "{}", "[1]", '{"webhook": {"id": "../x"}}', '[{"id": "1/2", "self": 5}]'])
+def test_an_answer_about_webhooks_that_makes_no_sense_is_told_in_words_and_leaves_nothing(
+    administrator: Administrator, body: str
+) -> None:
+    settings_before = administrator.settings.read_text()
+    match = {"side": "helpdesk", "method": "POST", "path": "webhooks?$"}
+    administrator.practice.control(
+        "/faults", {"match": match, "kind": "status", "status": 200, "body": body, "times": 1}
+    )
+
+    said = administrator.connect()
+
+    assert isinstance(said.exception, SystemExit), said.exception
+    assert said.exit_code == 1
+    assert administrator.settings.read_text() == settings_before
+    assert list((administrator.directory / "helpdesks").glob("*")) == []
+
+
+def test_the_note_of_the_trial_is_internal_and_says_so_or_is_gone(administrator: Administrator) -> None:
+    own = administrator.practice.new_ticket()
+    number = str(administrator.practice.facts["helpdesk_number"]).replace("{number}", own)
+
+    said = administrator.connect("--test-ticket", number)
+
+    state = administrator.practice.state()["tickets"]
+    [notes] = [it["notes"] for it in state if it["id"] == own]
+    if "the note is deleted again" in said.output:
+        assert notes == []
+        assert kind_of(administrator) == "zammad"
+    else:
+        assert [it["internal"] for it in notes] == [True]
+        assert "Nothing was started by it" in notes[0]["body"]
+
+
+@pytest.mark.parametrize("running", ["servicenow"], indirect=True, scope="module")
+def test_what_is_only_installed_afterwards_is_no_reason_to_stop(administrator: Administrator) -> None:
+    said = administrator.connect(pick_field="u_not_installed_yet")
+
+    assert said.exit_code == 0, said.output
+    assert f"left {administrator.name} keeps who picked a ticket" in said.output
+    assert "FAIL" not in said.output
+
+
+@pytest.mark.parametrize("running", ["zammad"], indirect=True, scope="module")
+def test_an_internal_address_is_called_only_if_that_is_said(administrator: Administrator) -> None:
+    url = administrator.known["url"].replace("localhost", "127.1")  # which no look at what is written tells
+    before, settings_before = administrator.created(), administrator.settings.read_text()
+
+    said = administrator.connect(url=url)
+
+    assert said.exit_code == 1
+    assert "internal = true" in said.output
+    administrator.left_nothing(before, settings_before)
+
+    assert administrator.connect("--set", "internal=true", url=url).exit_code == 0
+    assert administrator.table()["internal"] is True
+    assert len(administrator.created()) == len(before) + 3
+
+
+@pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
+def test_without_creating_the_secret_of_the_webhook_must_be_given(administrator: Administrator) -> None:
+    said = administrator.connect("--no-create")
+    assert said.exit_code == 1
+    assert f"{PUBLIC}/webhooks/{administrator.name}" in said.output
+
+    before = administrator.created()
+    said = administrator.connect("--no-create", secrets={"current": "canary" * 8})
+
+    assert said.exit_code == 0, said.output
+    assert administrator.created() == before
+    assert "agent_assignment_changed" in said.output
+    assert "canary" not in said.output + administrator.settings.read_text()
+
+
+@pytest.mark.parametrize("running", MAKES, indirect=True, scope="module")
+def test_without_what_an_administrator_has_the_rest_is_left_by_hand(administrator: Administrator) -> None:
+    if not administrator.practice.facts["helpdesk_once"]:
+        administrator.forbid("/webhooks$")
+        said = administrator.connect()
+        assert said.exit_code == 1
+        assert "must be allowed to" in said.output
+        return
+    administrator.known = {name: it for name, it in administrator.known.items() if not name.startswith("admin_")}
+    before = administrator.created()
+
+    said = administrator.connect()
+
+    assert said.exit_code == 0
+    assert administrator.created() == before
+    path = administrator.table()["secrets"]["current"]["file"]
+    assert f"{PUBLIC}/webhooks/{administrator.name}" in said.output
+    assert path in said.output
+
+
+@pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
+def test_doctor_finds_a_webhook_that_was_switched_off_and_one_that_is_gone(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    there = f"{administrator.name}: {administrator.name} has a webhook that calls us"
+    helpdesk = administrator.practice.facts["helpdesk"]
+    credentials = {"client_id": helpdesk["client_id"], "client_secret": helpdesk["client_secret"]}
+    wanted = {"grant_type": "client_credentials", **credentials}
+    token = requests.post(f"{helpdesk['url']}/oauth/tokens", json=wanted, timeout=10).json()["access_token"]
+    me, api = {"Authorization": f"Bearer {token}"}, f"{helpdesk['url']}/api/v2/webhooks"
+    hooks = requests.get(api, headers=me, timeout=10).json()["webhooks"]
+    [number] = [it["id"] for it in hooks if it["endpoint"].endswith(administrator.name)]
+
+    requests.patch(f"{api}/{number}", headers=me, json={"webhook": {"status": "inactive"}}, timeout=10)
+    assert administrator.doctor()[there]
+    assert not administrator.doctor()[f"{administrator.name}: that webhook is active"]
+    said = administrator.connect("--replace")
+    assert said.exit_code == 1
+    assert "Activate it" in said.output
+
+    requests.delete(f"{api}/{number}", headers=me, timeout=10)
+    assert not administrator.doctor()[there]
+
+
+@pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
+def test_doctor_is_content_when_our_account_may_not_see_webhooks(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    administrator.forbid("/webhooks$")
+
+    found = administrator.doctor()
+
+    assert all(found.values())
+    assert not [what for what in found if "webhook" in what]
+
+
+@pytest.mark.parametrize("running", ["generic"], indirect=True, scope="module")
+class TestWhateverTheKind:
+    def test_what_is_missing_is_named_when_nobody_may_be_asked(self, administrator: Administrator) -> None:
+        said = administrator.connect(token=None, url=None)
+
+        assert said.exit_code == 1
+        assert "url, token" in said.output
+        assert "TICKET_ELEVATE_CONNECT_URL" in said.output
+
+    def test_an_answer_can_be_in_the_environment(
+        self, administrator: Administrator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TICKET_ELEVATE_CONNECT_TOKEN", administrator.known["token"])
+
+        assert administrator.connect(token=None).exit_code == 0
+
+    def test_a_secret_on_the_command_line_is_refused_unrepeated(self, administrator: Administrator) -> None:
+        said = administrator.connect("--set", "token=canary-canary")
+
+        assert said.exit_code == 1
+        assert "whoever is on this machine can see a command" in said.output
+        assert "canary-canary" not in said.output
+
+    def test_a_file_that_holds_a_secret_is_named_and_not_copied(
+        self, administrator: Administrator, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "token"
+        path.write_text(administrator.known.pop("token"))
+
+        assert administrator.connect(token_file=str(path)).exit_code == 0
+
+        assert administrator.table()["token_file"] == str(path)
+        assert "token" not in administrator.table()
+
+    def test_a_changed_secret_gets_a_file_and_the_old_one_goes(self, administrator: Administrator) -> None:
+        first, second = ("whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
+        assert administrator.connect(secrets={"a": first}).exit_code == 0
+        old = Path(administrator.table()["secrets"]["a"]["file"])
+
+        assert administrator.connect("--replace", secrets={"a": second}).exit_code == 0
+
+        new = Path(administrator.table()["secrets"]["a"]["file"])
+        assert new.read_text().strip() == second
+        assert not old.exists()
+
+    def test_a_setting_that_there_is_not_is_refused(self, administrator: Administrator) -> None:
+        assert "no setting 'colour'" in administrator.connect(colour="blue").output
+        assert "no setting 'colour'" in administrator.connect("--set", "colour=blue").output
+
+    def test_a_kind_that_there_is_not_is_told_with_those_there_are(self, administrator: Administrator) -> None:
+        said = CliRunner().invoke(commands, ["connect", "fax", "--yes"])
+        assert said.exit_code == 1
+        assert "zendesk" in said.output
+
+    def test_an_address_where_nobody_is_stops_before_anything(self, administrator: Administrator) -> None:
+        before = administrator.settings.read_text()
+        said = administrator.connect(url="http://127.0.0.1:1")
+        assert said.exit_code == 1
+        assert "FAIL" in said.output
+        administrator.left_nothing(administrator.created(), before)

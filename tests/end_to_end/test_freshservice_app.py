@@ -1,0 +1,83 @@
+"""Our app in Freshservice's double: nobody proves who looks, so the window that the button opens tells the frame."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.conftest import Practice
+from tests.end_to_end.conftest import Someone
+from tests.end_to_end.framed import before_ticket, signs_in
+from tests.end_to_end.test_live_page import rules
+
+__all__ = ["rules"]
+pytestmark = pytest.mark.browser
+HELPDESK = "freshservice"
+FRAMES = ("iframe[title='Ticket Elevate']", "#elevate")
+Arrive = Callable[..., Someone]
+
+
+def test_the_frame_is_told_by_the_window_and_forgets_with_the_sign_out(
+    someone: Arrive, live_practice: Practice
+) -> None:
+    me = someone("technician")
+    at = before_ticket(me, live_practice, "freshservice", *FRAMES)
+    expect(at.ours.locator("#number")).to_have_text(f"Ticket {at.ticket}")
+    at.shows("It opens a window of its own")
+    window = at.presses()
+    signs_in(window, me)
+    at.shows("No role of yours")
+    window.get_by_role("button", name="Elevate", exact=True).click()
+    at.shows("Active")
+    at.shows("Password Administrator")
+    window.get_by_role("button", name="Sign out").click()
+    expect(at.ours.locator("#status")).to_be_empty()
+
+
+def test_who_is_signed_in_sees_it_with_the_first_press(someone: Arrive, live_practice: Practice) -> None:
+    me = someone("technician2")
+    me.comes_to("/")
+    at = before_ticket(me, live_practice, "freshservice", *FRAMES)
+    at.presses()
+    at.shows("No role of yours")
+
+
+def test_a_window_that_a_stranger_opened_is_told_nothing(someone: Arrive, live_practice: Practice) -> None:
+    me = someone("technician")
+    me.comes_to("/")
+    at = before_ticket(me, live_practice, "freshservice", *FRAMES)
+    page = me.page.context.new_page()
+    told = "window.told = []; addEventListener('message', (event) => told.push(event.data))"
+    page.route(
+        "http://elsewhere.example/",
+        lambda route: route.fulfill(body=f"<script>{told}</script>", content_type="text/html"),
+    )
+    page.goto("http://elsewhere.example/")
+    address = f"{me.stage.public_url}/elevate/practice/{at.ticket}"
+    with page.context.expect_page() as opened:
+        page.evaluate("address => { window.opened = open(address) }", address)
+    expect(opened.value.get_by_role("button", name="Elevate", exact=True)).to_be_visible()
+    assert opened.value.evaluate("window.opener") is None
+    assert page.evaluate("told") == []
+
+
+def test_the_page_within_the_frame_is_accessible(someone: Arrive, live_practice: Practice) -> None:
+    me = someone("technician")
+    me.comes_to("/")
+    at = before_ticket(me, live_practice, "freshservice", *FRAMES)
+    me.at(f"/embed/practice/{at.ticket}")
+    me.is_accessible("embed")
+    with me.page.expect_popup() as opened:
+        me.page.get_by_role("link", name="Elevate").click()
+    opened.value.get_by_role("button", name="Elevate", exact=True).click()
+    expect(me.page.locator("#status")).to_contain_text("Active")
+    me.is_accessible("embed-active")
+
+
+def test_without_a_script_the_button_is_a_link(someone: Arrive, live_practice: Practice) -> None:
+    me = someone("technician", java_script_enabled=False)
+    me.at("/embed/practice/4821")
+    with me.page.context.expect_page() as opened:
+        me.page.get_by_role("link", name="Elevate").click()
+    expect(opened.value.get_by_role("button", name="Sign in with Microsoft")).to_be_visible()
+    assert opened.value.url == f"{me.stage.public_url}/elevate/practice/4821"

@@ -83,9 +83,8 @@ class JiraSetup(ByHand):
             "true. Until then a pick starts nothing by itself."
         )
         panel = (
-            f"For the button on each ticket, build the app in integration/helpdesks/jira_app with the baseUrl "
-            f'{place.public_url} and the connection "{place.connection}", then set panel_app (docs/connect-jira.md says '
-            "how)."
+            "For the button on each ticket, build the app in integration/helpdesks/jira_app (docs/connect-jira.md says "
+            f"how) with the baseUrl {place.public_url} and the connection {place.connection}, and set panel_app."
         )
         return (
             *(done if made else webhook),

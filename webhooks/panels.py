@@ -20,6 +20,7 @@ from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.values import exact
 from integration.journal import StartsStopped
 from integration.records import elevations, people, signins
+from integration.records.deliveries import PANEL
 from integration.records.signins import Health
 from integration.rule import in_words
 from integration.rules import Mode, Refusal
@@ -157,7 +158,7 @@ def _is_theirs(asked: Asked, presser: Presser) -> bool:
 def _kept(presser: Presser, call: Call) -> TicketEvent:
     """The press as a delivery, which it is: once, for the record, and with nothing more to do."""
     assert presser.proof is not None
-    return TicketEvent(presser.proof, call.ticket, "panel", "panel", idle=True)
+    return TicketEvent(presser.proof, call.ticket, PANEL, secret=PANEL, idle=True)
 
 
 def _shown(

@@ -82,9 +82,14 @@ class JiraSetup(ByHand):
             "Give every automation rule that assigns the actor Automation for Jira, then set rules_act_as_themselves = "
             "true. Until then a pick starts nothing by itself."
         )
+        panel = (
+            "For the button on each ticket, build the app in integration/helpdesks/jira_app (docs/connect-jira.md says "
+            f"how) with the baseUrl {place.public_url} and the connection {place.connection}, and set panel_app."
+        )
         return (
             *(done if made else webhook),
             *(() if self._settings.rules_act_as_themselves else (act,)),
+            *(() if self._settings.panel_app else (panel,)),
             f"For a link on each ticket, let an automation rule write {place.page('{{issue.key}}')} into a URL field.",
         )
 

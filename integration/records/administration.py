@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from integration.brake import OF_HELPDESK
 from integration.elevation import State
 from integration.records import polls as polls_of
-from integration.records.deliveries import POLL
+from integration.records.deliveries import PANEL, POLL
 from integration.records.erasure import ERASED
 from integration.records.tables import (
     UtcDateTime,
@@ -128,7 +128,7 @@ def _past(connection: sa.Connection, row: Any) -> Past:
 
 
 def traffic(connection: sa.Connection, desk: str) -> Traffic:
-    came = sa.and_(deliveries.c.connection == desk, deliveries.c.kind != POLL)
+    came = sa.and_(deliveries.c.connection == desk, deliveries.c.kind.not_in((PANEL, POLL)))
     # An id begins with its time, and has an index.
     last = sa.select(deliveries.c.received_at, deliveries.c.kind).where(came).order_by(deliveries.c.id.desc())
     delivered = connection.execute(last.limit(1)).first()

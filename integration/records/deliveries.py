@@ -15,6 +15,7 @@ from integration.tickets import ChangedTicket, TicketEvent
 
 READ, ALIKE, SAME = "done", "read together with another one", "it shows what was read before"  # outcomes
 POLL = "poll"  # the kind of a delivery that nobody sent
+PANEL = "panel"  # and of a press in a panel, which says nothing of whether webhooks arrive
 # A change that a poll found is read a moment later: by then its webhook call was worked, where one came.
 SETTLE = timedelta(seconds=5)
 

@@ -19,6 +19,7 @@ from integration.tickets import (
     HelpdeskRefused,
     HelpdeskUnavailable,
     ListsTickets,
+    ProvesPresser,
     SignatureRefused,
     Status,
     TellsChanges,
@@ -287,6 +288,15 @@ def test_the_open_tickets_of_somebody_are_listed_and_nobody_elses(helpdesk: Help
     found = [it.number for it in helpdesk.open_tickets(bench.technician, limit=50)]
     assert mine in found
     assert not {solved, others} & set(found)
+
+
+def test_who_presses_is_believed_by_a_signature_alone(bench: Bench, helpdesk: Helpdesk) -> None:
+    if not isinstance(helpdesk, ProvesPresser):
+        pytest.skip("it signs no press")
+    claimed = {"account": bench.technician, "principal": bench.technician, "user_id": bench.technician}
+    for authorization in ("", "Bearer ", f"Bearer {bench.technician}", "Bearer e30.e30.", "Basic eDp4"):
+        with pytest.raises(SignatureRefused):
+            helpdesk.presser({"authorization": authorization}, claimed, now=bench.now())
 
 
 # Changes, for the calls that never arrived

@@ -11,7 +11,7 @@ from flask import Flask
 
 from integration.deployment import Deployment
 from integration.elevation import State
-from integration.records import people
+from integration.records import administration, people
 from integration.records.people import Link
 from integration.records.tables import deliveries
 from tests.conftest import Desk, Practice, practice_runs, settings_for
@@ -70,6 +70,8 @@ def test_the_press_is_in_the_journal_and_in_the_log_of_deliveries(
     with deployment.records.read() as reading:
         (kept,) = reading.execute(deliveries.select()).all()
     assert (kept.ticket, kept.kind, kept.due_at) == (ticket, "panel", None)
+    with deployment.records.read() as reading:
+        assert administration.traffic(reading, "practice").delivered_at is None  # it shows no webhook that works
     (planned,) = entries(deployment, "pick.planned")
     assert (planned["cause"], planned["proof"]) == ("click", kept.delivery_id)
 

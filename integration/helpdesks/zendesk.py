@@ -1,7 +1,7 @@
 """Zendesk Support over its REST API, told of changes by event webhooks or by a trigger's webhook.
 
 Wire facts: developer.zendesk.com: "Verifying webhook authenticity", "Ticket events", "Tickets", "Ticket audits",
-"Ticket comments", "Incremental Exports", "Rate limits", "Building a server-side app, part 5: Secure the app". An
+"Ticket comments", "Search", "Rate limits", "Building a server-side app, part 5: Secure the app". An
 assignee is only believed to have picked the ticket when the audit says so: the webhook's own word is no proof, and
 neither is an audit entry that a trigger or an automation made.
 """
@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 import jwt
 from jwt.types import Options
@@ -26,7 +26,7 @@ from integration.helpdesks.keys import fitting
 from integration.helpdesks.oauth import ClientCredentials
 from integration.helpdesks.values import exact, moment, table, tables, unfilled, word
 from integration.helpdesks.zendesk_settings import ZendeskSettings
-from integration.helpdesks.zendesk_setup import ZendeskSetup
+from integration.helpdesks.zendesk_setup import NO_ADMINISTRATOR, SEES_ALL, ZendeskSetup
 from integration.tickets import (
     Changes,
     DeliveryUnreadable,
@@ -47,9 +47,8 @@ from integration.tickets import (
 TOLERANCE = timedelta(minutes=15)  # Zendesk names none, and sends again within minutes
 MOST_PAGES = 50  # of comments, a hundred each: Zendesk allows 5,000 a ticket
 AUDITS = 100  # the newest, in one call; an assignment before all of those is nobody's fresh pick
-EXPORTED = 100  # tickets in one answer of the export; a thousand, which it gives unasked, could be longer than we read
-# The export refuses a start that is nearer than a minute, older documentation says five.
-TOO_RECENT = timedelta(minutes=5)
+FOUND = 100  # tickets on one page of the search, which gives no more
+FURTHEST_PAGE = 10  # of the search: beyond a thousand results it answers 422, though it counts and links to them
 LONGEST_NOTE = 60_000  # bytes of the 64 kB, after which Zendesk cuts without a word
 # Ticket events after which no rule can say anything else than before. All others are read: any field may be in a rule.
 # Source: developer.zendesk.com/api-reference/webhooks/event-types/ticket-events/
@@ -150,7 +149,7 @@ class Zendesk:
             assigned_by=by,
             assigned_at=at,
             change=change,
-            updated_at=_updated(raw),
+            updated_at=moment(raw.get("updated_at")),
             requesters=self._requesters(raw, people),
             fields=_fields(raw),
         )
@@ -168,24 +167,19 @@ class Zendesk:
         return tuple(ListedTicket(str(row["id"]), word(row.get("subject")) or "") for row in open_ones)[:limit]
 
     def changed_since(self, since: datetime, *, page: int = 1, now: datetime) -> Changes:
-        """By the incremental export, which leaves out the last minute: the next call tells of it.
-
-        Only a further page costs more than one call, since no page can be had without those before it.
-        """
-        here = f"/incremental/tickets/cursor?start_time={int(min(since, now - TOO_RECENT).timestamp())}"
-        for at in range(1, page + 1):
-            answer = table(self._door.call("GET", f"{here}&per_page={EXPORTED}"))
-            rows, cursor = answer.get("tickets"), answer.get("after_cursor")
-            if not isinstance(rows, list):
-                raise AnswerUnusable(self.connection, "it holds no list of tickets")
-            more = answer.get("end_of_stream") is False and bool(rows) and isinstance(cursor, str)
-            if at == page:
-                lines = ((number, _updated(row)) for row in tables(rows) if _is_number(number := exact(row.get("id"))))
-                return changes_since(lines, since=since, now=now, more=more)
-            if not more:
-                break
-            here = f"/incremental/tickets/cursor?cursor={quote(str(cursor), safe='')}"
-        return Changes(())
+        """By the search, since only administrators may export. It is minutes behind, and finds no deleted ticket."""
+        start = since.astimezone(UTC).replace(microsecond=0)
+        if page > FURTHEST_PAGE:
+            # A thousand changed within one second, and no more of them can be had: what came after them still can.
+            start, page = start + timedelta(seconds=1), page - FURTHEST_PAGE
+        answer = self._search(f"updated>={start.isoformat()}", per_page=FOUND, page=page)
+        rows = answer.get("results")
+        if not isinstance(rows, list):
+            raise AnswerUnusable(self.connection, "it holds no list of results")
+        tickets = (row for row in tables(rows) if row.get("result_type", "ticket") == "ticket")
+        lines = ((exact(row.get("id")), moment(row.get("updated_at"))) for row in tickets)
+        known = ((number, at) for number, at in lines if _is_number(number))
+        return changes_since(known, since=since, now=now, more=bool(rows) and isinstance(answer.get("next_page"), str))
 
     def write_note(self, number: str, text: str) -> None:
         self._known(number)
@@ -220,27 +214,48 @@ class Zendesk:
         except HelpdeskError:
             return [Finding(reach, False, "Check url, and whether this machine may reach that address.")]
         mine = exact(me.get("id")) == self.service_account
-        fix = "Set service_account to the user id of the administrator who made the OAuth client."
+        fix = "Set service_account to the user id of the user who made the OAuth client."
         account = Finding(f"{self.connection} knows us as {self.service_account}", mine, "" if mine else fix)
         may = me.get("role") in ("agent", "admin")
-        fix = "Make the OAuth client as an administrator or agent: others may neither read audits nor write comments."
+        fix = "Make the OAuth client as an agent: others may neither read audits nor write comments."
         return [
             Finding(reach, True),
             Finding(token, True),
             account,
             Finding("our account is staff", may, "" if may else fix),
-            *([] if not may else [self._may_export(me)]),
+            *(self._rights(me) if may else ()),
         ]
 
     def setup(self) -> ZendeskSetup:
         return ZendeskSetup(self._connection, self._door)
 
-    def _may_export(self, me: Mapping[str, Any]) -> Finding:
-        may = me.get("role") == "admin"
-        fix = (
-            "Make our account an administrator: only they may export, and without that a call that is lost stays lost."
+    def _rights(self, me: Mapping[str, Any]) -> Sequence[Finding]:
+        """Whether our account may do what it must, and no more than an agent may."""
+        whole, modest = me.get("ticket_restriction") is None, me.get("role") != "admin"
+        sees = "Give our account access to all tickets: of those that it may not see, no pick starts anything."
+        less = "Make our account an agent: we need no more, and whoever steals its client's secret has all it may do."
+        try:
+            self._search("updated>1hours", per_page=1, page=1)
+        except HelpdeskError:
+            asked, fix = False, "Let our account search tickets: without that, a call that is lost stays lost."
+        else:
+            asked, fix = True, ""
+        return (
+            Finding(SEES_ALL, whole, "" if whole else sees),
+            Finding(f"{self.connection} lets us ask what changed", asked, fix),
+            Finding(NO_ADMINISTRATOR, modest, "" if modest else less),
         )
-        return Finding(f"{self.connection} lets us ask what changed", may, "" if may else fix)
+
+    def _search(self, condition: str, *, per_page: int, page: int) -> dict[str, Any]:
+        """Tickets that fit `condition`, the one that changed the longest ago first."""
+        wanted = {
+            "query": f"type:ticket {condition}",
+            "sort_by": "updated_at",
+            "sort_order": "asc",
+            "per_page": per_page,
+            "page": page,
+        }
+        return table(self._door.call("GET", f"/search?{urlencode(wanted)}"))
 
     def _verified(self, headers: Mapping[str, str], body: bytes, now: datetime) -> tuple[str, str]:
         """The delivery's id, and the name of the secret that it is signed with. Raises SignatureRefused."""
@@ -336,12 +351,6 @@ def _of_event(payload: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
 def _of_trigger(payload: Mapping[str, Any]) -> tuple[str, str | None, str | None]:
     number = exact(payload.get("ticket_id"))
     return "trigger", number if _is_number(number) else None, exact(payload.get("actor_id"))
-
-
-def _updated(raw: Mapping[str, Any]) -> datetime | None:
-    """When it last changed, as the export counts it: what Zendesk did by itself moves the second of these alone."""
-    times = (moment(raw.get("updated_at")), moment(raw.get("generated_timestamp")))
-    return max((at for at in times if at), default=None)
 
 
 def _fields(raw: Mapping[str, Any]) -> dict[str, str]:

@@ -59,8 +59,8 @@ class ZendeskSettings(BaseModel):
     )
     client_id: str = Field(min_length=1, description="The unique identifier of the OAuth client (Admin Center > Apps).")
     client_secret: Token = Field(
-        description="The secret of that confidential OAuth client. It acts as the administrator who made it: our "
-        "service account."
+        description="The secret of that confidential OAuth client. It acts as the user who made it: our service "
+        "account, an agent."
     )
     service_account: str = Field(
         pattern=r"^[0-9]{1,20}$",

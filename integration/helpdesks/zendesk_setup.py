@@ -1,7 +1,7 @@
 """What Zendesk's API creates for us: the webhook, whose signing secret it makes and tells.
 
 Wire facts: developer.zendesk.com/api-reference/webhooks/webhooks-api/webhooks/ and "Creating and monitoring webhooks".
-Only who may manage webhooks may see them: an administrator, which our account may be or not.
+Only who may manage webhooks may see them: our account for as long as it is being connected, and not afterwards.
 """
 
 import re
@@ -16,11 +16,10 @@ from integration.tickets import Finding, HelpdeskRefused
 
 MOST_PAGES = 20  # of webhooks, a hundred each
 # After these a rule can say something else than before. Source: .../webhooks/event-types/ticket-events/
-EVENTS = tuple(
-    f"zen:event-type:ticket.{name}"
-    for name in ("agent_assignment_changed", "status_changed", "custom_field_changed", "created", "merged")
-)
+_TOLD = "agent_assignment_changed status_changed custom_field_changed created merged soft_deleted"
+EVENTS = tuple(f"zen:event-type:ticket.{name}" for name in _TOLD.split())
 BY_TRIGGER = "conditional_ticket_events"  # which trigger calls it then, and about what, is not looked at
+SEES_ALL, NO_ADMINISTRATOR = "our account may see all tickets", "our account is no administrator"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -40,7 +39,7 @@ class ZendeskSetup(ByHand):
         return {"service_account": account}
 
     def is_left(self, found: Finding) -> bool:
-        return found.what.endswith("lets us ask what changed")  # else a call that is lost stays lost, and no more
+        return found.what in (SEES_ALL, NO_ADMINISTRATOR)  # it may have to be one until the webhook is made
 
     def creates(self, once: Mapping[str, str]) -> Sequence[str]:  # noqa: ARG002
         return ("a webhook that is subscribed to Zendesk's ticket events",)
@@ -62,8 +61,9 @@ class ZendeskSetup(ByHand):
             f"Look that the webhook whose secret you gave calls {place.webhook}, subscribed to these ticket events: "
             f"{', '.join(it.rpartition('.')[2] for it in EVENTS)}."
         )
+        back = "Make our account a plain agent again, if it is more: it had to manage webhooks for this alone."
         return (
-            *(() if made else (webhook,)),
+            *((back,) if made else (webhook,)),
             f"For a link on each ticket, show {place.page('{{ticket.id}}')} in a field or a macro.",
         )
 
@@ -71,7 +71,7 @@ class ZendeskSetup(ByHand):
         try:
             found = next((it for it in self._webhooks() if place.is_called_by(it.get("endpoint"))), None)
         except HelpdeskRefused:
-            return ()  # our account is no administrator, and need not be
+            return ()  # our account may not manage webhooks any more, and need not
         fix = f"Run `ticket-elevate connect zendesk --name {place.connection} --replace`, or make it by hand."
         there = Finding(f"{self._connection} has a webhook that calls us", found is not None, "" if found else fix)
         return (there, *(_state(found) if found else ()))

@@ -1,9 +1,10 @@
-"""A double of Zendesk Support: OAuth client credentials, tickets, audits, comments, and event webhooks.
+"""A double of Zendesk Support: OAuth client credentials, tickets, audits, comments, the search, and event webhooks.
 
 Source: developer.zendesk.com: "Tickets", "Ticket audits", "Ticket comments", "Verifying webhook authenticity",
-"Ticket events", "Rate limits", "Incremental Exports", "Using OAuth to authenticate API requests", "Building a
-server-side app, part 5: Secure the app". How a frame and the page around it talk:
-github.com/zendesk/zendesk_app_framework_sdk, lib/client.js.
+"Ticket events", "Rate limits", "Search", "Using OAuth to authenticate API requests", "Building a server-side app,
+part 5: Secure the app". How the search refuses a time that it cannot read, and what is beyond its limit, to which it
+links: github.com/facetoe/zenpy, issues 353 and 371; github.com/cloudbees-oss/zendesk-java-client, issue 295. How a
+frame and the page around it talk: github.com/zendesk/zendesk_app_framework_sdk, lib/client.js.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import base64
 import hashlib
 import hmac
 import json
+import operator
 import re
 import secrets
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -39,9 +41,8 @@ PER_MINUTE = 700
 LONGEST_COMMENT = 64 * 1024  # bytes
 MOST_COMMENTS = 5_000
 PAGE = 100
-EXPORT_PAGE = 1_000
-EXPORTS_PER_MINUTE = 10
-UNSETTLED = timedelta(minutes=1)  # what changed within it is not exported yet
+MOST_RESULTS = 1_000  # of one search
+UNINDEXED = timedelta(minutes=1)  # what changed within it is not found yet: Zendesk says "up to a few minutes"
 INSTALLATION = 2_800_000_042
 APP_TOKEN_LIFE = timedelta(minutes=5)
 _EVENTS = {
@@ -51,6 +52,11 @@ _EVENTS = {
     "ticket.note_added": ("comment_added", None),
     "ticket.updated": ("custom_field_changed", None),
 }
+_SORTED = ("updated_at", "created_at")
+_COMPARED = re.compile(r"(updated|created)(>=|<=|>|<|:)(.*)")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d[+-]\d\d:\d\d)?")
+_AGO = re.compile(r"(\d+)(minute|hour|day|week)s?")
+_COMPARES = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, ":": operator.eq}
 _PLACEHOLDER = re.compile(r"\{\{\s*([a-z_.]+)\s*\}\}")
 
 
@@ -98,7 +104,6 @@ class Zendesk:
         self._client = ("elevate", secrets.token_urlsafe(32))
         self._tokens: dict[str, float] = {}  # when each ends, on the monotonic clock
         self._calls: list[float] = []
-        self._exports: list[datetime] = []
         self.per_minute = PER_MINUTE
         self._managed = ManagedWebhooks(
             sender, self._page, {kind: f"zen:event-type:ticket.{name}" for kind, (name, _) in _EVENTS.items()}
@@ -167,7 +172,7 @@ class Zendesk:
             ("/tickets/<number>", self.update, "PUT"),
             ("/tickets/<number>/audits", self.audits, "GET"),
             ("/tickets/<number>/comments", self.comments, "GET"),
-            ("/incremental/tickets/cursor", self.export, "GET"),
+            ("/search", self.search, "GET"),
         ):
             part.add_url_rule(f"/api/v2{path}", view_func=view, methods=[method])
         for path, view, method in self._managed.routes():
@@ -199,7 +204,7 @@ class Zendesk:
         return None
 
     def token(self) -> Response:
-        """Client credentials: the token is that of the administrator who made the client."""
+        """Client credentials: the token is that of the user who made the client."""
         given = request.get_json(silent=True) or request.form.to_dict()
         if given.get("grant_type") != "client_credentials":
             return _answer(400, {"error": "unsupported_grant_type"})
@@ -233,47 +238,36 @@ class Zendesk:
             rows = [self._ticket(t) for t in self._desk.tickets.values() if account and t.assignee == account.id]
         return jsonify(self._page("tickets", rows))
 
-    def export(self) -> Response:
-        """What changed since `start_time`, or after a `cursor`: the longest ago first, deleted tickets among it."""
+    def search(self) -> Response:
+        """Tickets alone, and only those that the index has: no deleted one, and none that changed just now."""
+        if any(name.startswith("page[") for name in request.args):
+            raise Wrong(400, "InvalidParameter", "page must be an integer")
+        page, size = _count("page", 1), min(_count("per_page", PAGE), PAGE)
+        until = page * size
+        if until > MOST_RESULTS:
+            raise _invalid("Requested response size was greater than Search Response Limits")
         now = self._clock.now()
-        self._exports = [it for it in self._exports if now - timedelta(minutes=1) < it <= now]
-        if len(self._exports) >= EXPORTS_PER_MINUTE:
-            return _slower(60)
-        self._exports.append(now)
-        cursor, start = request.args.get("cursor"), request.args.get("start_time", "")
-        if cursor:
-            second, last = map(int, base64.urlsafe_b64decode(cursor).decode().split("|"))
-        elif not start.isascii() or not start.isdigit():
-            raise Wrong(400, "InvalidParameter", "start_time must be a number of seconds.")
-        elif int(start) > (now - UNSETTLED).timestamp():
-            raise Wrong(422, "InvalidValue", "Too recent start_time. Use a start_time older than 60 seconds")
-        else:
-            second, last = int(start), 0
-        size = min(int(request.args.get("per_page", EXPORT_PAGE)), EXPORT_PAGE)
+        conditions = [_condition(it, now) for it in request.args.get("query", "").split()]
         with self._desk.lock:
-            told = [self._exported(it, "") for it in self._desk.tickets.values()]
-            told += [self._exported(it, "deleted") for it in self._desk.deleted]
-        settled = (now - UNSETTLED).timestamp()
-        told = [it for it in told if (second, last) < (it["generated_timestamp"], it["id"])]
-        told = sorted(
-            (it for it in told if it["generated_timestamp"] <= settled),
-            key=lambda it: (it["generated_timestamp"], it["id"]),
-        )
-        page = told[:size]
-        if page:
-            second, last = page[-1]["generated_timestamp"], page[-1]["id"]
-        onward = base64.urlsafe_b64encode(f"{second}|{last}".encode()).decode()
-        return jsonify(
-            tickets=page,
-            after_cursor=onward,
-            after_url=f"{request.base_url}?cursor={onward}",
-            before_cursor=None,
-            end_of_stream=len(page) == len(told),
-        )
+            indexed = [it for it in self._desk.tickets.values() if parse(it.updated) <= now - UNINDEXED]
+            rows = [self._ticket(it) | {"result_type": "ticket"} for it in indexed]
+        rows = [row for row in rows if all(fits(row) for fits in conditions)]
+        # Without an order they come by how well they fit, which nobody can foresee.
+        key = request.args.get("sort_by", "")
+        rows.sort(key=lambda row: (row[key], row["id"]) if key in _SORTED else str(row["id"])[::-1])
+        if request.args.get("sort_order", "desc") == "desc":
+            rows.reverse()
 
-    def _exported(self, ticket: Ticket, status: str) -> dict[str, Any]:
-        told = self._ticket(ticket) | {"generated_timestamp": int(parse(ticket.updated).timestamp())}
-        return told | ({"status": status} if status else {})
+        def at(number: int) -> str:
+            return f"{request.base_url}?{urlencode({**request.args, 'page': number})}"
+
+        return jsonify(
+            results=rows[until - size : until],
+            facets=None,
+            count=len(rows),
+            next_page=at(page + 1) if until < len(rows) else None,
+            previous_page=at(page - 1) if page > 1 else None,
+        )
 
     def update(self, number: str) -> Response:
         """Only what clients of the practice desk do: a comment. `public` is true where nobody says so."""
@@ -331,12 +325,12 @@ class Zendesk:
         return self._desk.tickets[number]
 
     def _user(self, account: Account) -> dict[str, Any]:
-        role = "admin" if account is SERVICE else "agent" if account.agent else "end-user"
         return {
             "id": self._id(account.id),
             "name": account.name,
             "email": account.email or None,
-            "role": role,
+            "role": "agent" if account.agent else "end-user",
+            "ticket_restriction": None if account.agent else "requested",
             "active": account.active,
             "suspended": False,
         }
@@ -441,6 +435,37 @@ class Zendesk:
             return (value or "").upper()
         found = self._id(value)
         return str(found) if found else None
+
+
+def _condition(term: str, now: datetime) -> Callable[[dict[str, Any]], bool]:
+    """What one term of a search asks of a ticket. Words to look for in it are not part of the double."""
+    if term == "type:ticket":
+        return lambda row: True
+    found = _COMPARED.fullmatch(term)
+    if found is None:
+        raise _invalid(f"{term} is not understood here")
+    name, compare, value = found[1], _COMPARES[found[2]], found[3]
+    if ago := _AGO.fullmatch(value):
+        at = now - timedelta(**{f"{ago[2]}s": int(ago[1])})
+    elif _TIME.fullmatch(value):
+        at = parse(value)
+    else:
+        raise _invalid(
+            f'Illegal value "{value}" for "{name}". Expected date as yyyy-mm-dd, ISO time such as '
+            "yyyy-mm-ddThh:mm:ss+05:00, or relative time such as 2hours."
+        )
+    return lambda row: bool(compare(parse(row[f"{name}_at"]), at))
+
+
+def _invalid(why: str) -> Wrong:
+    return Wrong(422, "invalid", f"Invalid search: {why}")
+
+
+def _count(name: str, usual: int) -> int:
+    given = request.args.get(name, str(usual))
+    if not given.isascii() or not given.isdigit() or int(given) < 1:
+        raise Wrong(400, "InvalidParameter", f"{name} must be an integer")
+    return int(given)
 
 
 def _order(it: Mapping[str, Any]) -> int:

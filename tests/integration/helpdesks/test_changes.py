@@ -36,9 +36,9 @@ class Vendor:
 VENDORS = {
     "zendesk": Vendor(
         {"client_id": "elevate", "client_secret": "s3cret", **OURS, "category_field": "9001"},
-        "/api/v2/incremental/tickets/cursor",
-        lambda number, at: {"id": number, "updated_at": at},
-        lambda rows: {"tickets": rows, "end_of_stream": True, "after_cursor": "MTU4"},
+        "/api/v2/search",
+        lambda number, at: {"id": number, "updated_at": at, "result_type": "ticket"},
+        lambda rows: {"results": rows, "count": len(rows), "next_page": None},
     ),
     "zammad": Vendor(
         {"token": TOKEN, "automatic_assignment": False, **OURS},

@@ -4,8 +4,9 @@ import base64
 import hashlib
 import hmac
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import jwt
 import pytest
@@ -159,6 +160,7 @@ def test_no_secret_is_in_what_a_wrong_setting_says() -> None:
     [
         ("agent_assignment_changed", False),
         ("custom_field_changed", False),
+        ("soft_deleted", False),
         ("unheard_of", False),
         ("comment_added", True),
     ],
@@ -338,47 +340,112 @@ def test_a_token_that_is_none_is_one_of_our_errors(helpdesk: SmallHelpdesk, answ
 # Changes
 
 
-EXPORT = "/api/v2/incremental/tickets/cursor"
+SEARCH = "/api/v2/search"
 
 
-def exported(*rows: Any, end: bool = True, cursor: str = "MTU4|") -> dict[str, Any]:
-    return {"tickets": list(rows), "end_of_stream": end, "after_cursor": cursor}
+def results(*rows: Any, more: bool = False, page: int = 1) -> dict[str, Any]:
+    onward = f"https://example.zendesk.com/api/v2/search.json?page={page + 1}" if more else None
+    return {"results": list(rows), "count": 5000 if more else len(rows), "next_page": onward, "facets": None}
+
+
+def asked(helpdesk: SmallHelpdesk) -> dict[str, str]:
+    method, path = helpdesk.calls[-1]
+    assert method == "GET"
+    assert urlsplit(path).path == SEARCH
+    return dict(parse_qsl(urlsplit(path).query))
+
+
+@pytest.mark.parametrize("hours", [0, -5, 14])
+def test_the_search_is_asked_for_whole_seconds_of_utc(zendesk: Zendesk, helpdesk: SmallHelpdesk, hours: int) -> None:
+    """Never later than `since`; and the plus sign must arrive as one, or Zendesk takes the time for none."""
+    helpdesk.answer(SEARCH, 200, results())
+    since = (NOW - timedelta(hours=1, microseconds=1)).astimezone(timezone(timedelta(hours=hours)))
+    zendesk.changed_since(since, now=NOW)
+    assert asked(helpdesk) == {
+        "query": "type:ticket updated>=2026-11-24T08:59:59+00:00",
+        "sort_by": "updated_at",
+        "sort_order": "asc",
+        "per_page": "100",
+        "page": "1",
+    }
+
+
+def test_a_further_page_costs_one_call(zendesk: Zendesk, helpdesk: SmallHelpdesk) -> None:
+    helpdesk.answer(SEARCH, 200, results({"id": 2, "updated_at": "2026-11-24T09:50:00Z"}, more=True, page=7))
+    told = zendesk.changed_since(NOW - timedelta(hours=1), page=7, now=NOW)
+    assert ([it.number for it in told.tickets], told.more) == (["2"], True)
+    assert asked(helpdesk)["page"] == "7"
+    assert [path.partition("?")[0] for _, path in helpdesk.calls].count(SEARCH) == 1
+
+
+@pytest.mark.parametrize(("page", "second", "onward"), [(10, "00", "10"), (11, "01", "1"), (12, "01", "2")])
+def test_what_changed_after_a_thousand_of_one_second_is_found(
+    zendesk: Zendesk, helpdesk: SmallHelpdesk, page: int, second: str, onward: str
+) -> None:
+    """The search refuses the eleventh page, to which it links; who polls must not ask for that for ever."""
+    helpdesk.answer(SEARCH, 200, results())
+    zendesk.changed_since(NOW, page=page, now=NOW)
+    assert asked(helpdesk)["query"].endswith(f"updated>=2026-11-24T10:00:{second}+00:00")
+    assert asked(helpdesk)["page"] == onward
+
+
+def test_what_is_found_and_is_no_ticket_is_left_out(zendesk: Zendesk, helpdesk: SmallHelpdesk) -> None:
+    kinds = ("user", "organization", "ticket")
+    rows = [{"id": at, "updated_at": "2026-11-24T09:50:00Z", "result_type": it} for at, it in enumerate(kinds, 1)]
+    helpdesk.answer(SEARCH, 200, results(*rows))
+    assert [it.number for it in zendesk.changed_since(NOW - timedelta(hours=1), now=NOW).tickets] == ["3"]
+
+
+# What doctor says of our account
+
+
+STAFF, SEES, TELLS, MODEST = (
+    "our account is staff",
+    "our account may see all tickets",
+    "zd lets us ask what changed",
+    "our account is no administrator",
+)
+
+
+def found(zendesk: Zendesk, helpdesk: SmallHelpdesk, **changes: Any) -> dict[str, bool]:
+    me = {**AGENT, "id": SERVICE, "ticket_restriction": None, **changes}
+    helpdesk.answer("/api/v2/users/me", 200, {"user": me})
+    findings = zendesk.check()
+    assert all(it.ok or it.fix for it in findings)
+    return {it.what: it.ok for it in findings}
+
+
+def test_an_agent_who_sees_all_tickets_is_enough(zendesk: Zendesk, helpdesk: SmallHelpdesk) -> None:
+    helpdesk.answer(SEARCH, 200, results())
+    assert all(found(zendesk, helpdesk).values())
 
 
 @pytest.mark.parametrize(
-    ("since", "start"),
-    [(NOW - timedelta(hours=1, microseconds=1), "1795510799"), (NOW, "1795514100"), (NOW + timedelta(1), "1795514100")],
+    ("changes", "wrong"),
+    [({"role": "admin"}, MODEST), ({"ticket_restriction": "groups"}, SEES), ({"role": "end-user"}, STAFF)],
 )
-def test_the_export_is_never_asked_for_what_it_calls_too_recent(
-    zendesk: Zendesk, helpdesk: SmallHelpdesk, since: datetime, start: str
+def test_an_account_that_may_too_much_or_too_little_is_told(
+    zendesk: Zendesk, helpdesk: SmallHelpdesk, changes: dict[str, Any], wrong: str
 ) -> None:
-    """Whole seconds, never later than `since`, and five minutes ago at the latest."""
-    helpdesk.answer(EXPORT, 200, exported())
-    zendesk.changed_since(since, now=NOW)
-    assert helpdesk.calls[-1] == ("GET", f"{EXPORT}?start_time={start}&per_page=100")
+    helpdesk.answer(SEARCH, 200, results())
+    assert [what for what, ok in found(zendesk, helpdesk, **changes).items() if not ok] == [wrong]
 
 
-def test_what_zendesk_did_by_itself_counts_from_when_the_export_says(zendesk: Zendesk, helpdesk: SmallHelpdesk) -> None:
-    """It moves a ticket to a later place in the export without moving updated_at: its pick must not fall between."""
-    row = {"id": 4821, "updated_at": "2026-11-24T08:00:00Z", "generated_timestamp": 1795512600}
-    helpdesk.answer(EXPORT, 200, exported(row))
-    (told,) = zendesk.changed_since(NOW - timedelta(hours=1), now=NOW).tickets
-    assert (told.number, told.at) == ("4821", NOW - timedelta(minutes=30))
-    tells(helpdesk, updated_at="2026-11-24T08:00:00Z", generated_timestamp=1795512600)
-    assert zendesk.ticket("4821", now=NOW).updated_at == told.at
+@pytest.mark.parametrize("status", [403, 422, 503])
+def test_a_search_that_does_not_answer_is_told(zendesk: Zendesk, helpdesk: SmallHelpdesk, status: int) -> None:
+    helpdesk.answer(SEARCH, status, {})
+    assert [what for what, ok in found(zendesk, helpdesk).items() if not ok] == [TELLS]
 
 
-def test_a_further_page_is_found_behind_the_first_and_there_is_none_behind_the_last(
+def test_an_administrator_may_be_connected_and_is_told_to_become_an_agent(
     zendesk: Zendesk, helpdesk: SmallHelpdesk
 ) -> None:
-    first, second = ({"id": number, "updated_at": "2026-11-24T09:50:00Z"} for number in (1, 2))
-    for _ in range(2):
-        helpdesk.answer(EXPORT, 200, exported(first, end=False))
-        helpdesk.answer(EXPORT, 200, exported(second))
-    told = zendesk.changed_since(NOW - timedelta(hours=1), page=2, now=NOW)
-    assert ([it.number for it in told.tickets], told.more) == (["2"], False)
-    assert helpdesk.calls[-1] == ("GET", f"{EXPORT}?cursor=MTU4%7C&per_page=100")
-    assert zendesk.changed_since(NOW - timedelta(hours=1), page=9, now=NOW).tickets == ()
+    helpdesk.answer(SEARCH, 200, results())
+    helpdesk.answer("/api/v2/users/me", 200, {"user": {**AGENT, "id": SERVICE, "role": "admin"}})
+    assert [it.what for it in zendesk.check() if not it.ok and zendesk.setup().is_left(it)] == [MODEST]
+
+
+# The app
 
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)

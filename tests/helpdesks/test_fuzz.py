@@ -17,7 +17,7 @@ from tests.helpdesks.bench import Bench
 from tests.helpdesks.mutations import KINDS, mutated
 
 SEED = 2026
-LONG = pytest.param(10_000, marks=[pytest.mark.fuzz, pytest.mark.timeout(600)], id="long")
+LONG = pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(600)], id="long")
 MOST_READ = 200  # tickets that are read back
 
 

@@ -18,10 +18,10 @@ demo: $(READY) ## Run the main job on embedded defaults (ONCE=1: without a perso
 	$(BIN)/ticket-elevate demo $(if $(ONCE),--once) $(if $(HELPDESK),--helpdesk $(HELPDESK))
 
 test: $(READY) ## Everything that needs no system package
-	$(BIN)/python -m pytest -m "not browser and not request_tracker and not kills and not stories and not fuzz"
+	$(BIN)/python -m pytest -m "not browser and not request_tracker and not kills and not stories and not long"
 
 test-long: $(READY) ## The suites that need Chromium, Request Tracker or django-helpdesk
-	$(BIN)/python -m pytest -m "browser or request_tracker or kills or stories or fuzz"
+	$(BIN)/python -m pytest -m "browser or request_tracker or kills or stories or long"
 
 test-nightly: $(READY) ## 2,000 random stories of approvals, sign-ins, ends and kills
 	HYPOTHESIS_PROFILE=nightly $(BIN)/python -m pytest tests/workers/test_every_order.py

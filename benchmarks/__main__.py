@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import flood, pages, picks, receiver, review, roles
+from benchmarks import adapters, flood, pages, picks, receiver, review, roles
 
 RESULTS = Path(__file__).with_name("results.json")
 GOALS = {
@@ -16,6 +16,7 @@ GOALS = {
     "receiver_p99_ms_sqlite": "under 50",
     "receiver_ratio_postgresql": "at least 0.30",
     "receiver_p99_ms_postgresql": "under 50",
+    **{f"receiver_ratio_of_{kind}": "at least 0.30" for kind in adapters.KINDS},
     "overhead_p50_ms": "under 60",
     "overhead_p99_ms": "under 250",
     "sustained_ratio": "at least 0.50",

@@ -1,7 +1,8 @@
 """The load generator: a process of its own, raw sockets, 8 connections kept alive; prints one JSON line.
 
-`python -m benchmarks.load PORT PATH SECRET SECONDS CONNECTIONS`: each connection sends the next request when the last
-one is answered. Everything is prepared before the clock starts, so that the generator takes little of the processors.
+`python -m benchmarks.load PORT PATH SECRET SECONDS CONNECTIONS [KIND]`: each connection sends the next request when the
+last one is answered. KIND is that of the helpdesk whose deliveries they are, with a secret of its own. Everything is
+prepared before the clock starts, so that the generator takes little of the processors.
 """
 
 import base64
@@ -14,6 +15,8 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
+
+from benchmarks import adapters
 
 BODY = b'{"type": "ticket.assigned", "data": {"ticket": {"id": "4821"}, "actor": {"id": "technician"}}}'
 PREPARED = 12_000  # requests per second of the run; more than any server here answers
@@ -95,6 +98,7 @@ def _read_202(source: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    port, path, secret, seconds, connections = sys.argv[1:]
-    prepared = prepare(path, secret, int(float(seconds) * PREPARED))
+    port, path, secret, seconds, connections, *kind = sys.argv[1:]
+    count = int(float(seconds) * PREPARED)
+    prepared = adapters.prepare(kind[0], path, count) if kind else prepare(path, secret, count)
     print(json.dumps(run(int(port), prepared, float(seconds), int(connections))))

@@ -2,7 +2,8 @@
 
 Two gthread processes, eight connections, deliveries signed as Standard Webhooks says. The rounds take turns (bare,
 SQLite, PostgreSQL, bare, ...), because a shared machine is not equally fast from minute to minute; a ratio is the
-median over the rounds, each against the bare round beside it.
+median over the rounds, each against the bare round beside it. Then the same for a connection of each kind of helpdesk,
+with its own deliveries, on SQLite.
 """
 
 import json
@@ -13,8 +14,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import parts
+from benchmarks import adapters, parts
 from integration.records.store import Records
+from integration.settings import SETTINGS_VARIABLE
 
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="  # noqa: S105  # of this benchmark alone
 NOWHERE = "https://127.0.0.1:1"  # neither tenant nor helpdesk is called while a delivery is received
@@ -47,15 +49,46 @@ def measure(directory: Path, *, quick: bool = False) -> dict[str, float]:
             records = Records(database)
             records.migrate()
             records.dispose()
+            _connect_all(Path(environment[SETTINGS_VARIABLE]))
             ports[name] = stack.enter_context(parts.gunicorn("webhooks.app:create_app()", directory, name, environment))
         for port in ports.values():
             _load(port, 1.0)  # imports, connections and caches
         found = [{name: _load(port, seconds) for name, port in ports.items()} for _ in range(rounds)]
-    return _figures(found, list(databases))
+        each = [_of_each_kind(ports, 0.7 if quick else 2.0) for _ in range(1 if quick else 3)]
+    return _figures(found, list(databases)) | _ratios(each)
 
 
-def _load(port: int, seconds: float) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.load", str(port), "/webhooks/practice", SECRET, str(seconds), "8"]
+def _connect_all(path: Path) -> None:
+    """A connection of each kind beside the practice helpdesk, under the name of its kind."""
+    with path.open("a", encoding="utf-8") as out:
+        for kind in adapters.KINDS:
+            out.write(f"[helpdesks.{kind}]\n")
+            out.writelines(f"{key} = {_toml(value)}\n" for key, value in adapters.table(kind).items())
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + " }"
+    return json.dumps(value)  # texts, numbers, truth values and lists of them are written alike
+
+
+def _of_each_kind(ports: dict[str, int], seconds: float) -> dict[str, float]:
+    """Answers per second, of the bare route and of each kind."""
+    kinds = {kind: _load(ports["sqlite"], seconds, kind)["per_second"] for kind in adapters.KINDS}
+    return {"bare": _load(ports["bare"], seconds)["per_second"], **kinds}
+
+
+def _ratios(each: list[dict[str, float]]) -> dict[str, float]:
+    return {
+        f"receiver_ratio_of_{kind}": round(median(found[kind] / found["bare"] for found in each), 3)
+        for kind in adapters.KINDS
+    }
+
+
+def _load(port: int, seconds: float, kind: str = "") -> dict[str, Any]:
+    path = f"/webhooks/{kind or 'practice'}"
+    command = [sys.executable, "-m", "benchmarks.load", str(port), path, SECRET, str(seconds), "8"]
+    command += [kind] if kind else []
     out = subprocess.run(command, cwd=parts.ROOT, check=True, capture_output=True)
     answer: dict[str, Any] = json.loads(out.stdout)
     return answer

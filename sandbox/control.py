@@ -29,6 +29,7 @@ CHANGEABLE = (
     "enabled",
     "mail",
     "helpdesk_mail",
+    "helpdesk_active",
     "upn",
     "name",
     "agent",
@@ -88,6 +89,7 @@ class Control:
             "/webhooks/sign": self.sign_webhook,
             "/tickets/assign-by-rule": self.assign_by_rule,
             "/tickets/together": self.add_together,
+            "/tickets/notes": self.add_notes,
             "/elevate-url": self.change_elevate_url,
             "/app": self.install_app,
             "/reset": self.reset,
@@ -237,6 +239,15 @@ class Control:
         body = base64.b64decode(asked["base64"]) if "base64" in asked else str(asked["body"]).encode()
         message = Message(secrets.token_hex(12), body)
         return jsonify(dict(self.sender.dialect.headers(message, self.sender.secrets)))
+
+    def add_notes(self) -> Response:
+        """Internal notes that somebody wrote long ago: {"ticket", "by", "body", "times"}."""
+        body = _body()
+        by = self.desk.account(str(body["by"]))
+        if by is None:
+            raise ValueError(f"There is no account {body['by']!r}.")
+        self.desk.add_notes(str(body["ticket"]), str(body["body"]), int(body["times"]), by)
+        return jsonify(notes=len(self.desk.ticket(str(body["ticket"])).notes))
 
     def assign_by_rule(self) -> Response:
         """A rule of the helpdesk's own sets the assignee while `under` changes something: {"ticket", "to", "under"}."""

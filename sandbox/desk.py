@@ -205,6 +205,15 @@ class Desk:
             self._send("ticket.note_added", number, by.id)
             return note
 
+    def add_notes(self, number: str, body: str, times: int, by: Account) -> None:
+        """As in the life of a ticket that is years old, of which nobody is told any more."""
+        with self.lock:
+            ticket = self.ticket(number)
+            for count in range(times):
+                who, at = {"id": by.id, "name": by.name}, plain(self._clock.now())
+                note = {"id": self._next("n"), "at": at, "author": who, "body": f"{body} {count}", "internal": True}
+                ticket.notes.insert(0, note)
+
     def _changed(self, ticket: Ticket, name: str, old: str | None, new: str | None, by: Account) -> dict[str, Any]:
         change = {
             "id": self._next("h"),
@@ -248,9 +257,8 @@ class Desk:
 
 
 def _of(person: Person) -> Account:
-    return Account(
-        person.account, person.name, person.helpdesk_mail or person.mail, person.agent, person.helpdesk_active
-    )
+    address = "" if person.helpdesk_mail is None else person.helpdesk_mail or person.mail
+    return Account(person.account, person.name, address, person.agent, person.helpdesk_active)
 
 
 def _agents_only(by: Account) -> None:

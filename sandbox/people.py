@@ -39,8 +39,8 @@ class Person:
     enabled: bool = True
     mail: str = ""
     upn: str = ""
-    # The address that the helpdesk has for this person, when it is not the tenant's.
-    helpdesk_mail: str = ""
+    # The address that the helpdesk has for this person, when it is not the tenant's; None: it has none.
+    helpdesk_mail: str | None = ""
     helpdesk_active: bool = True
     # A silent refresh with a claims challenge: "refuse" (interaction_required), "ignore" (a token without
     # it) or "grant" (a token with it).

@@ -46,7 +46,7 @@ HEADER = "x-ticket-elevate-secret"
 # budget that all integrations of the account share; whoever is locked out is also locked out of Entra, which decides.
 AGENT_KEPT = 300.0  # seconds
 MOST_AGENTS = 1_000
-MOST_PAGES = 50  # of conversations, a hundred each
+MOST_PAGES = 60  # of conversations, a hundred each, and an empty one behind the last: room for more than 5,000
 LISTED = 100  # tickets in one answer
 MOST_LISTS = 10  # calls of one look for changes
 LONGEST_NOTE = 10_000  # characters; escaped, they stay below the 64 kB that Freshservice keeps of a text

@@ -53,7 +53,18 @@ class Bench(Protocol):
     def comment(self, number: str, text: str, *, by: str) -> None:
         """An internal comment of one of its people."""
 
+    def comment_often(self, number: str, times: int, *, by: str) -> bool:
+        """So many internal comments, as fast as this helpdesk can. False where it takes too long."""
+
     def comments(self, number: str) -> Sequence[Note]: ...
+
+    def set_person(self, account: str, *, address: str | None, active: bool = True) -> bool:
+        """What the helpdesk knows of somebody; None is no address. False where it does not let that be so, or does not
+        tell.
+        """
+
+    def address_of(self, account: str) -> str:
+        """What the helpdesk has for somebody at the beginning."""
 
     def deliveries(self, number: str) -> Sequence[Delivery]:
         """The webhook calls about this ticket so far, the oldest first; waits until what was just done has arrived."""

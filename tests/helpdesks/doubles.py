@@ -14,6 +14,8 @@ from tests.conftest import Practice, practice_runs, until
 from tests.end_to_end.receiver import Receiver
 from tests.helpdesks.bench import Delivery, Note
 
+ADDRESSES_ARE_UNIQUE = ("freshservice", "teamdynamix", "zammad", "zendesk")  # or are what people log in by
+NOBODY_IS_DISABLED = ("generic", "practice_desk")  # the practice helpdesk's API does not tell
 WITHOUT_IDS = ("freshservice",)  # neither an id nor a time is in what they send
 _STATUS = {Status.OPEN: "open", Status.ON_HOLD: "pending", Status.SOLVED: "solved"}
 
@@ -67,6 +69,22 @@ class Double:
     def comment(self, number: str, text: str, *, by: str) -> None:
         body = {"body": text, "internal": True}
         self._practice.desk("POST", f"/api/tickets/{self._own(number)}/notes", body, by=self._keys[by])
+
+    def comment_often(self, number: str, times: int, *, by: str) -> bool:
+        body = {"ticket": self._own(number), "by": self._keys[by], "body": "Called back.", "times": times}
+        self._practice.control("/tickets/notes", body)
+        return True
+
+    def set_person(self, account: str, *, address: str | None, active: bool = True) -> bool:
+        taken = [self.address_of(other) for other in self._keys if other != account]
+        if address in taken and self.settings["kind"] in ADDRESSES_ARE_UNIQUE:
+            return False
+        body = {"helpdesk_mail": address, "helpdesk_active": active}
+        self._practice.control(f"/people/{self._keys[account]}", body)
+        return active or self.settings["kind"] not in NOBODY_IS_DISABLED
+
+    def address_of(self, account: str) -> str:
+        return str(self._practice.people[self._keys[account]]["mail"])
 
     def comments(self, number: str) -> Sequence[Note]:
         found = next(it for it in self._practice.state()["tickets"] if it["id"] == self._own(number))
@@ -131,6 +149,7 @@ class Generic(Double):
             "assigned_at": "at",
             "assigned_to": "new",
             "change": "id",
+            "notes_url": "/api/tickets/{number}/notes?per_page=100",
             "notes_path": f"notes[?author.id == '{service}'].body",
         }
 

@@ -239,6 +239,42 @@ def test_a_ticket_that_nobody_has(helpdesk: Helpdesk, bench: Bench) -> None:
     assert (ticket.assignee, ticket.assigned_by) == (None, None)
 
 
+def test_an_agent_without_an_address_has_picked_and_has_none(helpdesk: Helpdesk, bench: Bench) -> None:
+    """So that nobody can link the account: no other address is made up for it."""
+    number = picked(bench)
+    if not bench.set_person(bench.technician, address=None):
+        pytest.skip("this helpdesk always tells an address")
+    ticket = read(helpdesk, bench, number)
+    assert ticket.assignee is not None
+    assert (ticket.assignee.account, ticket.assignee.address) == (bench.technician, None)
+    assert ticket.assigned_by == bench.technician
+
+
+def test_a_disabled_agent_has_no_address(helpdesk: Helpdesk, bench: Bench) -> None:
+    number = picked(bench)
+    if not bench.set_person(bench.technician, address=bench.address_of(bench.technician), active=False):
+        pytest.skip("this helpdesk does not tell who is disabled")
+    ticket = read(helpdesk, bench, number)
+    assert ticket.assignee is not None
+    assert (ticket.assignee.account, ticket.assignee.address) == (bench.technician, None)
+
+
+def test_two_accounts_with_one_address_are_two_accounts(helpdesk: Helpdesk, bench: Bench) -> None:
+    mine, number = picked(bench), bench.new_ticket()
+    bench.assign(number, bench.colleague, by=bench.technician)
+    if not bench.set_person(bench.colleague, address=bench.address_of(bench.technician)):
+        pytest.skip("this helpdesk gives an address to one account alone")
+    first, second = read(helpdesk, bench, mine), read(helpdesk, bench, number)
+    assert first.assignee is not None
+    assert second.assignee is not None
+    assert [it.assignee.account for it in (first, second) if it.assignee] == [bench.technician, bench.colleague]
+    assert first.assignee.address == second.assignee.address
+    assert second.assigned_by == bench.technician, "by the account, whoever else has the address"
+    if isinstance(helpdesk, ListsTickets):
+        found = {it.number for it in helpdesk.open_tickets(bench.technician, limit=50)}
+        assert number not in found
+
+
 @pytest.mark.parametrize("status", list(Status))
 def test_each_status_is_told_in_our_words(helpdesk: Helpdesk, bench: Bench, status: Status) -> None:
     number = picked(bench)
@@ -457,6 +493,25 @@ def test_a_marker_is_found_behind_many_comments(helpdesk: Helpdesk, bench: Bench
     for n in range(120):
         bench.comment(number, f"Comment {n}", by=bench.colleague)
     assert helpdesk.has_note(number, MARKER)
+
+
+@pytest.mark.long
+def test_a_note_is_found_in_a_ticket_of_5000_comments_in_a_bounded_number_of_calls(
+    helpdesk: Helpdesk, bench: Bench
+) -> None:
+    """The oldest and the newest: at the price of every page, or of one where the vendor can begin at that end."""
+    number = picked(bench)
+    helpdesk.write_note(number, f"The oldest. {MARKER}")
+    if not bench.comment_often(number, 4998, by=bench.colleague):
+        pytest.skip("this helpdesk takes too long for that")
+    fresh = MARKER.replace("ACTIVE", "ENDED")
+    helpdesk.write_note(number, f"The newest. {fresh}")
+    bench.calls()
+    costs = []
+    for marker in (fresh, MARKER, MARKER.replace("ACTIVE", "LONGER")):
+        assert helpdesk.has_note(number, marker) is (marker in (fresh, MARKER))
+        costs.append(len(bench.calls()))
+    assert max(costs) <= 60, costs
 
 
 # Cost

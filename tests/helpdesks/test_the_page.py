@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ def test_the_example_of_the_page_passes_the_contract(tmp_path: Path) -> None:
     assert command is not None
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "base"),
-         *command[1].split(), "--deselect", "tests/helpdesks/test_the_page.py"],
+         *shlex.split(command[1]), "--deselect", "tests/helpdesks/test_the_page.py"],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}, capture_output=True, text=True,
         timeout=280, check=False,
     )  # fmt: skip

@@ -82,6 +82,15 @@ class DjangoDesk:
     def comment(self, number: str, text: str, *, by: str) -> None:
         self._site.comment(number, text, by=self._site.login(by))
 
+    def comment_often(self, number: str, times: int, *, by: str) -> bool:
+        return False
+
+    def set_person(self, account: str, *, address: str | None, active: bool = True) -> bool:
+        return False  # its API tells neither: addresses stand in our settings
+
+    def address_of(self, account: str) -> str:
+        return str(self.settings["addresses"][account])
+
     def comments(self, number: str) -> Sequence[Note]:
         found = (it for it in self._site.follow_ups(number) if it["title"] != "Ticket Opened")
         return [Note(it["comment"], not it["public"]) for it in found if it["comment"]]

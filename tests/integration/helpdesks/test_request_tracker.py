@@ -7,8 +7,10 @@ import base64
 import hashlib
 import hmac
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from urllib.parse import unquote_plus
 
 import pytest
@@ -17,6 +19,8 @@ from pydantic import ValidationError
 from integration.helpdesks import load
 from integration.helpdesks.request_tracker import RequestTracker
 from integration.helpdesks.request_tracker_settings import RequestTrackerSettings
+from integration.records.deliveries import row
+from integration.records.tables import deliveries as table
 from integration.tickets import (
     DeliveryUnreadable,
     HelpdeskRefused,
@@ -27,6 +31,7 @@ from integration.tickets import (
     TicketEvent,
     TicketGone,
 )
+from tests.helpdesks.mutations import mutated
 from tests.integration.helpdesks.conftest import SECRET
 
 PAGE = (Path(__file__).parents[3] / "docs" / "connect-request-tracker.md").read_text(encoding="utf-8")
@@ -49,6 +54,26 @@ def test_what_our_own_account_did_is_marked(rt):
 def test_a_signed_call_that_names_no_ticket_is_unreadable(rt, wrong):
     with pytest.raises(DeliveryUnreadable):
         rt.read_delivery(*signed({**TAKEN, **wrong}), now=NOW)
+
+
+@pytest.mark.parametrize("amount", [300, pytest.param(10_000, marks=pytest.mark.long)])
+def test_no_signed_payload_is_more_than_refused(rt, amount):
+    """What its extension sends, mutated and then signed: an event that can be stored, or a sentence."""
+    random, seen = Random(2026), Counter()  # noqa: S311  # a seed names a payload
+    templates = [json.dumps({**TAKEN, "event": event}).encode() for event in ("ticket.created", TAKEN["event"])]
+    for number in range(amount):
+        names, body = mutated(templates, random)
+        try:
+            event = rt.read_delivery(signed_bytes(body), body, now=NOW)
+        except DeliveryUnreadable:
+            seen["refused"] += 1
+        except Exception as error:  # which payload it was is all that helps
+            raise AssertionError(f"payload {number} ({names}): {body[:500]!r}") from error
+        else:
+            kept = row("rt", event, now=NOW)
+            assert all(len(v) <= table.c[k].type.length and v.isprintable() for k, v in kept.items() if type(v) is str)
+            seen["taken"] += 1
+    assert min(seen["refused"], seen["taken"]) > amount / 20
 
 
 def test_a_delivery_for_another_connection_is_refused(connect):
@@ -231,10 +256,15 @@ def test_every_setting_is_on_the_page_and_describes_itself(setting):
 
 
 def signed(payload):
-    body, time = json.dumps(payload).encode(), str(int(NOW.timestamp()))
+    body = json.dumps(payload).encode()
+    return signed_bytes(body), body
+
+
+def signed_bytes(body):
+    time = str(int(NOW.timestamp()))
     mac = hmac.digest(bytes(range(24)), b".".join((b"rt-50-1", time.encode(), body)), hashlib.sha256)
     signature = "v1," + base64.b64encode(mac).decode()
-    return {"webhook-id": "rt-50-1", "webhook-timestamp": time, "webhook-signature": signature}, body
+    return {"webhook-id": "rt-50-1", "webhook-timestamp": time, "webhook-signature": signature}
 
 
 def change(number, *, new, by):

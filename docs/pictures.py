@@ -100,7 +100,7 @@ def technician(browser: Browser, stage: Stage, desk: Desk) -> None:
     take(page, "ticket")
     second = desk.ticket("Laptop asks for a recovery key", "BitLocker key")
     desk.assign(second, by="approver")
-    desk.note(second, "was assigned by somebody else")
+    desk.note(second, "so nothing was activated")
     page.goto(f"{stage.public_url}/elevate/{CONNECTION}/{second}")
     page.get_by_text("Why this role").click()
     take(page, "elevate")
@@ -167,7 +167,7 @@ def button(browser: Browser, kind: str) -> None:
             desk.practice("/app", {"zip": base64.b64encode(packed).decode()})
         ticket = desk.ticket("Locked out after the holidays", "Password reset")
         desk.assign(ticket, by="approver")
-        desk.note(ticket, "was assigned by somebody else")
+        desk.note(ticket, "so nothing was activated")
         page.goto(f"{stage.facts['helpdesk_url']}/sign-in?next=/tickets/{ticket}")
         page.get_by_label("Who are you?").select_option(desk.person("technician")["helpdesk_account"])
         page.get_by_role("button", name="Sign in").click()
@@ -216,9 +216,9 @@ def noted(browser: Browser, kind: str) -> Iterator[Page]:
         desk, page = Desk(stage), browser.new_page(viewport=SIZE)
         ticket = desk.ticket("Laptop asks for a recovery key", "BitLocker key")
         desk.assign(ticket, by="approver")
-        desk.note(ticket, "was assigned by somebody else")
+        desk.note(ticket, "so nothing was activated")
         at_desk(page, stage, desk, ticket)
-        expect(page.locator(".note", has_text="was assigned by somebody else")).to_be_visible()
+        expect(page.locator(".note", has_text="so nothing was activated")).to_be_visible()
         yield page
 
 
@@ -232,7 +232,7 @@ def servicenow(browser: Browser) -> None:
 def teamdynamix(browser: Browser) -> None:
     """It has no button: the link stands in the note."""
     with noted(browser, "teamdynamix") as page:
-        notes = page.locator(".card", has_text="was assigned by somebody else")
+        notes = page.locator(".card", has_text="so nothing was activated")
         notes.screenshot(path=HERE / "teamdynamix.png", animations="disabled")
 
 

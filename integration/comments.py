@@ -59,6 +59,7 @@ class Offer(StrEnum):
     """Why a ticket shows the link instead of starting by itself."""
 
     BY_OTHER = "This ticket was assigned by somebody else, so nothing was activated."
+    UNTOLD = "The helpdesk does not say who assigned this ticket, so nothing was activated."
     ON_CLICK = "Nothing is activated before the assigned technician starts it."
     TOO_LATE = "It could not be started within a quarter of an hour of the pick, so nothing was activated."
 

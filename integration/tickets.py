@@ -37,6 +37,9 @@ class Person:
     address: str | None = None
 
 
+UNTOLD = "untold:"  # how a pick is named of which the helpdesk's history says nothing
+
+
 class Status(StrEnum):
     OPEN = "open"
     ON_HOLD = "on_hold"
@@ -65,6 +68,14 @@ class Ticket:
     # Everybody for whom the ticket was filed: requester, on-behalf, submitter.
     requesters: tuple[Person, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def pick(self) -> str:
+        """What names this assignment: one elevation comes of it at most. Where the helpdesk tells of no change, all
+        assignments to one account are the same one.
+        """
+        account = self.assignee.account if self.assignee else ""
+        return (self.change or f"{UNTOLD}{account}")[:128]
 
 
 @dataclass(frozen=True)

@@ -63,15 +63,15 @@ def look(viewer: Viewer, connection: str, number: str) -> Asked | IsOn | LinkFir
     link = None if found.linked else linking.wanted(viewer, connection, account, found.technician.address, now)
     with current.deployment().records.read() as reading:
         held = _held(reading, ticket, account)
-        used = elevations.of_pick(reading, connection, ticket.number, account, ticket.change or "")
+        used = elevations.of_pick(reading, connection, ticket.number, account, ticket.pick)
     waits = held is not None and held.state is State.SIGN_IN_NEEDED
     if link is not None and (waits or linking.live_in_the_way(link)):
         return LinkFirst()
     if held is not None and held.state is not State.OFFERED:
         return IsOn(held)
     offer = held or _new(viewer, found, now, again=used is not None)
-    if used is None and ticket.change:
-        offer = replace(offer, pick=ticket.change[:128])
+    if used is None:
+        offer = replace(offer, pick=ticket.pick)
     offer = replace(offer, tid=viewer.tid, oid=viewer.oid, technician=viewer.name)
     answers = decide_all(found.run, offer, ticket)
     plans = [answer for answer in answers if isinstance(answer, Plan)]
@@ -94,7 +94,7 @@ def _new(viewer: Viewer, found: Claim, now: datetime, *, again: bool) -> Elevati
         ticket=ticket.number,
         account=found.technician.account,
         address=found.technician.address,
-        pick=f"{CLICK}{ULID()}" if again or not ticket.change else ticket.change[:128],
+        pick=f"{CLICK}{ULID()}" if again else ticket.pick,
         state=State.REQUESTED,
         version=1,
         due_at=now,

@@ -16,7 +16,7 @@ from integration.records import deliveries, elevations, people
 from integration.records.deliveries import Delivery
 from integration.records.elevations import Overtaken
 from integration.rules import Mode, Refusal, RefusalCode, Rule, Start, analysis_to_json
-from integration.tickets import HelpdeskError, HelpdeskUnavailable, Status, Ticket, TicketGone
+from integration.tickets import UNTOLD, HelpdeskError, HelpdeskUnavailable, Status, Ticket, TicketGone
 from workers.change import Change, change
 from workers.ending import let_go_of
 from workers.run import Due, Run, What
@@ -48,7 +48,7 @@ def step(run: Run, due: Due) -> Iterable[Due]:
         ticket = None
     except HelpdeskError as error:
         return _postpone(run, delivery, error)
-    if ticket is not None and _is_behind(ticket) and delivery.attempts <= QUICK_LOOKS:
+    if ticket is not None and delivery.attempts <= QUICK_LOOKS and _is_behind(run, ticket):
         return _postpone(run, delivery, HelpdeskUnavailable(delivery.connection, after=1))
     try:
         return _work_or_refuse(run, delivery, ticket, alike)
@@ -102,9 +102,16 @@ def _revision(run: Run, delivery: Delivery) -> str | None:
     return delivery.revision if run.now - delivery.received_at < REVISION_PATIENCE else None
 
 
-def _is_behind(ticket: Ticket) -> bool:
-    """Whether the history does not tell yet who made the assignee the assignee."""
-    return ticket.status is not Status.SOLVED and ticket.assignee is not None and ticket.change is None
+def _is_behind(run: Run, ticket: Ticket) -> bool:
+    """Whether the history may tell in a moment who made the assignee the assignee, and something follows from it."""
+    if ticket.status is Status.SOLVED or ticket.assignee is None or ticket.change is not None:
+        return False
+    found = run.deployment.rules.match(ticket)
+    if isinstance(found, Refusal) and found.code is RefusalCode.NO_RULE:
+        return False
+    with run.deployment.records.read() as connection:
+        account = ticket.assignee.account
+        return elevations.of_pick(connection, ticket.connection, ticket.number, account, ticket.pick) is None
 
 
 def _again(run: Run, delivery: Delivery) -> list[Due]:
@@ -129,7 +136,7 @@ def consider(changed: Change, ticket: Ticket, stopped: StartsStopped | None = No
     held = elevations.open_on_ticket(changed.tx, ticket.connection, ticket.number)
     reasons = [(it, reason_to_end(ticket, it)) for it in held]
     let_go_of(changed, [(it, reason) for it, reason in reasons if reason is not None])
-    if ticket.status is Status.SOLVED or ticket.assignee is None or ticket.change is None:
+    if ticket.status is Status.SOLVED or ticket.assignee is None:
         return
     going_on = (it for it, reason in reasons if it.state is not State.ENDING and reason is None)
     if any(it.account == ticket.assignee.account for it in going_on):
@@ -149,7 +156,8 @@ def reason_to_end(ticket: Ticket, it: Elevation) -> EndReason | None:
         return EndReason.SOLVED
     if ticket.assignee is None or ticket.assignee.account != it.account:
         return EndReason.HANDED_OVER
-    if it.state in UNSTARTED and not it.pick.startswith(CLICK) and it.pick != (ticket.change or "")[:128]:
+    clicked = it.pick.startswith(CLICK) or (it.clicked and it.pick.startswith(UNTOLD))
+    if it.state in UNSTARTED and not clicked and it.pick != ticket.pick:
         # Assigned away and back, perhaps by somebody else: the act that this one rests on was undone.
         return EndReason.HANDED_OVER
     return None
@@ -158,8 +166,7 @@ def reason_to_end(ticket: Ticket, it: Elevation) -> EndReason | None:
 def _open(changed: Change, ticket: Ticket, found: Rule | Refusal) -> None:
     """One elevation for this pick; nothing when the pick has one already. Raises IntegrityError in a race for it."""
     assert ticket.assignee is not None
-    assert ticket.change is not None
-    run, tx, pick = changed.run, changed.tx, ticket.change[:128]
+    run, tx, pick = changed.run, changed.tx, ticket.pick
     if elevations.of_pick(tx, ticket.connection, ticket.number, ticket.assignee.account, pick) is not None:
         log.info("pick_seen_before", extra={"ticket": ticket.number})
         return
@@ -183,7 +190,7 @@ def _open(changed: Change, ticket: Ticket, found: Rule | Refusal) -> None:
         oid=link.oid if link else None,
         technician=link.technician if link else None,
     )
-    why = Offer.BY_OTHER if ticket.assigned_by != it.account else Offer.ON_CLICK
+    why = _why(ticket)
     if found.mode is Mode.WATCH and it.state is not State.REQUESTED:
         _watched(changed, it, found, why)
     elif isinstance(found, Refusal):
@@ -198,6 +205,13 @@ def _open(changed: Change, ticket: Ticket, found: Rule | Refusal) -> None:
         changed.due.append(run.due(What.ELEVATION, it))
 
 
+def _why(ticket: Ticket) -> Offer:
+    """Why this assignment starts nothing by itself."""
+    if is_own_act(ticket):
+        return Offer.ON_CLICK
+    return Offer.UNTOLD if ticket.assigned_by is None or ticket.change is None else Offer.BY_OTHER
+
+
 def _first_state(run: Run, ticket: Ticket, rule: Rule | Refusal) -> State:
     """A fresh pick by the technician's own hand starts at once; anything else only offers the link."""
     if isinstance(rule, Refusal):
@@ -207,8 +221,10 @@ def _first_state(run: Run, ticket: Ticket, rule: Rule | Refusal) -> State:
 
 
 def is_own_act(ticket: Ticket) -> bool:
-    """Whether the helpdesk says that the assignee took the ticket with their own hand."""
-    return ticket.assignee is not None and ticket.assigned_by == ticket.assignee.account
+    """Whether the helpdesk's history says that the assignee took the ticket with their own hand."""
+    if ticket.assignee is None or ticket.change is None:
+        return False
+    return ticket.assigned_by == ticket.assignee.account
 
 
 def is_fresh(ticket: Ticket, now: datetime) -> bool:

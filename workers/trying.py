@@ -124,7 +124,7 @@ def picked_by(deployment: Deployment, ticket: Ticket, address: str, *, now: date
     has_it = ticket.assignee is not None and (ticket.assignee.address or "").casefold() == address.casefold()
     stranger = ticket.assignee if has_it and ticket.assignee else Person(address, address=address)
     by = Person(link.account, link.technician, link.address) if link else stranger
-    return replace(ticket, assignee=by, assigned_by=by.account, assigned_at=now)
+    return replace(ticket, assignee=by, assigned_by=by.account, assigned_at=now, change=ticket.change or "now")
 
 
 def one(deployment: Deployment, ticket: Ticket, edited: Rules | None, *, now: datetime) -> Tried:
@@ -154,7 +154,7 @@ def one(deployment: Deployment, ticket: Ticket, edited: Rules | None, *, now: da
 def _hand(ticket: Ticket, now: datetime) -> Hand:
     if ticket.assignee is None:
         return Hand.NOBODY
-    if ticket.assigned_by is None:
+    if ticket.assigned_by is None or ticket.change is None:
         return Hand.UNTOLD
     if not is_own_act(ticket):
         return Hand.OTHER

@@ -211,6 +211,8 @@ class Elevation:
     reviewed_by: str | None = None
     # When its ticket let go of the role, which may be given back later.
     let_go_at: datetime | None = None
+    # An approver gave its role, and whether its ticket is still what its rule requires was not seen since.
+    unchecked: bool = False
 
     @property
     def has_ticket(self) -> bool:

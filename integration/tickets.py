@@ -115,6 +115,8 @@ class TicketEvent:
     # A digest of what the call shows of the ticket, without what every edit changes (times, authors). After a call with
     # the same one the ticket is not read again: nothing changed that a rule looks at. None: it shows too little.
     fingerprint: str | None = None
+    # Ticket.updated_at as the call shows it, beside a fingerprint: then it is known without a reading, too.
+    shown_at: datetime | None = None
     # Our own account caused it, or it says itself that nothing changed that we look at: it is stored for the record,
     # and the ticket is not read.
     idle: bool = False
@@ -170,6 +172,7 @@ class HelpdeskError(Exception):
       - HelpdeskUnavailable  try again later (time-out, 429, 5xx, or a state that is still too old)
       - TicketGone           never again: the ticket was deleted or merged away
       - HelpdeskRefused      not before an administrator changes something (any other 4xx)
+        + NotConnected       it is not in the settings
     """
 
     try_again = False
@@ -196,6 +199,14 @@ class HelpdeskRefused(HelpdeskError):
             f"account's rights there."
         )
         self.status = status
+
+
+class NotConnected(HelpdeskRefused):
+    """There are rows of a connection that was taken out of the settings."""
+
+    def __init__(self, connection: str) -> None:
+        HelpdeskError.__init__(self, f"The helpdesk {connection} is not connected any more.")
+        self.status = 0
 
 
 class Helpdesk(Protocol):

@@ -13,7 +13,7 @@ from celery.signals import after_task_publish, worker_process_init
 from integration import checkpoints, settings
 from integration.deployment import Deployment
 from integration.records import heartbeats
-from integration.records.deliveries import claim_next
+from integration.records.deliveries import claim_next, forget
 from workers import (
     activations,
     comments,
@@ -40,6 +40,7 @@ STEPS: dict[What, Step] = {
     What.EXAMINATION: examinations.step,
     What.POLL: polls.step,
 }
+EACH = 10  # so many deliveries after another: then one that a poll found, though calls still wait
 BETWEEN, MOST_OTHERS = timedelta(seconds=1), 20  # what else is due has its turn this often under a flood
 SHARE = timedelta(seconds=60)  # of one message, well within a task's time limit
 
@@ -63,6 +64,7 @@ app.conf.update(
         "sweep": {"task": "sweep", "schedule": schedule.EVERY_SECONDS, "options": {"expires": 5}},
         "checkpoint": {"task": "checkpoint", "schedule": 300.0, "options": {"expires": 290}},
         "signins": {"task": "signins", "schedule": signins.EVERY_SECONDS, "options": {"expires": 55}},
+        "forget": {"task": "forget", "schedule": 60.0, "options": {"expires": 55}},
         "polls": {"task": "polls", "schedule": polls.EVERY_SECONDS, "options": {"expires": 9}},
     },
 )
@@ -137,6 +139,12 @@ def begin_polls() -> None:
     polls.begin(deployment(), now=datetime.now(UTC))
 
 
+@app.task(name="forget")  # type: ignore[untyped-decorator]
+def forget_deliveries() -> None:
+    with deployment().records.write() as tx:
+        forget(tx, deployment().helpdesks, now=datetime.now(UTC))
+
+
 @app.task(name="roles")  # type: ignore[untyped-decorator]
 def read_roles(tid: str, oid: str) -> None:
     if roles.refresh(deployment(), tid, oid):
@@ -148,17 +156,18 @@ def work_deliveries() -> None:
     """Work the deliveries that are due, oldest first, the connections in turn: a flood of one starves no other."""
     turns = deque(sorted(deployment().helpdesks))
     now = looked = datetime.now(UTC)
-    stop = now + SHARE  # the sweep goes on with the rest
+    stop, done = now + SHARE, 0  # the sweep goes on with the rest
     while now < stop:
         if now - looked > BETWEEN:
             _work_others(now)
             looked = now
         with deployment().records.write() as tx:
-            taken = claim_next(tx, turns, now=now)
+            taken = claim_next(tx, turns, now=now, found_first=done % EACH == EACH - 1)
         if taken is None:
             return
         turns.remove(taken.connection)
         turns.append(taken.connection)
+        done += 1
         go(Run(deployment(), cause="sweep"), Due(What.DELIVERY, taken.id, taken), STEPS)
         now = datetime.now(UTC)
 

@@ -1,6 +1,6 @@
 """Asking the tenant for a role: look whether it was asked before, ask once, see what came of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import NAMESPACE_OID, uuid5
@@ -93,10 +93,16 @@ def _hindered(run: Run, it: Activation) -> list[Due] | None:
     strict = any(recheck.requires(run, elevation) for elevation in held)
     if run.now - it.created_at <= TICKET_FRESHNESS and not strict:
         return None
-    try:
-        found = [(elevation, recheck.look(run, elevation, since=it.created_at)) for elevation in held]
-    except HelpdeskError:
+    found, unread = [], []
+    for elevation in held:
+        try:
+            found.append((elevation, recheck.look(run, elevation, since=it.created_at)))
+        except HelpdeskError:
+            unread.append(elevation)
+    if unread and not found:
         return _too_late(run, it) if late else _wait_for_ticket(run, it)
+    if unread:
+        return _without(run, it, unread)
     leaving = [(elevation, what) for elevation, what in found if isinstance(what, EndReason)]
     if leaving:
         told = [due for elevation, reason in leaving for due in let_go(run, elevation.id, reason)]
@@ -104,6 +110,14 @@ def _hindered(run: Run, it: Activation) -> list[Due] | None:
     if any(isinstance(what, Refusal) for _elevation, what in found):
         return _plan_anew(run, it)
     return _too_late(run, it) if late else None
+
+
+def _without(run: Run, it: Activation, unread: Sequence[Elevation]) -> list[Due]:
+    """Tickets that cannot be read hold up no other that needs the same role: each of them is planned once more."""
+    with change(run) as changed:
+        for elevation in unread:
+            approvals.ask_anew(changed, elevation)
+    return [*changed.due, *look_again(run, it)]
 
 
 def _wait_for_ticket(run: Run, it: Activation) -> list[Due]:

@@ -18,8 +18,8 @@ def step(run: Run, due: Due) -> Iterable[Due]:
     comment = run.take(due, Comment, comments.claim)
     if comment is None:
         return []
-    helpdesk = run.deployment.helpdesks[comment.connection]
     try:
+        helpdesk = run.helpdesk(comment.connection)
         # After an unknown outcome the note may stand there already.
         if comment.attempts > 1 and helpdesk.has_note(comment.ticket, marker(comment.elevation, comment.step)):
             return _written(run, comment)

@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 UNSTARTED = frozenset({State.OFFERED, State.REQUESTED, State.SIGN_IN_NEEDED})
 CLICK = "click:"  # how the pick of a click is named when its assignment was used up before
 QUICK_LOOKS = 5  # for a state that the helpdesk is about to show, before we become slower
-Alike = Sequence[tuple[str, int]]  # what `deliveries.alike` found
 REVISION_PATIENCE = timedelta(minutes=5)  # after which the ticket is taken as it stands
 
 
@@ -48,7 +47,8 @@ def step(run: Run, due: Due) -> Iterable[Due]:
         ticket = None
     except HelpdeskError as error:
         return _postpone(run, delivery, error)
-    if ticket is not None and delivery.attempts <= QUICK_LOOKS and _is_behind(run, ticket):
+    behind = delivery.attempts <= QUICK_LOOKS and ticket is not None and _is_behind(run, ticket)
+    if ticket is not None and (behind or _is_older(run, delivery, ticket)):
         return _postpone(run, delivery, HelpdeskUnavailable(delivery.connection, after=1))
     try:
         return _work_or_refuse(run, delivery, ticket, alike)
@@ -58,7 +58,9 @@ def step(run: Run, due: Due) -> Iterable[Due]:
         return _again(run, delivery)
 
 
-def _work_or_refuse(run: Run, delivery: Delivery, ticket: Ticket | None, alike: Alike) -> list[Due]:
+def _work_or_refuse(
+    run: Run, delivery: Delivery, ticket: Ticket | None, alike: Sequence[deliveries.Alike]
+) -> list[Due]:
     """While the journal is broken what ends still ends, and a pick is refused in words."""
     try:
         return _work(run, delivery, ticket, alike)
@@ -67,7 +69,11 @@ def _work_or_refuse(run: Run, delivery: Delivery, ticket: Ticket | None, alike: 
 
 
 def _work(
-    run: Run, delivery: Delivery, ticket: Ticket | None, alike: Alike, stopped: StartsStopped | None = None
+    run: Run,
+    delivery: Delivery,
+    ticket: Ticket | None,
+    alike: Sequence[deliveries.Alike],
+    stopped: StartsStopped | None = None,
 ) -> list[Due]:
     """Everything that follows from the delivery, and that it was worked: in one transaction."""
     with change(run) as changed:
@@ -76,16 +82,28 @@ def _work(
         else:
             held = elevations.open_on_ticket(changed.tx, delivery.connection, delivery.ticket)
             let_go_of(changed, [(it, EndReason.TICKET_GONE) for it in held])
-        outcome, read = (deliveries.READ, ticket.updated_at) if ticket is not None else ("the ticket is gone", None)
-        if not deliveries.finish(changed.tx, delivery, outcome, changed_at=read):
+        outcome, read = (deliveries.READ, _read_up_to(ticket)) if ticket is not None else ("the ticket is gone", None)
+        if not deliveries.finish(changed.tx, delivery, outcome, read=read):
             raise Overtaken(delivery.id)
-        deliveries.finish_alike(changed.tx, alike)
+        deliveries.finish_alike(changed.tx, alike, read=read)
     return changed.due
+
+
+def _read_up_to(ticket: Ticket) -> datetime | None:
+    """Up to which change the ticket is known. Where its history says nothing of its assignee it may do so later."""
+    return None if ticket.assignee is not None and ticket.change is None else ticket.updated_at
+
+
+def _is_older(run: Run, delivery: Delivery, ticket: Ticket) -> bool:
+    """Whether this reading does not show the change yet of which the delivery tells."""
+    if delivery.changed_at is None or ticket.updated_at is None:
+        return False
+    return ticket.updated_at < delivery.changed_at and run.now - delivery.received_at < REVISION_PATIENCE
 
 
 def _is_known(connection: sa.Connection, delivery: Delivery) -> bool:
     """Whether what a poll found has been read meanwhile, because a call told of it."""
-    if delivery.kind != deliveries.POLL or delivery.changed_at is None:
+    if not delivery.found or delivery.changed_at is None:
         return False
     seen = deliveries.seen_to(connection, delivery.connection, [delivery.ticket]).get(delivery.ticket)
     return seen is not None and seen >= delivery.changed_at

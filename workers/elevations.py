@@ -27,7 +27,7 @@ from integration.journal import Fact, Kind, StartsStopped
 from integration.records import elevations, people
 from integration.records.elevations import Overtaken
 from integration.rules import Mode, Plan, Refusal, RefusalCode, Start, analysis_to_json
-from integration.tickets import HelpdeskError, Ticket, TicketGone
+from integration.tickets import HelpdeskError, NotConnected, Ticket, TicketGone
 from workers import approvals, bundles, recheck
 from workers.activations import gone_outside, is_there
 from workers.change import Change, change
@@ -54,7 +54,7 @@ def step(run: Run, due: Due) -> Iterable[Due]:
             return _start_emergency(run, it) if it.emergency else _start(run, it)
         if it.state in (State.OFFERED, State.SIGN_IN_NEEDED):
             return let_go(run, it.id, EndReason.UNUSED)
-        if recheck.is_due(run, it):
+        if recheck.is_due(it):
             return recheck.after_approval(run, it)
         return _follow_activation(run, it)
     except Overtaken:
@@ -67,7 +67,7 @@ def step(run: Run, due: Due) -> Iterable[Due]:
 def _start(run: Run, it: Elevation) -> Iterable[Due]:
     try:
         ticket = run.ticket(it.connection, it.ticket)
-    except TicketGone:
+    except (TicketGone, NotConnected):
         return let_go(run, it.id, EndReason.TICKET_GONE)
     except HelpdeskError as error:
         return _postpone(run, it, str(error), backoff(it.attempts))

@@ -93,9 +93,9 @@ def seen(run: Run, it: Activation, active: Active, *, asked: Request | None = No
 
 def _tell_active(changed: Change, it: Elevation, activation: Activation) -> None:
     run, end = changed.run, activation.ends_at
-    on = replace(it, active_at=run.now, until=end)
     # While an approver took their time the ticket may have changed.
     check = activation.pending_at is not None and requires(run, it)
+    on = replace(it, active_at=run.now, until=end, unchecked=check)
     if check:
         changed.due.append(Due(What.ELEVATION, it.id))
     changed.settle(

@@ -23,8 +23,6 @@ EVERY_SECONDS = 10.0  # how often `begin` looks for new connections
 OVERLAP = timedelta(minutes=5)
 PAUSE = timedelta(seconds=10)  # between the pages of a long list
 MOST_PAGES = 100  # of changes at one time; a helpdesk that names more repeats itself
-FURTHEST = timedelta(days=3)  # after a longer outage nobody waits for an answer to an older change
-AHEAD = timedelta(hours=1)  # a helpdesk's clock may be wrong; a change of next year must not be where we go on
 SLOWEST = 900.0  # seconds between tries while a helpdesk does not answer
 
 
@@ -46,7 +44,7 @@ def step(run: Run, due: Due) -> Iterable[Due]:
     helpdesk = run.deployment.helpdesks.get(it.id)
     if every == 0 or not isinstance(helpdesk, TellsChanges):
         return _postpone(run, it, None, "this helpdesk is not asked any more")
-    since = max(it.since, run.now - FURTHEST)
+    since = max(it.since, run.now - polls.FURTHEST)
     try:
         changes = helpdesk.changed_since(since, page=it.page if since == it.since else 1, now=run.now)
     except HelpdeskError as error:
@@ -61,23 +59,21 @@ def step(run: Run, due: Due) -> Iterable[Due]:
 
 
 def where_to(changes: Changes, since: datetime, page: int, *, now: datetime) -> tuple[datetime, int]:
-    """From when on, and from which page of that, to ask the next time.
+    """From when on, and from which page of that, to ask the next time: never from a time that is yet to come.
 
     A page may be empty though more follow: a helpdesk that is asked by the minute lists what changed just before, too.
     """
-    newest = min(max((ticket.at for ticket in changes.tickets), default=since), now + AHEAD)
-    if not _goes_on(changes, page):
+    newest = max(since, min(max((ticket.at for ticket in changes.tickets), default=since), now))
+    if not changes.more:
         return max(since, newest - OVERLAP), 1
-    return (newest, 1) if newest > since else (since, page + 1)
-
-
-def _goes_on(changes: Changes, page: int) -> bool:
-    return changes.more and page < MOST_PAGES
+    if newest > since:
+        return newest, 1
+    return (since, page + 1) if page < MOST_PAGES else (since + timedelta(seconds=1), 1)
 
 
 def _go_on(tx: sa.Connection, it: Poll, changes: Changes, since: datetime, every: int, now: datetime) -> bool:
     start, page = where_to(changes, since, it.page, now=now)
-    wait = PAUSE if _goes_on(changes, it.page) else timedelta(seconds=every)
+    wait = PAUSE if changes.more else timedelta(seconds=every)
     return polls.went_on(tx, it, since=start, page=page, due_at=now + wait, now=now)
 
 

@@ -1,8 +1,8 @@
 """The ticket once more: right before the tenant is asked for a role, and after an approver gave it.
 
-What a plan was made of may be hours old by then. Of a ticket whose rule requires nothing, only what ends an elevation
-is looked at, and a helpdesk that is away delays nothing. Where the rule requires something, nothing starts before that
-is seen.
+What a plan was made of may be hours old by then: what ends an elevation is looked at, and what the rules say now. Of a
+ticket whose rule requires nothing, a helpdesk that is away delays nothing. Where the rule requires something, nothing
+starts before that is seen.
 """
 
 from collections.abc import Iterable
@@ -12,15 +12,16 @@ from datetime import datetime
 from integration.elevation import PATIENCE, Elevation, EndReason, State, backoff
 from integration.records import elevations
 from integration.rules import Refusal, RefusalCode
-from integration.tickets import HelpdeskError, TicketGone, clean
+from integration.tickets import HelpdeskError, NotConnected, TicketGone, clean
 from workers.deliveries import reason_to_end
 from workers.ending import let_go
 from workers.run import Due, Run
 
 
 def requires(run: Run, it: Elevation) -> bool:
-    """Whether the rule that `it` rests on requires anything of its ticket."""
-    return not it.emergency and any(rule.name == it.rule and rule.require for rule in run.deployment.rules.rules)
+    """Whether the rule that `it` rests on requires anything of its ticket, or is not there any more."""
+    rule = next((rule for rule in run.deployment.rules.rules if rule.name == it.rule), None)
+    return not it.emergency and (rule is None or bool(rule.require))
 
 
 def look(run: Run, it: Elevation, *, since: datetime) -> EndReason | Refusal | None:
@@ -33,14 +34,14 @@ def look(run: Run, it: Elevation, *, since: datetime) -> EndReason | Refusal | N
     strict = requires(run, it)
     try:
         ticket = run.ticket(it.connection, it.ticket, since=since if strict else None)
-    except TicketGone:
+    except (TicketGone, NotConnected):
         return EndReason.TICKET_GONE
     except HelpdeskError:
         if strict:
             raise
         return None
     reason = reason_to_end(ticket, it)
-    if reason is not None or not strict:
+    if reason is not None:
         return reason
     found = run.deployment.rules.match(ticket)
     if isinstance(found, Refusal) or found.name == it.rule:
@@ -49,12 +50,9 @@ def look(run: Run, it: Elevation, *, since: datetime) -> EndReason | Refusal | N
     return Refusal(found.name, RefusalCode.NOT_READY, sentence, (), found.mode)
 
 
-def is_due(run: Run, it: Elevation) -> bool:
-    """Whether `after_approval` is the step of `it`: nothing else makes one due whose role is on."""
-    if not requires(run, it):
-        return False
-    since = it.active_at or it.created_at
-    return it.state is State.ACTIVE and run.now < (it.until or since + PATIENCE)
+def is_due(it: Elevation) -> bool:
+    """Whether `after_approval` is the step of `it`."""
+    return it.unchecked and it.state is State.ACTIVE
 
 
 def after_approval(run: Run, it: Elevation) -> Iterable[Due]:
@@ -70,7 +68,7 @@ def after_approval(run: Run, it: Elevation) -> Iterable[Due]:
         return let_go(run, it.id, EndReason.NOT_READY, why=found.reason)
     if found is not None:
         return let_go(run, it.id, found)
-    return _look_later(run, replace(it, attempts=0), at=(it.until or run.now) + PATIENCE)
+    return _look_later(run, replace(it, attempts=0, unchecked=False), at=(it.until or run.now) + PATIENCE)
 
 
 def _look_later(run: Run, it: Elevation, *, at: datetime) -> list[Due]:

@@ -17,7 +17,7 @@ from integration.deployment import Deployment
 from integration.elevation import LEASE, TICKET_FRESHNESS, Activation, Elevation
 from integration.records.comments import Comment
 from integration.records.deliveries import Delivery
-from integration.tickets import Ticket
+from integration.tickets import Helpdesk, NotConnected, Ticket
 
 
 class What(StrEnum):
@@ -98,6 +98,13 @@ class Run:
         """What follows from a row that was saved `at_once`."""
         return Due(what, saved.id, saved if self.goes_on else None)
 
+    def helpdesk(self, connection: str) -> Helpdesk:
+        """Raises NotConnected: rows outlive the settings."""
+        found = self.deployment.helpdesks.get(connection)
+        if found is None:
+            raise NotConnected(connection)
+        return found
+
     def ticket(
         self, connection: str, number: str, *, revision: str | None = None, since: datetime | None = None
     ) -> Ticket:
@@ -106,7 +113,7 @@ class Run:
         fresh = known is not None and self.now - known.read_at < TICKET_FRESHNESS
         if known and fresh and revision is None and (since is None or known.read_at >= since):
             return known
-        read = self.deployment.helpdesks[connection].ticket(number, revision=revision, now=self.now)
+        read = self.helpdesk(connection).ticket(number, revision=revision, now=self.now)
         self._tickets[(connection, number)] = read
         return read
 

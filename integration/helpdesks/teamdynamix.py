@@ -98,6 +98,7 @@ class TeamDynamix:
                 "This call is signed, but it does not say which ticket it is about. Send JSON, and set ticket_paths to "
                 "where the number of the ticket stands in it."
             )
+        shown = _shown(payload, number)
         return TicketEvent(
             # The body of a webhook holds the whole ticket with its time of change, so that no two changes look alike.
             # What a workflow step sends may be the same words each time.
@@ -105,7 +106,8 @@ class TeamDynamix:
             ticket=number,
             kind=clean(word(_at(payload, self._settings.kind_path)) or "webhook", limit=64),
             secret=secret,
-            fingerprint=_fingerprint(payload, number),
+            fingerprint=_fingerprint(shown) if shown else None,
+            shown_at=moment(shown.get("ModifiedDate")) if shown else None,
             idle=_idle(payload, number),
         )
 
@@ -352,12 +354,15 @@ def _idle(payload: Mapping[str, Any], number: str) -> bool:
     return bool(shown) and all(exact(it.get("ID")) == number and _never_touched(it) for it in shown)
 
 
-def _fingerprint(payload: Mapping[str, Any], number: str) -> str | None:
-    """Of the ticket that the call shows: every edit of every ticket is sent, and most of them are comments."""
+def _shown(payload: Mapping[str, Any], number: str) -> Mapping[str, Any] | None:
+    """The ticket as the call shows it; None where it shows none, another, or two."""
     shown = [it for it in tables([payload, *payload.values()]) if "ResponsibleUid" in it]
-    if len(shown) != 1 or exact(shown[0].get("ID")) != number:
-        return None
-    told = {name: value for name, value in shown[0].items() if name not in _CHANGES_ALWAYS}
+    return shown[0] if len(shown) == 1 and exact(shown[0].get("ID")) == number else None
+
+
+def _fingerprint(shown: Mapping[str, Any]) -> str:
+    """Every edit of every ticket is sent, and most of them are comments."""
+    told = {name: value for name, value in shown.items() if name not in _CHANGES_ALWAYS}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode("ascii")).hexdigest()
 
 

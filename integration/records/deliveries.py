@@ -1,5 +1,6 @@
 """Stored deliveries."""
 
+import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,9 @@ POLL = "poll"  # the kind of a delivery that nobody sent
 PANEL = "panel"  # and of a press in a panel, which says nothing of whether webhooks arrive
 # A change that a poll found is read a moment later: by then its webhook call was worked, where one came.
 SETTLE = timedelta(seconds=5)
+NEAREST, NEAR = 10, timedelta(seconds=10)  # of a ticket's deliveries, for `shown_before`
+KEPT, UNREAD_KEPT = timedelta(days=35), timedelta(days=4)
+AT_ONCE = 5_000
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Delivery:
     outcome: str | None
     changed_at: datetime | None = None
     fingerprint: str | None = None
+    found: bool = False
 
 
 Row = dict[str, Any]  # what is inserted for a delivery
@@ -54,15 +59,17 @@ def row(connection: str, event: TicketEvent, *, now: datetime) -> Row:
         "due_at": None if event.idle else now,
         "version": 1,
         "attempts": 0,
-        "changed_at": None,
+        "changed_at": event.shown_at,
         "fingerprint": event.fingerprint,
+        "found": False,
     }
 
 
 def found(connection: str, ticket: ChangedTicket, *, now: datetime) -> Row:
     """A delivery that nobody sent: the change was found by asking. One change makes one, however often it is found."""
-    event = TicketEvent(f"{POLL}:{ticket.number}:{ticket.at.isoformat()}", ticket.number, POLL, secret=POLL)
-    return {**row(connection, event, now=now), "due_at": now + SETTLE, "changed_at": ticket.at}
+    change = hashlib.sha256(f"{ticket.number}:{ticket.at.isoformat()}".encode()).hexdigest()
+    event = TicketEvent(f"{POLL}:{change[:32]}", ticket.number, POLL, secret=POLL, shown_at=ticket.at)
+    return {**row(connection, event, now=now), "due_at": now + SETTLE, "found": True}
 
 
 def store(tx: sa.Connection, connection: str, event: TicketEvent, *, now: datetime) -> str | None:
@@ -84,7 +91,7 @@ _INSERT_ONCE = {
 
 
 _CLAIM, _SETTLE = due.claiming(deliveries), due.saving(deliveries)
-_OF = deliveries.c.connection == sa.bindparam("of")
+_OF = sa.and_(deliveries.c.connection == sa.bindparam("of"), deliveries.c.found == sa.bindparam("by_poll"))
 _OLDEST = sa.select(deliveries.c.id).where(_OF, due.is_due(deliveries)).order_by(deliveries.c.due_at).limit(1)
 _CLAIM_NEXT = due.taking(deliveries, deliveries.c.id == _OLDEST.with_for_update(skip_locked=True).scalar_subquery())
 
@@ -95,36 +102,55 @@ def claim(tx: sa.Connection, row_id: str, *, now: datetime) -> Delivery | None:
     return None if row is None else Delivery(**row._mapping)
 
 
-def claim_next(tx: sa.Connection, turns: Iterable[str], *, now: datetime) -> Delivery | None:
-    """Take what has been due for longest, of the first of these connections that has any; None when none has."""
-    for connection in turns:
-        row = due.claim(tx, _CLAIM_NEXT, now=now, of=connection)
-        if row is not None:
-            return Delivery(**row._mapping)
+def claim_next(
+    tx: sa.Connection, turns: Collection[str], *, now: datetime, found_first: bool = False
+) -> Delivery | None:
+    """Take what has been due for longest, of the first of these connections that has any; None when none has.
+
+    What polls found waits until no call does, as long as calls do not come without end: see `found_first`.
+    """
+    for found in (found_first, not found_first):
+        for connection in turns:
+            row = due.claim(tx, _CLAIM_NEXT, now=now, of=connection, by_poll=found)
+            if row is not None:
+                return Delivery(**row._mapping)
     return None
 
 
-def alike(connection: sa.Connection, it: Delivery, *, now: datetime) -> list[tuple[str, int]]:
-    """Others that are due and that a reading which begins now answers too: ids with the versions seen."""
+@dataclass(frozen=True)
+class Alike:
+    """Another delivery of the same ticket that waits. `change`: what it tells of, if it says when that was."""
+
+    id: str
+    version: int
+    change: datetime | None
+
+
+def alike(connection: sa.Connection, it: Delivery, *, now: datetime) -> list[Alike]:
+    """Others that are due and that a reading which begins now answers too."""
     on = sa.and_(deliveries.c.connection == it.connection, deliveries.c.ticket == it.ticket)
     same = sa.or_(deliveries.c.revision.is_(None), deliveries.c.revision == it.revision)
-    query = sa.select(deliveries.c.id, deliveries.c.version)
+    query = sa.select(deliveries.c.id, deliveries.c.version, deliveries.c.changed_at)
     rows = connection.execute(query.where(on, same, deliveries.c.due_at <= now, deliveries.c.id != it.id))
-    return [(row.id, row.version) for row in rows]
+    return [Alike(row.id, row.version, row.changed_at) for row in rows]
 
 
 def shown_before(connection: sa.Connection, it: Delivery) -> bool:
-    """Whether the delivery before it showed the same ticket, and was worked: one that is still under way may be about
-    a change that was undone by this one.
+    """Whether the last delivery of this ticket showed the same, and was worked, and none near it shows anything else.
+
+    One that is still under way, or that another receiver kept at about the same time, may be about a change that was
+    undone by this one.
     """
     if it.fingerprint is None:
         return False
-    on = sa.and_(deliveries.c.connection == it.connection, deliveries.c.ticket == it.ticket, deliveries.c.id < it.id)
+    on = sa.and_(deliveries.c.connection == it.connection, deliveries.c.ticket == it.ticket, deliveries.c.id != it.id)
     counts = sa.or_(deliveries.c.due_at.is_not(None), deliveries.c.outcome.is_not(None))  # idle ones do not
-    wanted = sa.select(deliveries.c.due_at, deliveries.c.outcome, deliveries.c.fingerprint).where(on, counts)
-    last = connection.execute(wanted.order_by(deliveries.c.id.desc()).limit(1)).first()
-    worked = last is not None and last.due_at is None and last.outcome in (READ, ALIKE, SAME)
-    return worked and last is not None and last.fingerprint == it.fingerprint
+    rows = connection.execute(sa.select(deliveries).where(on, counts).order_by(deliveries.c.id.desc()).limit(NEAREST))
+    others = [Delivery(**row._mapping) for row in rows]
+    if not others or others[0].due_at is not None or others[0].outcome not in (READ, ALIKE, SAME):
+        return False
+    near = [other for other in others[1:] if other.due_at is not None or abs(other.received_at - it.received_at) < NEAR]
+    return all(other.fingerprint == it.fingerprint for other in (others[0], *near))
 
 
 def seen_to(connection: sa.Connection, desk: str, tickets: Collection[str]) -> dict[str, datetime]:
@@ -136,16 +162,40 @@ def seen_to(connection: sa.Connection, desk: str, tickets: Collection[str]) -> d
     return {row.ticket: row[1] for row in rows}
 
 
-def finish(tx: sa.Connection, delivery: Delivery, outcome: str, *, changed_at: datetime | None = None) -> bool:
-    """False when another worker has taken it over: then nothing that came of it may be kept."""
-    told = {"changed_at": changed_at} if changed_at else {}
+def finish(tx: sa.Connection, delivery: Delivery, outcome: str, *, read: datetime | None = None) -> bool:
+    """`read`: up to which change the ticket was read, if it was. False when another worker has taken the delivery over:
+    then nothing that came of it may be kept.
+    """
+    told = {"changed_at": read} if outcome == READ else {}
     return _settle(tx, delivery.id, delivery.version, due_at=None, outcome=outcome, **told)
 
 
-def finish_alike(tx: sa.Connection, others: Sequence[tuple[str, int]]) -> None:
-    """What `alike` found is answered, except what another worker has taken meanwhile."""
-    for row_id, version in others:
-        _settle(tx, row_id, version, due_at=None, outcome=ALIKE)
+def finish_alike(tx: sa.Connection, others: Iterable[Alike], *, read: datetime | None) -> None:
+    """These are answered, except what another worker has taken, and changes that the reading does not show yet."""
+    for it in others:
+        if it.change is None or (read is not None and read >= it.change):
+            _settle(tx, it.id, it.version, due_at=None, outcome=ALIKE, changed_at=read)
+
+
+def forget(tx: sa.Connection, connected: Collection[str], *, now: datetime) -> int:
+    """Delete what nobody looks at any more, some at a time, and let go of what is due for nobody.
+
+    A call that cost no reading says nothing after a few days; the others are what pages compare rules by. Gives how
+    many were deleted.
+    """
+    tx.execute(
+        deliveries.update()
+        .where(deliveries.c.due_at.is_not(None), deliveries.c.connection.not_in(connected))
+        .values(due_at=None, outcome="its helpdesk is not connected any more", version=deliveries.c.version + 1)
+    )
+    # An id begins with its time, and has an index.
+    unread = sa.or_(deliveries.c.outcome.is_(None), deliveries.c.outcome.in_((ALIKE, SAME)))
+    old = sa.or_(
+        deliveries.c.id < str(ULID.from_datetime(now - KEPT)),
+        sa.and_(deliveries.c.id < str(ULID.from_datetime(now - UNREAD_KEPT)), unread),
+    )
+    some = sa.select(deliveries.c.id).where(deliveries.c.due_at.is_(None), old).order_by(deliveries.c.id).limit(AT_ONCE)
+    return tx.execute(deliveries.delete().where(deliveries.c.id.in_(some.scalar_subquery()))).rowcount
 
 
 def postpone(tx: sa.Connection, delivery: Delivery, *, now: datetime, by: timedelta, outcome: str) -> bool:

@@ -4,7 +4,7 @@ Statements are made once: SQLAlchemy spends longer on building one than a databa
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,9 +29,11 @@ def is_due(table: sa.Table) -> sa.ColumnElement[bool]:
     return found
 
 
-def claim(tx: sa.Connection, statement: Claim, *, now: datetime, **more: str) -> sa.Row[Any] | None:
+def claim(
+    tx: sa.Connection, statement: Claim, *, now: datetime, lease: timedelta = LEASE, **more: str | bool
+) -> sa.Row[Any] | None:
     """Take a row that is due, for a lease, after which it is due again; whoever comes second gets None."""
-    return tx.execute(statement, {"now": now, "lease": now + LEASE, **more}).first()
+    return tx.execute(statement, {"now": now, "lease": now + lease, **more}).first()
 
 
 def saving(table: sa.Table) -> sa.Update:

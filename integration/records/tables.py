@@ -65,21 +65,20 @@ deliveries = sa.Table(
     sa.Column("version", sa.Integer, nullable=False, default=1),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("outcome", sa.String(200)),
-    # The ticket's own time of its last change: of a worked delivery what was read, of a poll's what is to be read.
+    # The ticket's own time of its last change: of a worked delivery what was read, else what the call or poll shows.
     sa.Column("changed_at", UtcDateTime),
     sa.Column("fingerprint", sa.String(64)),  # of what the call showed
+    sa.Column("found", sa.Boolean, nullable=False, server_default=sa.false()),  # by a poll: no call told of it
     sa.UniqueConstraint("connection", "delivery_id"),
 )
 _index_due(deliveries)
 _waits = deliveries.c.due_at.is_not(None)
-sa.Index(
-    "ix_deliveries_turn",  # the next one of each connection
-    deliveries.c.connection,
-    deliveries.c.due_at,
-    sqlite_where=_waits,
-    postgresql_where=_waits,
-)
-sa.Index("ix_deliveries_ticket", deliveries.c.connection, deliveries.c.ticket)
+# The next one of each connection; others of the same ticket that wait; what was said of a ticket before.
+_turn = (deliveries.c.connection, deliveries.c.found, deliveries.c.due_at)
+sa.Index("ix_deliveries_turn", *_turn, sqlite_where=_waits, postgresql_where=_waits)
+_same = (deliveries.c.connection, deliveries.c.ticket)
+sa.Index("ix_deliveries_waiting", *_same, sqlite_where=_waits, postgresql_where=_waits)
+sa.Index("ix_deliveries_ticket", *_same, deliveries.c.id)
 
 polls = sa.Table(
     "polls",
@@ -134,6 +133,7 @@ elevations = sa.Table(
     sa.Column("reviewed_at", UtcDateTime),
     sa.Column("reviewed_by", sa.String(200)),
     sa.Column("let_go_at", UtcDateTime),
+    sa.Column("unchecked", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("connection", "ticket", "account", "pick", "part"),
 )
 _index_due(elevations)

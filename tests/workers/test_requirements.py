@@ -3,6 +3,7 @@ that lacks it at that moment, and the ticket says what is missing.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from integration.deployment import Deployment
 from integration.elevation import ActivationState, State
-from integration.records import deliveries, people
+from integration.records import deliveries, elevations, people
 from integration.rules import analysis_from_json
 from integration.tickets import TicketEvent
 from tests.conftest import Desk, Practice, settings_for
@@ -305,3 +306,66 @@ def test_a_role_that_was_on_by_hand_is_left_alone_for_a_ticket_that_lacks_someth
 
     assert desk.only(ticket).state is State.REFUSED
     assert practice.active_roles() == [PASSWORD_ADMINISTRATOR.id]
+
+
+def test_a_ticket_that_cannot_be_read_does_not_hold_up_another_that_needs_the_same_role(
+    desk: Desk, practice: Practice
+) -> None:
+    desk.link()
+    fault(practice, "status", side="graph", method="POST", path=REQUESTS, times=1)
+    strict, other = practice.new_ticket(subject=DUE), practice.new_ticket(category="MFA reset")
+    for ticket in (strict, other):
+        practice.assign(ticket)
+        desk.deliver(ticket)
+    fault(practice, "status", side="helpdesk", method="GET", path=f"/api/tickets/{strict}", times=EVER, status=503)
+    wait_for(desk, timedelta(seconds=20), steps=6)
+
+    assert desk.only(other).state is State.ACTIVE
+    assert desk.only(strict).state is State.REQUESTED
+    mend(practice)
+    wait_for(desk, timedelta(minutes=1), steps=6)
+    assert desk.only(strict).state is State.ACTIVE
+
+
+@pytest.mark.parametrize("rules", ["deny", "none"])
+def test_rules_that_changed_since_the_pick_are_asked_before_the_tenant_is(
+    desk: Desk, practice: Practice, rules: str
+) -> None:
+    desk.link()
+    fault(practice, "status", side="graph", method="POST", path=REQUESTS, times=EVER)
+    ticket = pick(desk, practice, category="MFA reset")
+    assert desk.only(ticket).state is State.WAITING
+    denied = '[[rule]]\nname = "no"\nmatch = { category = "MFA reset" }\ndeny = true\nreason = "Not today."\n'
+    text = RULES.split("[[rule]]")[1] if rules == "none" else denied
+    desk.deployment.settings.rules_file.write_text(text if rules == "deny" else "[[rule]]" + text)  # type: ignore[union-attr]
+    del desk.deployment.rules
+    mend(practice)
+    wait_for(desk, timedelta(minutes=1), steps=14)
+
+    assert practice.active_roles() == []
+    assert desk.only(ticket).state in (State.REFUSED, State.FAILED, State.CANCELLED)
+
+
+def test_the_ticket_of_a_connection_that_was_taken_out_ends_what_was_not_begun(desk: Desk, practice: Practice) -> None:
+    desk.link()
+    ticket = planned(desk, practice)
+    del desk.deployment.helpdesks["practice"]
+    wait_for(desk, timedelta(minutes=2), steps=20)
+
+    assert practice.activation_requests() == []
+    assert desk.only(ticket).state in (State.CANCELLED, State.ENDED)
+
+
+def test_what_is_changed_while_the_role_is_active_ends_nothing_whatever_wakes_the_elevation(
+    desk: Desk, practice: Practice
+) -> None:
+    desk.link()
+    ticket = pick(desk, practice, subject=DUE)
+    assert desk.only(ticket).state is State.ACTIVE
+    empty(practice, ticket)
+    it = desk.only(ticket)
+    with desk.deployment.records.write() as tx:
+        elevations.save_elevation(tx, replace(it, due_at=desk.now()))
+    desk.sweep()
+
+    assert desk.only(ticket).state is State.ACTIVE

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ import sqlalchemy as sa
 from integration.deployment import Deployment
 from integration.elevation import State
 from integration.records import deliveries
+from integration.records.deliveries import Delivery
 from integration.records.tables import deliveries as table
-from integration.tickets import Ticket, TicketEvent
+from integration.tickets import ChangedTicket, Ticket, TicketEvent
 from tests.conftest import Desk, Practice, settings_for
 from workers import app
 from workers.run import Due, What
@@ -139,6 +141,58 @@ def test_a_call_that_shows_the_same_behind_one_under_way_is_read(desk: Desk, pra
     desk.step(Due(What.DELIVERY, keep(desk, ticket, 2, fingerprint="taken")))
 
     assert outcomes(desk) == ["done", None, "done"]
+
+
+def test_a_call_that_another_receiver_kept_at_about_the_same_time_may_be_the_later_one(desk: Desk) -> None:
+    """Two machines whose clocks differ name what they keep by their own: take, hand over, take."""
+    desk.step(Due(What.DELIVERY, keep(desk, "1", 0, fingerprint="taken")))
+    desk.advance(timedelta(seconds=2))
+    keep(desk, "1", 1, fingerprint="away")  # by the clock that is ahead
+    desk.advance(timedelta(seconds=-2))
+    last = keep(desk, "1", 2, fingerprint="taken")
+    with desk.deployment.records.read() as connection:
+        rows = connection.execute(sa.select(table).where(table.c.id == last)).one()
+        assert not deliveries.shown_before(connection, Delivery(**rows._mapping))
+
+
+def test_what_a_poll_found_waits_for_what_was_called_and_yet_has_its_turn(desk: Desk) -> None:
+    with desk.deployment.records.write() as tx:
+        rows = [deliveries.found("practice", ChangedTicket(str(n), desk.now()), now=desk.now()) for n in range(3)]
+        deliveries.store_all(tx, rows)
+    desk.advance(timedelta(seconds=30))
+    called = [keep(desk, "9", number) for number in range(2)]
+    with desk.deployment.records.write() as tx:
+        taken = [deliveries.claim_next(tx, ["busy", "practice"], now=desk.now()) for _ in range(2)]
+        assert [it.id for it in taken if it] == called
+        it = deliveries.claim_next(tx, ["busy", "practice"], now=desk.now())
+        assert it is not None
+        assert it.found
+    with desk.deployment.records.write() as tx:
+        keep_one = replace(EVENT, delivery_id="9_9", ticket="9")
+        deliveries.store(tx, "practice", keep_one, now=desk.now())
+        it = deliveries.claim_next(tx, ["busy", "practice"], now=desk.now(), found_first=True)
+        assert it is not None
+        assert it.found
+
+
+def test_deliveries_are_forgotten_when_nobody_looks_at_them_any_more(desk: Desk, practice: Practice) -> None:
+    ticket = practice.new_ticket(category="Something else")
+    for number in range(2):  # the second is answered by the reading for the first
+        keep(desk, ticket, number)
+    desk.sweep()
+    for name, event in {"idle": replace(EVENT, idle=True), "gone": EVENT}.items():
+        with desk.deployment.records.write() as tx:
+            deliveries.store(tx, name, replace(event, delivery_id=name, ticket=ticket), now=desk.now())
+
+    def kept_after(days: int) -> list[str | None]:
+        with desk.deployment.records.write() as tx:
+            deliveries.forget(tx, desk.deployment.helpdesks, now=desk.now() + timedelta(days=days))
+        return outcomes(desk)
+
+    done, together, away = "done", "read together with another one", "its helpdesk is not connected any more"
+    assert kept_after(0) == [done, together, None, away]
+    assert kept_after(5) == [done, away]
+    assert kept_after(36) == []
 
 
 def test_the_pick_of_a_quiet_connection_does_not_stand_behind_the_flood_of_another(

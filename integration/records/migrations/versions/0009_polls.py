@@ -17,9 +17,12 @@ def upgrade() -> None:
     op.add_column("deliveries", sa.Column("fingerprint", sa.String(64)))
     with op.batch_alter_table("brakes") as brakes:
         brakes.alter_column("name", existing_type=sa.String(32), type_=sa.String(80), existing_nullable=False)
-    turn = ["connection", "due_at"]
+    op.add_column("deliveries", sa.Column("found", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("elevations", sa.Column("unchecked", sa.Boolean(), nullable=False, server_default=sa.false()))
+    turn, same = ["connection", "found", "due_at"], ["connection", "ticket"]
     op.create_index("ix_deliveries_turn", "deliveries", turn, sqlite_where=waits, postgresql_where=waits)
-    op.create_index("ix_deliveries_ticket", "deliveries", ["connection", "ticket"])
+    op.create_index("ix_deliveries_waiting", "deliveries", same, sqlite_where=waits, postgresql_where=waits)
+    op.create_index("ix_deliveries_ticket", "deliveries", [*same, "id"])
     op.create_table(
         "polls",
         sa.Column("id", sa.String(64), nullable=False),

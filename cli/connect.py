@@ -110,6 +110,12 @@ def _connection(
     if kept is not None and was != kind:
         raise click.ClickException(f"The connection {name} is of the kind {was}. Take another --name.")
     found = settings.load(helpdesks={name: {"kind": kind}})
+    if not found.data_dir.is_dir():
+        # Made here, it would be this account's, and in this directory: where the service neither looks nor may read.
+        raise click.ClickException(
+            f"{found.data_dir.absolute()}, which data_dir names for files with secrets, is no directory. Run "
+            "`ticket-elevate init` first, and run this where the service runs, or write data_dir as a whole path."
+        )
     setup = setups.of_class(adapter)
     answers = gather(adapter.Settings, setup, options=options, file=file, kept=kept or {}, ask=ask)
     return _Connection(

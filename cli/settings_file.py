@@ -113,7 +113,7 @@ def _secret_file(folder: Path, name: str, secret: str) -> tuple[Path, bool]:
     """The file, and whether it is new: one that holds this secret already is used again."""
     try:
         if not folder.is_dir():
-            folder.mkdir(mode=0o700, parents=True)
+            folder.mkdir(mode=0o700)
             _give(folder, folder.parent)
         for place in range(1, 1000):
             path = folder / (name if place == 1 else f"{name}-{place}")

@@ -207,7 +207,7 @@ class Settings(BaseSettings):
     practice: bool = Field(False, description="Allow the practice tenant; paints a banner on every page")
     entra: Entra = Field(description="The tenant")
     helpdesks: dict[str, dict[str, Any]] = Field(
-        repr=False, description="One table per connected helpdesk; `kind` names the adapter"
+        default_factory=dict, repr=False, description="One table per connected helpdesk; `kind` names the adapter"
     )
     notify: Notify = Field(Notify.model_validate({}), description="Who is told beyond the ticket; empty: nobody")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Of our own log")

@@ -514,6 +514,25 @@ def test_doctor_is_content_when_our_account_may_not_see_webhooks(administrator: 
 
 @pytest.mark.parametrize("running", ["generic"], indirect=True, scope="module")
 class TestWhateverTheKind:
+    def test_secrets_go_nowhere_but_where_the_service_keeps_its_data(
+        self, administrator: Administrator, tmp_path: Path
+    ) -> None:
+        text = administrator.settings.read_text()
+        before = re.sub("(?m)^data_dir = .*$", f'data_dir = "{tmp_path}/lib"', text)
+        administrator.settings.write_text(before)
+
+        said = administrator.connect(keys="")  # nobody is there to answer a question
+
+        assert said.exit_code == 1
+        assert "Run `ticket-elevate init` first" in said.output
+        assert str(tmp_path / "lib") in said.output
+        assert not (tmp_path / "lib").exists()
+        assert administrator.settings.read_text() == before
+
+        assert CliRunner().invoke(commands, ["init"]).exit_code == 0  # without a helpdesk in the settings
+
+        assert administrator.connect().exit_code == 0
+
     def test_what_is_missing_is_named_when_nobody_may_be_asked(self, administrator: Administrator) -> None:
         said = administrator.connect(token=None, url=None)
 

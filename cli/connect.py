@@ -17,7 +17,7 @@ from cli.settings_file import NotWritten
 from integration import helpdesks, settings
 from integration.helpdesks import Adapter, inside
 from integration.helpdesks import setup as setups
-from integration.helpdesks.setup import ByHand, Place, Undo
+from integration.helpdesks.setup import ByHand, Kept, Place, Undo
 from integration.secret_files import read_secret
 from integration.tickets import Finding, Helpdesk, HelpdeskError
 
@@ -34,6 +34,7 @@ class _Connection:
     adapter: Adapter
     setup: type[ByHand]
     answers: Answers
+    stored: Mapping[str, Any]  # what the settings say of it until now
     folder: Path  # of the files with secrets
 
     @property
@@ -118,9 +119,8 @@ def _connection(
         )
     setup = setups.of_class(adapter)
     answers = gather(adapter.Settings, setup, options=options, file=file, kept=kept or {}, ask=ask)
-    return _Connection(
-        kind, Place(name, found.public_url), adapter, setup, answers, found.data_dir.resolve() / "helpdesks"
-    )
+    folder = found.data_dir.resolve() / "helpdesks"
+    return _Connection(kind, Place(name, found.public_url), adapter, setup, answers, kept or {}, folder)
 
 
 def _reached(made: _Connection, *, anyway: bool) -> dict[str, Any]:
@@ -159,10 +159,11 @@ def _create(made: _Connection, table: dict[str, Any], undo: list[Undo], *, ask: 
         click.confirm("Go on?", default=True, abort=True)
     given = made.answers.table.get(SECRETS, {})
     known = [_read(name, value) for name, value in given.items()]
+    kept = Kept(known[0] if known else None, whole=_stay(made.stored.get(SECRETS), known))
     try:
         # What an administrator lends us must not reach an address that our own token may not.
         with inside.reaching(str(table.get("url", "")), allowed=table.get(INTERNAL) is True):
-            it = setup.make(made.place, known[0] if known else None, once, undo)
+            it = setup.make(made.place, kept, once, undo)
     except HelpdeskError as error:
         why = "To create it, our account, or whom you named for this, must be allowed to; or say --no-create."
         if made.place.public_url.startswith("http:"):
@@ -222,9 +223,22 @@ def _items(value: Any) -> list[tuple[str, Any]]:
     return list(value.items()) if isinstance(value, dict) else []
 
 
+def _stay(stored: Any, known: Iterable[str]) -> bool:
+    """Whether there are `stored` secrets, and each is among the `known` ones."""
+    try:
+        before = {_secret(name, value) for name, value in _items(stored)}
+    except (KeyError, ValueError):
+        return False
+    return bool(before) and before <= set(known)
+
+
+def _secret(name: str, value: Any) -> str:
+    return read_secret(name, value["file"]) if isinstance(value, dict) else str(value)
+
+
 def _read(name: str, value: Any) -> str:
     try:
-        return read_secret(name, value["file"]) if isinstance(value, dict) else str(value)
+        return _secret(name, value)
     except (KeyError, ValueError) as error:
         raise click.ClickException(str(error)) from None
 

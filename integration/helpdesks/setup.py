@@ -64,6 +64,15 @@ class Undo:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """The secrets of the helpdesk's calls that will be in the settings whatever is created."""
+
+    newest: str | None = None
+    # There were some in the settings, and all of them stay. Whatever signs with one of them will then be believed.
+    whole: bool = False
+
+
+@dataclass(frozen=True)
 class Made:
     """What came of creating. `secret`: what the helpdesk signs its calls with from now on."""
 
@@ -104,11 +113,8 @@ class ByHand:
         """What `make` would create, unless it is there: nothing without the right answers among `once`."""
         return ()
 
-    def make(self, place: Place, kept: str | None, once: Mapping[str, str], undo: list[Undo]) -> Made:
-        """Create what is not there yet, and put into `undo` how it is taken away again.
-
-        `kept`: the secret that is in the settings already. Raises HelpdeskError.
-        """
+    def make(self, place: Place, kept: Kept, once: Mapping[str, str], undo: list[Undo]) -> Made:
+        """Create what is not there yet, and put into `undo` how it is taken away again. Raises HelpdeskError."""
         raise NotImplementedError
 
     def by_hand(self, place: Place, secret: Path | None, made: bool) -> Sequence[str]:

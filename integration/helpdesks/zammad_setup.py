@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from integration.helpdesks.http import AnswerUnusable, Door
-from integration.helpdesks.setup import ByHand, Made, Once, Place, Undo
+from integration.helpdesks.setup import ByHand, Kept, Made, Once, Place, Undo
 from integration.helpdesks.values import exact, table, tables
 from integration.helpdesks.zammad_settings import ZammadSettings
 from integration.tickets import Finding
@@ -51,7 +51,7 @@ class ZammadSetup(ByHand):
     def creates(self, once: Mapping[str, str]) -> Sequence[str]:
         return ("a webhook", *(f"a trigger on a change of the {it}" for _, it in _CHANGES)) if _token(once) else ()
 
-    def make(self, place: Place, kept: str | None, once: Mapping[str, str], undo: list[Undo]) -> Made:
+    def make(self, place: Place, kept: Kept, once: Mapping[str, str], undo: list[Undo]) -> Made:
         headers = {"Authorization": f"Token token={_token(once)}"}
         base, bundle = f"{self._settings.url}/api/v1", self._settings.ca_bundle
         admin = _Administrator(self._connection, Door(self._connection, base, headers=headers, ca_bundle=bundle), undo)
@@ -59,7 +59,7 @@ class ZammadSetup(ByHand):
         webhook = next((it for it in admin.all("webhooks") if it.get("endpoint") == place.webhook), None)
         findings = [Finding(f"{called} (it was there)", True), *_state(webhook)] if webhook else []
         if webhook is None:
-            webhook = admin.create("webhooks", "the webhook", _webhook(place, kept or self.new_secret()))
+            webhook = admin.create("webhooks", "the webhook", _webhook(place, kept.newest or self.new_secret()))
             findings = [Finding(f"{called} (new)", True)]
         number = exact(webhook.get("id")) or ""
         triggers = [it for it in admin.all("triggers") if _calls(it, number)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from integration.helpdesks.http import AnswerUnusable, Door
-from integration.helpdesks.setup import ByHand, Made, Place, Undo
+from integration.helpdesks.setup import ByHand, Kept, Made, Place, Undo
 from integration.helpdesks.values import exact, table, tables
 from integration.tickets import Finding, HelpdeskRefused
 
@@ -44,7 +44,7 @@ class ZendeskSetup(ByHand):
     def creates(self, once: Mapping[str, str]) -> Sequence[str]:  # noqa: ARG002
         return ("a webhook that is subscribed to Zendesk's ticket events",)
 
-    def make(self, place: Place, kept: str | None, once: Mapping[str, str], undo: list[Undo]) -> Made:  # noqa: ARG002
+    def make(self, place: Place, kept: Kept, once: Mapping[str, str], undo: list[Undo]) -> Made:  # noqa: ARG002
         found = next((it for it in self._webhooks() if it.get("endpoint") == place.webhook), None)
         what = f"a webhook calls {place.webhook}"
         findings = [Finding(f"{what} (it was there)", True), *_state(found)] if found else []

@@ -341,6 +341,33 @@ def test_what_the_helpdesk_then_sends_is_taken(administrator: Administrator) -> 
     assert (event.ticket, event.secret) == (number, "current")
 
 
+@pytest.mark.parametrize("running", ["jira"], indirect=True, scope="module")
+def test_what_a_webhook_signs_with_stays_when_another_secret_is_told(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    body = BODIES["jira"](ticket(administrator.practice))
+
+    said = administrator.connect("--replace", secrets={"mine": "q" * 64})
+
+    assert said.exit_code == 0, said.output
+    headers = administrator.practice.control("/webhooks/sign", {"body": body})
+    helpdesk = helpdesks.connect(administrator.name, administrator.table())
+    event = helpdesk.read_delivery({name.lower(): it for name, it in headers.items()}, body.encode(), now=now())
+    assert event.secret == "current"
+
+
+@pytest.mark.parametrize("running", ["jira"], indirect=True, scope="module")
+def test_what_a_webhook_signs_with_is_not_given_up_unasked(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    before = administrator.settings.read_text()
+
+    said = administrator.connect("--replace", secrets={"current": "q" * 64})
+
+    assert said.exit_code == 1
+    assert "FAIL that webhook signs with a secret that we have" in said.output
+    assert administrator.settings.read_text() == before
+    assert Path(administrator.table()["secrets"]["current"]["file"]).exists()
+
+
 @pytest.mark.parametrize("running", ["zammad", "zendesk"], indirect=True, scope="module")
 def test_a_pick_arrives_and_a_note_does_not(administrator: Administrator) -> None:
     receiver = Receiver()

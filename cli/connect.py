@@ -195,7 +195,9 @@ def _keep(made: _Connection, table: dict[str, Any]) -> Path | None:
     except NotWritten as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"Written: [helpdesks.{made.name}] in {settings.file()}, and secrets in {made.folder}.")
-    settings_file.delete_unnamed(made.folder, before or {}, written)
+    # Not what the file says alone: the environment can name a connection, too.
+    for path in settings_file.delete_unnamed(made.folder, before or {}, settings.load().helpdesks):
+        click.echo(f"No setting names {path} any more, and it cannot be deleted: delete it.", err=True)
     named = list(written[SECRETS].values())[-1] if written.get(SECRETS) else None
     return Path(named["file"]) if isinstance(named, dict) else None
 

@@ -66,17 +66,26 @@ def write_table(path: Path, name: str, table: Mapping[str, Any]) -> None:
     _replace(path, written)
 
 
-def delete_unnamed(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Delete the files of ours that the table named before and does not name any more."""
+def delete_unnamed(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Path]:
+    """Delete the files of ours that a table named `before`, and that no connection names `now`.
+
+    `now`: the tables of all connections, since one may use another's file. Answers with those that stay although they
+    should go.
+    """
+    left = []
     for path in _paths(before) - _paths(now):
         if path.parent == folder:
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:
+                left.append(path)
+    return left
 
 
-def _paths(value: Any) -> set[Path]:
+def _paths(value: Any, key: str = "") -> set[Path]:
     if isinstance(value, Mapping):
-        return {path for inner in value.values() for path in _paths(inner)}
-    return {Path(value)} if isinstance(value, str) and value.startswith("/") else set()
+        return {path for name, inner in value.items() for path in _paths(inner, name)}
+    return {Path(value).resolve()} if isinstance(value, str) and key.endswith("file") else set()
 
 
 def _with_table(text: str, name: str, table: Mapping[str, Any]) -> str:

@@ -603,6 +603,22 @@ class TestWhateverTheKind:
         assert new.read_text().strip() == second
         assert not old.exists()
 
+    def test_a_file_that_another_connection_uses_stays(self, administrator: Administrator, tmp_path: Path) -> None:
+        first, token = administrator.name, administrator.known.pop("token")
+        assert administrator.connect(token=token).exit_code == 0
+        shared = administrator.table()["token_file"]
+        administrator.name = f"{first}-2"
+        assert administrator.connect(token_file=shared).exit_code == 0
+        administrator.name = first
+        own = tmp_path / "token"
+        own.write_text(token)
+
+        assert administrator.connect("--replace", token_file=str(own)).exit_code == 0
+
+        assert Path(shared).read_text().strip() == token
+        administrator.name = f"{first}-2"
+        assert all(administrator.doctor().values())
+
     def test_a_setting_that_there_is_not_is_refused(self, administrator: Administrator) -> None:
         assert "no setting 'colour'" in administrator.connect(colour="blue").output
         assert "no setting 'colour'" in administrator.connect("--set", "colour=blue").output

@@ -1,10 +1,11 @@
 """`ticket-elevate connect`: make a connection to a helpdesk, try it, and say what is left to be done by hand."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def _create(made: _Connection, table: dict[str, Any], undo: list[Undo], *, ask: 
         click.confirm("Go on?", default=True, abort=True)
     given = made.answers.table.get(SECRETS, {})
     known = [_read(name, value) for name, value in given.items()]
-    kept = Kept(known[0] if known else None, whole=_stay(made.stored.get(SECRETS), known))
+    kept = Kept(known[-1] if known else None, whole=_stay(made.stored.get(SECRETS), known))
     try:
         # What an administrator lends us must not reach an address that our own token may not.
         with inside.reaching(str(table.get("url", "")), allowed=table.get(INTERNAL) is True):
@@ -171,7 +172,7 @@ def _create(made: _Connection, table: dict[str, Any], undo: list[Undo], *, ask: 
         raise click.ClickException(f"{error} {why}") from None
     _stop_unless(_show(it.findings), anyway=anyway)
     if it.secret not in known:
-        table[SECRETS] = {**given, (f"{_FIRST}_{len(given) + 1}" if given else _FIRST): it.secret}
+        table[SECRETS] = {**given, _free(given): it.secret}
     return True
 
 
@@ -223,6 +224,12 @@ def _with_files(
 
 def _items(value: Any) -> list[tuple[str, Any]]:
     return list(value.items()) if isinstance(value, dict) else []
+
+
+def _free(taken: Container[str]) -> str:
+    """A name that no secret has: one that is in force must not be written over."""
+    names = chain((_FIRST,), (f"{_FIRST}_{number}" for number in count(2)))
+    return next(it for it in names if it not in taken)
 
 
 def _stay(stored: Any, known: Iterable[str]) -> bool:

@@ -505,10 +505,8 @@ def test_without_what_an_administrator_has_the_rest_is_left_by_hand(administrato
     assert path in said.output
 
 
-@pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
-def test_doctor_finds_a_webhook_that_was_switched_off_and_one_that_is_gone(administrator: Administrator) -> None:
-    assert administrator.connect().exit_code == 0
-    there = f"{administrator.name}: {administrator.name} has a webhook that calls us"
+def zendesk_webhook(administrator: Administrator) -> Callable[..., object]:
+    """What an administrator there does with our webhook."""
     helpdesk = administrator.practice.facts["helpdesk"]
     credentials = {"client_id": helpdesk["client_id"], "client_secret": helpdesk["client_secret"]}
     wanted = {"grant_type": "client_credentials", **credentials}
@@ -517,15 +515,60 @@ def test_doctor_finds_a_webhook_that_was_switched_off_and_one_that_is_gone(admin
     hooks = requests.get(api, headers=me, timeout=10).json()["webhooks"]
     [number] = [it["id"] for it in hooks if it["endpoint"].endswith(administrator.name)]
 
-    requests.patch(f"{api}/{number}", headers=me, json={"webhook": {"status": "inactive"}}, timeout=10)
+    def act(method: str, body: object = None) -> None:
+        requests.request(method, f"{api}/{number}", headers=me, json=body, timeout=10).raise_for_status()
+
+    return act
+
+
+@pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
+def test_doctor_finds_a_webhook_that_was_switched_off_and_one_that_is_gone(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    there = f"{administrator.name}: {administrator.name} has a webhook that calls us"
+    at_zendesk = zendesk_webhook(administrator)
+    at_zendesk("PATCH", {"webhook": {"status": "inactive"}})
     assert administrator.doctor()[there]
     assert not administrator.doctor()[f"{administrator.name}: that webhook is active"]
     said = administrator.connect("--replace")
     assert said.exit_code == 1
     assert "Activate it" in said.output
 
-    requests.delete(f"{api}/{number}", headers=me, timeout=10)
+    at_zendesk("DELETE")
     assert not administrator.doctor()[there]
+
+
+@pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
+def test_a_new_secret_takes_no_others_place(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    zendesk_webhook(administrator)("DELETE")
+    assert administrator.connect("--replace").exit_code == 0
+    text = administrator.settings.read_text()
+    administrator.settings.write_text(re.sub(r"current = {[^}]*}, ?", "", text))  # nothing signs with that any more
+    [in_force] = [Path(it["file"]) for it in administrator.table()["secrets"].values()]
+    secret = in_force.read_text()
+    zendesk_webhook(administrator)("DELETE")
+
+    assert administrator.connect("--replace").exit_code == 0
+
+    files = [Path(it["file"]) for it in administrator.table()["secrets"].values()]
+    assert len(files) == 2
+    assert secret in [it.read_text() for it in files]
+
+
+@pytest.mark.parametrize("running", ["zammad"], indirect=True, scope="module")
+def test_a_webhook_is_made_with_the_newest_secret(administrator: Administrator) -> None:
+    known = administrator.known
+    administrator.known = {name: it for name, it in known.items() if not name.startswith("admin_")}
+    assert administrator.connect().exit_code == 0  # and the webhook is left by hand
+    administrator.known = known
+
+    assert administrator.connect("--replace", secrets={"fresh": "n" * 64}).exit_code == 0
+
+    body = BODIES["zammad"](ticket(administrator.practice))
+    headers = administrator.practice.control("/webhooks/sign", {"body": body})
+    helpdesk = helpdesks.connect(administrator.name, administrator.table())
+    event = helpdesk.read_delivery({name.lower(): it for name, it in headers.items()}, body.encode(), now=now())
+    assert event.secret == "fresh"
 
 
 @pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")

@@ -89,8 +89,8 @@ def connect(
     _try(made.helpdesk(table), test_ticket, anyway=anyway)
     with _undone_unless_all_is_well() as undo:
         created = not no_create and _create(made, table, undo, ask=not yes, anyway=anyway)
-        secret = _keep(made, table)
-        undo.clear()
+        before, written = _keep(made, table, undo)
+    secret = _tidied(made, before, written)
     _say_what_is_left(made, table, secret, created)
 
 
@@ -176,8 +176,8 @@ def _create(made: _Connection, table: dict[str, Any], undo: list[Undo], *, ask: 
     return True
 
 
-def _keep(made: _Connection, table: dict[str, Any]) -> Path | None:
-    """Write the secrets and the settings; the path of the secret of the helpdesk's calls."""
+def _keep(made: _Connection, table: dict[str, Any], undo: list[Undo]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Write the secrets and the settings, from when on nothing is undone; the table as it was and as it is."""
     secret_settings = [name for name, one in made.adapter.Settings.model_fields.items() if is_secret(one)]
     plain = {f"{made.name}-{name}": table[name] for name in secret_settings if isinstance(table.get(name), str)}
     keyed = {
@@ -193,11 +193,17 @@ def _keep(made: _Connection, table: dict[str, Any]) -> Path | None:
             made.helpdesk(written)
             settings.load(helpdesks={made.name: written})
             settings_file.write_table(settings.file(), made.name, written)
+            undo.clear()
     except NotWritten as error:
         raise click.ClickException(str(error)) from None
+    return before or {}, written
+
+
+def _tidied(made: _Connection, before: Mapping[str, Any], written: Mapping[str, Any]) -> Path | None:
+    """Delete what no setting names any more; the path of the secret of the helpdesk's calls."""
     click.echo(f"Written: [helpdesks.{made.name}] in {settings.file()}, and secrets in {made.folder}.")
     # Not what the file says alone: the environment can name a connection, too.
-    for path in settings_file.delete_unnamed(made.folder, before or {}, settings.load().helpdesks):
+    for path in settings_file.delete_unnamed(made.folder, before, settings.load().helpdesks):
         click.echo(f"No setting names {path} any more, and it cannot be deleted: delete it.", err=True)
     named = list(written[SECRETS].values())[-1] if written.get(SECRETS) else None
     return Path(named["file"]) if isinstance(named, dict) else None

@@ -2,6 +2,8 @@
 secret on the screen."""
 
 import base64
+import errno
+import io
 import json
 import re
 import secrets
@@ -12,6 +14,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -287,6 +290,32 @@ def test_ctrl_c_leaves_nothing(administrator: Administrator) -> None:
     assert "Taken away again: the webhook." in said
     assert said.rstrip().endswith("Aborted!")
     administrator.left_nothing(before, settings_before)
+
+
+class Hearer(io.StringIO):
+    """A terminal or a pipe that is gone when it is to hear what begins with `last`."""
+
+    def __init__(self, last: str) -> None:
+        super().__init__()
+        self.last = last
+
+    def write(self, text: str) -> int:
+        if text.startswith(self.last):
+            raise BrokenPipeError(errno.EPIPE, "nobody listens")
+        return super().write(text)
+
+
+@pytest.mark.parametrize("running", LAST_CALL, indirect=True, scope="module")
+def test_what_the_settings_name_is_not_taken_away_because_nobody_listens(administrator: Administrator) -> None:
+    before = administrator.created()
+    command = ["connect", kind_of(administrator), "--name", administrator.name, "--yes"]
+
+    with redirect_stdout(Hearer("Written:")), redirect_stderr(io.StringIO()), pytest.raises(SystemExit):
+        commands.main([*command, "--answers", str(administrator.answers())])
+
+    assert administrator.table()["kind"] == kind_of(administrator)
+    assert not [it for it in administrator.created()[len(before) :] if it.startswith("DELETE")]
+    assert all(administrator.doctor().values())
 
 
 def test_a_wrong_credential_is_told_in_words_and_nothing_is_tried(administrator: Administrator) -> None:

@@ -1,8 +1,9 @@
 """`ticket-elevate connect`: make a connection to a helpdesk, try it, and say what is left to be done by hand."""
 
 import re
+import signal
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, count
@@ -87,7 +88,7 @@ def connect(
         words = "The number of a ticket for trials, on which a note is written (may be empty: nothing is tried)"
         test_ticket = str(click.prompt(f"\n{words}", default="", show_default=False)).strip()
     _try(made.helpdesk(table), test_ticket, anyway=anyway)
-    with _undone_unless_all_is_well() as undo:
+    with _undone_unless_all_is_well(made.place.name) as undo:
         created = not no_create and _create(made, table, undo, ask=not yes, anyway=anyway)
         before, written = _keep(made, table, undo)
     secret = _tidied(made, before, written)
@@ -259,19 +260,42 @@ def _read(name: str, value: Any) -> str:
 
 
 @contextmanager
-def _undone_unless_all_is_well() -> Iterator[list[Undo]]:
-    """What was created is taken away again when something fails after it, or somebody presses Ctrl-C."""
+def _undone_unless_all_is_well(name: str) -> Iterator[list[Undo]]:
+    """What was created, under the `name`, is taken away again when something fails after it, or somebody stops us."""
     undo: list[Undo] = []
+    with _stopped_as_by_ctrl_c():
+        try:
+            yield undo
+        except BaseException:
+            for it in reversed(undo):
+                _take_away(it, name)
+            raise
+
+
+def _take_away(it: Undo, name: str) -> None:
+    by_hand = f"take away {it.what} {name!r} by hand."
     try:
-        yield undo
-    except BaseException:
-        for it in reversed(undo):
-            try:
-                it.call()
-                click.echo(f"Taken away again: {it.what}.", err=True)
-            except HelpdeskError as error:
-                click.echo(f"Take away {it.what} by hand. {error}", err=True)
-        raise
+        words = f"Taken away again: {it.what}." if it.call() else f"If it is made after all, {by_hand}"
+    except HelpdeskError as error:
+        words = f"{error} If it is there, {by_hand}"
+    except BaseException:  # noqa: BLE001 - a second Ctrl-C too: what is left of the list must still go
+        words = f"That was not waited for. If it is there, {by_hand}"
+    with suppress(OSError):  # the terminal may be what went away
+        click.echo(words, err=True)
+
+
+@contextmanager
+def _stopped_as_by_ctrl_c() -> Iterator[None]:
+    """A terminal that goes away and a SIGTERM stop us as Ctrl-C does, unless somebody had them ignored."""
+    before = {it: signal.getsignal(it) for it in (signal.SIGHUP, signal.SIGTERM)}
+    for it, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(it, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for it, handler in before.items():
+            signal.signal(it, handler)
 
 
 def _show(findings: Iterable[Finding], *, left: Callable[[Finding], bool] = lambda _: False) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.jira_settings import JiraSettings
-from integration.helpdesks.setup import ByHand, Kept, Made, Once, Place, Undo
+from integration.helpdesks.setup import ByHand, Kept, Made, Once, Place, Undo, creating
 from integration.helpdesks.values import exact, table, tables
 from integration.tickets import Finding
 
@@ -58,18 +58,29 @@ class JiraSetup(ByHand):
         pair = base64.b64encode(f"{once['admin_email']}:{once['admin_token']}".encode()).decode()
         door = Door(self._connection, self._settings.url, headers={"Authorization": f"Basic {pair}"})
         called, secret = f"a webhook calls {place.webhook}", kept.newest or self.new_secret()
+        there = next(iter(self._ours(door, place)), None)
+        if there is not None:
+            return Made(secret, (Finding(f"{called} (it was there)", True), *_state(there, ours=kept.whole)))
+
+        def found() -> list[str]:
+            return [self._id(it) for it in self._ours(door, place)]
+
+        with creating("the webhook", found=found, delete=lambda it: door.call("DELETE", f"{_API}/{it}"), undo=undo):
+            made = table(door.call("POST", _API, json=_webhook(place, once.get("jql", ""), secret)))
+        self._id(made)
+        return Made(secret, (Finding(f"{called} (new)", True), *_state(made, ours=True)))
+
+    def _ours(self, door: Door, place: Place) -> list[dict[str, Any]]:
         rows = door.call("GET", _API)
         if not isinstance(rows, list):
             raise AnswerUnusable(self._connection, "it holds no list of webhooks")
-        there = next((it for it in tables(rows) if it.get("url") == place.webhook), None)
-        if there is not None:
-            return Made(secret, (Finding(f"{called} (it was there)", True), *_state(there, ours=kept.whole)))
-        made = table(door.call("POST", _API, json=_webhook(place, once.get("jql", ""), secret)))
-        number = str(made.get("self", "")).rpartition("/")[2]
+        return [it for it in tables(rows) if it.get("url") == place.webhook]
+
+    def _id(self, webhook: Mapping[str, Any]) -> str:
+        number = str(webhook.get("self", "")).rpartition("/")[2]
         if not (number.isascii() and number.isdigit()):
             raise AnswerUnusable(self._connection, "it does not say the webhook's id")
-        undo.append(Undo("the webhook", lambda: door.call("DELETE", f"{_API}/{number}")))
-        return Made(secret, (Finding(f"{called} (new)", True), *_state(made, ours=True)))
+        return number
 
     def by_hand(self, place: Place, secret: Path | None, made: bool) -> Sequence[str]:
         webhook = (

@@ -6,14 +6,16 @@ say what must be asked, and everything at the helpdesk is done by hand.
 
 import base64
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from integration.tickets import Finding, Helpdesk, HelpdeskError
+from integration.helpdesks.http import AnswerUnusable
+from integration.tickets import Finding, Helpdesk, HelpdeskError, HelpdeskRefused
 
 OURS = "Ticket Elevate"  # what everything that we create is called, with the connection's name behind it
 
@@ -57,10 +59,39 @@ class Once:
 
 @dataclass(frozen=True)
 class Undo:
-    """What takes away again something that was just created. `call` raises HelpdeskError where it cannot."""
+    """What takes away again something that was just created, or may have been.
+
+    `call` says whether there was something to take away, and raises HelpdeskError where it cannot.
+    """
 
     what: str
-    call: Callable[[], object]
+    call: Callable[[], bool]
+
+
+@contextmanager
+def creating(
+    what: str, *, found: Callable[[], Iterable[str]], delete: Callable[[str], object], undo: list[Undo]
+) -> Iterator[None]:
+    """Around the call that creates `what`: puts into `undo` how it is taken away, also where the answer never came.
+
+    `found`: the ids of all that is there and looks like it, of which there was nothing before.
+    """
+
+    def take_away() -> bool:
+        there = list(found())
+        for number in there:
+            delete(number)
+        return bool(there)
+
+    it = Undo(what, take_away)
+    undo.append(it)
+    try:
+        yield
+    except AnswerUnusable:
+        raise  # there was an answer, so there may be more
+    except HelpdeskRefused:
+        undo.remove(it)
+        raise
 
 
 @dataclass(frozen=True)

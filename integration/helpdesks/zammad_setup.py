@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from integration.helpdesks.http import AnswerUnusable, Door
-from integration.helpdesks.setup import ByHand, Kept, Made, Once, Place, Undo
+from integration.helpdesks.setup import ByHand, Kept, Made, Once, Place, Undo, creating
 from integration.helpdesks.values import exact, table, tables
 from integration.helpdesks.zammad_settings import ZammadSettings
 from integration.tickets import Finding
@@ -106,12 +106,24 @@ class _Administrator:
         return tables(rows)
 
     def create(self, what: str, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        made = table(self._door.call("POST", f"/{what}", json=dict(wanted)))
-        number = exact(made.get("id"))
+        known_by = "endpoint" if "endpoint" in wanted else "name"
+
+        def found() -> list[str]:
+            return [self._id(it, name) for it in self.all(what) if it.get(known_by) == wanted[known_by]]
+
+        def delete(number: str) -> None:
+            self._door.call("DELETE", f"/{what}/{number}")
+
+        with creating(name, found=found, delete=delete, undo=self._undo):
+            made = table(self._door.call("POST", f"/{what}", json=dict(wanted)))
+        self._id(made, name)
+        return made
+
+    def _id(self, row: Mapping[str, Any], name: str) -> str:
+        number = exact(row.get("id"))
         if number is None or not number.isascii() or not number.isdigit():
             raise AnswerUnusable(self._connection, f"it does not say the id of {name}")
-        self._undo.append(Undo(name, lambda: self._door.call("DELETE", f"/{what}/{number}")))
-        return made
+        return number
 
 
 def _token(once: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from integration.helpdesks.http import AnswerUnusable, Door
-from integration.helpdesks.setup import ByHand, Kept, Made, Place, Undo
+from integration.helpdesks.setup import ByHand, Kept, Made, Place, Undo, creating
 from integration.helpdesks.values import exact, table, tables
 from integration.tickets import Finding, HelpdeskRefused
 
@@ -97,9 +97,15 @@ class ZendeskSetup(ByHand):
             "status": "active",
             "subscriptions": list(EVENTS),
         }
-        number = self._id(table(table(self._door.call("POST", "/webhooks", json={"webhook": wanted})).get("webhook")))
-        undo.append(Undo("the webhook", lambda: self._door.call("DELETE", f"/webhooks/{number}")))
-        return number
+
+        def found() -> list[str]:
+            return [self._id(it) for it in self._webhooks() if it.get("endpoint") == place.webhook]
+
+        with creating(
+            "the webhook", found=found, delete=lambda it: self._door.call("DELETE", f"/webhooks/{it}"), undo=undo
+        ):
+            answer = self._door.call("POST", "/webhooks", json={"webhook": wanted})
+        return self._id(table(table(answer).get("webhook")))
 
     def _id(self, webhook: Mapping[str, Any]) -> str:
         number = webhook.get("id")

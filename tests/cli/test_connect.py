@@ -48,6 +48,7 @@ NOTES = {  # the call that writes one
 LAST_CALL = {"zammad": ("/triggers$", "POST"), "zendesk": ("/signing_secret$", "GET")}
 NOT_ASKED = {kind: ("secrets", *FOUND.get(kind, ())) for kind in KINDS}
 MAKES = ("jira", "zammad", "zendesk")  # whose API makes what calls us
+STOPS = dict(zip(MAKES, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP), strict=True))
 BODIES: dict[str, Callable[[str], str]] = {
     "jira": lambda number: json.dumps(
         {
@@ -99,7 +100,8 @@ class Administrator:
     def created(self) -> list[str]:
         """What was created at the helpdesk apart from notes, or deleted again."""
         rows = self.practice.log()["requests"]
-        taken = [it for it in rows if it["side"] == "helpdesk" and it["method"] != "GET" and it["status"] < 300]
+        done = [it for it in rows if (it["status"] or it.get("done_status") or 599) < 300]
+        taken = [it for it in done if it["side"] == "helpdesk" and it["method"] != "GET"]
         return [f"{it['method']} {it['path']}" for it in taken if re.search("webhooks|triggers", it["path"])]
 
     def forbid(self, path: str, method: str = "") -> None:
@@ -261,26 +263,99 @@ def test_secrets_that_cannot_be_written_leave_nothing(administrator: Administrat
     administrator.left_nothing(before, settings_before)
 
 
+def started(administrator: Administrator) -> "subprocess.Popen[str]":
+    answers = str(administrator.answers())
+    command = ["connect", kind_of(administrator), "--name", administrator.name, "--answers", answers, "--yes"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "cli", *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def webhooks(administrator: Administrator) -> list[dict[str, Any]]:
+    """Those that call us, as an administrator there sees them."""
+    known, kind = administrator.known, kind_of(administrator)
+    ways: dict[str, tuple[str, dict[str, Any]]] = {
+        "jira": ("/rest/webhooks/1.0/webhook", {"auth": (known.get("admin_email"), known.get("admin_token"))}),
+        "zammad": ("/api/v1/webhooks", {"headers": {"Authorization": f"Token token={known.get('admin_token')}"}}),
+        "zendesk": ("/api/v2/webhooks", {"headers": at_zendesk(administrator)} if kind == "zendesk" else {}),
+    }
+    path, proof = ways[kind]
+    rows = requests.get(known["url"] + path, timeout=10, **proof).json()
+    told: list[dict[str, Any]] = rows["webhooks"] if kind == "zendesk" else rows
+    return [it for it in told if str(it.get("endpoint", it.get("url"))).endswith(f"/webhooks/{administrator.name}")]
+
+
+def at_zendesk(administrator: Administrator) -> dict[str, str]:
+    known = administrator.known
+    wanted = {"grant_type": "client_credentials", **{it: known[it] for it in ("client_id", "client_secret")}}
+    token = requests.post(f"{known['url']}/oauth/tokens", json=wanted, timeout=10).json()["access_token"]
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize("running", STOPS, indirect=True, scope="module")
+def test_whoever_stops_us_while_it_is_made_leaves_nothing(administrator: Administrator) -> None:
+    before, settings_before = administrator.created(), administrator.settings.read_text()
+    match = {"side": "helpdesk", "method": "POST", "path": "/webhooks?$"}
+    fault = {"match": match, "kind": "slow_answer", "seconds": 4, "times": 1}
+    administrator.practice.control("/faults", fault)
+    process = started(administrator)
+    until(lambda: webhooks(administrator), "the webhook is there, and we do not know it yet")
+
+    process.send_signal(STOPS[kind_of(administrator)])
+
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "Taken away again: the webhook." in said
+    assert webhooks(administrator) == []
+    until(lambda: len(administrator.created()) == len(before) + 2, "its late answer is in the log, too")
+    administrator.left_nothing(before, settings_before)
+
+
+@pytest.mark.parametrize("running", MAKES, indirect=True, scope="module")
+def test_a_webhook_whose_answer_is_lost_is_taken_away(administrator: Administrator) -> None:
+    before, settings_before = administrator.created(), administrator.settings.read_text()
+    match = {"side": "helpdesk", "method": "POST", "path": "/webhooks?$"}
+    administrator.practice.control("/faults", {"match": match, "kind": "lose_answer", "times": 1})
+
+    said = administrator.connect()
+
+    assert said.exit_code == 1
+    assert "Taken away again: the webhook." in said.output
+    assert webhooks(administrator) == []
+    administrator.left_nothing(before, settings_before)
+
+
+@pytest.mark.parametrize("running", ["zammad"], indirect=True, scope="module")
+def test_ctrl_c_twice_says_what_is_left_and_takes_the_rest_away(administrator: Administrator) -> None:
+    practice = administrator.practice
+
+    def slow(method: str) -> Callable[[], bool]:
+        match = {"side": "helpdesk", "method": method, "path": "/triggers$"}
+        practice.control("/faults", {"match": match, "kind": "slow", "seconds": 6, "times": 1})
+        return lambda: practice.state()["faults"][-1]["times"] == 0
+
+    under_way = slow("POST")
+    process = started(administrator)
+    until(under_way, "the first trigger is being made")
+    looked_for = slow("GET")
+    process.send_signal(signal.SIGINT)
+    until(looked_for, "it is looked for")
+
+    process.send_signal(signal.SIGINT)
+
+    said, _ = process.communicate(timeout=30)
+    assert f"take away the trigger on the owner 'Ticket Elevate ({administrator.name})' by hand" in said
+    assert "Taken away again: the webhook." in said
+    assert webhooks(administrator) == []
+
+
 @pytest.mark.parametrize("running", LAST_CALL, indirect=True, scope="module")
 def test_ctrl_c_leaves_nothing(administrator: Administrator) -> None:
     practice, (path, method) = administrator.practice, LAST_CALL[kind_of(administrator)]
     before, settings_before = administrator.created(), administrator.settings.read_text()
     match = {"side": "helpdesk", "method": method, "path": path}
     practice.control("/faults", {"match": match, "kind": "slow", "seconds": 6, "times": 1})
-    kind, answers = kind_of(administrator), str(administrator.answers())
-    command = [
-        sys.executable,
-        "-m",
-        "cli",
-        "connect",
-        kind,
-        "--name",
-        administrator.name,
-        "--answers",
-        answers,
-        "--yes",
-    ]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = started(administrator)
     until(lambda: practice.state()["faults"][-1]["times"] == 0, "the webhook is there, and the next call is under way")
 
     process.send_signal(signal.SIGINT)
@@ -536,16 +611,11 @@ def test_without_what_an_administrator_has_the_rest_is_left_by_hand(administrato
 
 def zendesk_webhook(administrator: Administrator) -> Callable[..., object]:
     """What an administrator there does with our webhook."""
-    helpdesk = administrator.practice.facts["helpdesk"]
-    credentials = {"client_id": helpdesk["client_id"], "client_secret": helpdesk["client_secret"]}
-    wanted = {"grant_type": "client_credentials", **credentials}
-    token = requests.post(f"{helpdesk['url']}/oauth/tokens", json=wanted, timeout=10).json()["access_token"]
-    me, api = {"Authorization": f"Bearer {token}"}, f"{helpdesk['url']}/api/v2/webhooks"
-    hooks = requests.get(api, headers=me, timeout=10).json()["webhooks"]
-    [number] = [it["id"] for it in hooks if it["endpoint"].endswith(administrator.name)]
+    me, [webhook] = at_zendesk(administrator), webhooks(administrator)
 
     def act(method: str, body: object = None) -> None:
-        requests.request(method, f"{api}/{number}", headers=me, json=body, timeout=10).raise_for_status()
+        url = f"{administrator.known['url']}/api/v2/webhooks/{webhook['id']}"
+        requests.request(method, url, headers=me, json=body, timeout=10).raise_for_status()
 
     return act
 
@@ -554,15 +624,15 @@ def zendesk_webhook(administrator: Administrator) -> Callable[..., object]:
 def test_doctor_finds_a_webhook_that_was_switched_off_and_one_that_is_gone(administrator: Administrator) -> None:
     assert administrator.connect().exit_code == 0
     there = f"{administrator.name}: {administrator.name} has a webhook that calls us"
-    at_zendesk = zendesk_webhook(administrator)
-    at_zendesk("PATCH", {"webhook": {"status": "inactive"}})
+    ours = zendesk_webhook(administrator)
+    ours("PATCH", {"webhook": {"status": "inactive"}})
     assert administrator.doctor()[there]
     assert not administrator.doctor()[f"{administrator.name}: that webhook is active"]
     said = administrator.connect("--replace")
     assert said.exit_code == 1
     assert "Activate it" in said.output
 
-    at_zendesk("DELETE")
+    ours("DELETE")
     assert not administrator.doctor()[there]
 
 

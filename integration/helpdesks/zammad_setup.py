@@ -62,14 +62,19 @@ class ZammadSetup(ByHand):
             webhook = admin.create("webhooks", "the webhook", _webhook(place, kept.newest or self.new_secret()))
             findings = [Finding(f"{called} (new)", True)]
         number = exact(webhook.get("id")) or ""
-        triggers = [it for it in admin.all("triggers") if _calls(it, number)]
+        triggers = admin.all("triggers")
         for attribute, word in _CHANGES:
-            there = any(attribute in table(it.get("condition")) and it.get("active") is True for it in triggers)
-            if not there:
-                admin.create("triggers", f"the trigger on the {word}", _trigger(place, number, attribute, word))
-            findings.append(
-                Finding(f"a trigger calls it on a change of the {word} ({'it was there' if there else 'new'})", True)
-            )
+            wanted = _trigger(place, number, attribute, word)
+            what = f"a trigger calls it on a change of the {word}"
+            # A name is taken once: ours can stand in the way of itself.
+            ours = next((it for it in triggers if str(it.get("name")).casefold() == wanted["name"].casefold()), None)
+            if any(_does(it, number, attribute) for it in triggers):
+                findings.append(Finding(f"{what} (it was there)", True))
+            elif ours is not None:
+                findings.append(Finding(what, False, _mend(ours, place, number)))
+            else:
+                admin.create("triggers", f"the trigger on the {word}", wanted)
+                findings.append(Finding(f"{what} (new)", True))
         secret = webhook.get("signature_token")
         return Made(secret if isinstance(secret, str) else "", tuple(findings))
 
@@ -151,6 +156,22 @@ def _trigger(place: Place, webhook: str, attribute: str, word: str) -> dict[str,
         "active": True,
         "note": "",
     }
+
+
+def _does(trigger: Mapping[str, Any], webhook: str, attribute: str) -> bool:
+    told = attribute in table(trigger.get("condition"))
+    return told and trigger.get("active") is True and _calls(trigger, webhook)
+
+
+def _mend(trigger: Mapping[str, Any], place: Place, webhook: str) -> str:
+    """What to do about a trigger that is called like ours, and does something else."""
+    name = f"the trigger {trigger['name']!r} (Manage > Trigger)"
+    if not _calls(trigger, webhook):
+        return (
+            f"Delete {name}, which calls another webhook, or let its webhook (Manage > Webhook) call {place.webhook}; "
+            "then run this again. If it is that of another Ticket Elevate, say another --name."
+        )
+    return f"Delete {name} and run this again." if trigger.get("active") is True else f"Activate {name}."
 
 
 def _calls(trigger: Mapping[str, Any], webhook: str) -> bool:

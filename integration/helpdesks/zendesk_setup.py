@@ -12,7 +12,7 @@ from typing import Any
 from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.setup import ByHand, Kept, Made, Place, Undo, creating
 from integration.helpdesks.values import exact, table, tables
-from integration.tickets import Finding, HelpdeskRefused
+from integration.tickets import Finding, HelpdeskRefused, clean
 
 MOST_PAGES = 20  # of webhooks, a hundred each
 # After these a rule can say something else than before. Source: .../webhooks/event-types/ticket-events/
@@ -69,11 +69,17 @@ class ZendeskSetup(ByHand):
 
     def standing(self, place: Place) -> Sequence[Finding]:
         try:
-            found = next((it for it in self._webhooks() if place.is_called_by(it.get("endpoint"))), None)
+            ours = [it for it in self._webhooks() if place.is_called_by(it.get("endpoint"))]
         except HelpdeskRefused:
             return ()  # our account may not manage webhooks any more, and need not
+        exact_one = next((it for it in ours if it.get("endpoint") == place.webhook), None)
+        found = exact_one or next(iter(ours), None)
         fix = f"Run `ticket-elevate connect zendesk --name {place.connection} --replace`, or make it by hand."
-        there = Finding(f"{self._connection} has a webhook that calls us", found is not None, "" if found else fix)
+        what = f"{self._connection} has a webhook that calls us"
+        if found and not exact_one:
+            # By another name of our host, or where we were once: whoever reads this knows.
+            what = f"{what} at {clean(str(found.get('endpoint')), limit=200)}, which is not public_url"
+        there = Finding(what, found is not None, "" if found else fix)
         return (there, *(_state(found) if found else ()))
 
     def _webhooks(self) -> Iterator[dict[str, Any]]:

@@ -681,6 +681,62 @@ def test_doctor_is_content_when_our_account_may_not_see_webhooks(administrator: 
     assert not [what for what in found if "webhook" in what]
 
 
+@pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
+def test_doctor_says_which_address_is_called_when_we_moved(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    text = administrator.settings.read_text()
+    administrator.settings.write_text(text.replace(PUBLIC, "https://new.example.org"))
+
+    told = [what for what in administrator.doctor() if "has a webhook that calls us" in what]
+
+    [what] = told
+    assert what.endswith(f" at {PUBLIC}/webhooks/{administrator.name}, which is not public_url")
+
+
+def zammad_triggers(administrator: Administrator) -> list[dict[str, Any]]:
+    me = {"Authorization": f"Token token={administrator.known['admin_token']}"}
+    rows = requests.get(f"{administrator.known['url']}/api/v1/triggers", headers=me, timeout=10).json()
+    return [it for it in rows if administrator.name in it["name"]]
+
+
+@pytest.mark.parametrize("running", ["zammad"], indirect=True, scope="module")
+def test_a_trigger_of_ours_that_is_switched_off_is_named(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    trigger = zammad_triggers(administrator)[0]
+    me = {"Authorization": f"Token token={administrator.known['admin_token']}"}
+    api = f"{administrator.known['url']}/api/v1/triggers/{trigger['id']}"
+    requests.put(api, headers=me, json={"active": False}, timeout=10).raise_for_status()
+
+    said = administrator.connect("--replace")
+
+    assert said.exit_code == 1
+    assert f"Activate the trigger '{trigger['name']}'" in said.output
+    requests.put(api, headers=me, json={"active": True}, timeout=10).raise_for_status()
+    assert administrator.connect("--replace").exit_code == 0
+
+
+@pytest.mark.parametrize("running", ["zammad"], indirect=True, scope="module")
+def test_triggers_of_where_we_were_once_are_named(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    before = administrator.created()
+    text = administrator.settings.read_text().replace(PUBLIC, "https://new.example.org")
+    administrator.settings.write_text(text)
+    me = {"Authorization": f"Token token={administrator.known['admin_token']}"}
+    [webhook] = webhooks(administrator)
+
+    said = administrator.connect("--replace")
+
+    assert said.exit_code == 1
+    assert said.output.count("which calls another webhook") == 2
+    ours = f"https://new.example.org/webhooks/{administrator.name}"
+    assert f"let its webhook (Manage > Webhook) call {ours}" in said.output
+    assert [it.partition(" ")[0] for it in administrator.created()[len(before) :]] == ["POST", "DELETE"]
+
+    api = f"{administrator.known['url']}/api/v1/webhooks/{webhook['id']}"
+    requests.put(api, headers=me, json={"endpoint": ours}, timeout=10).raise_for_status()
+    assert administrator.connect("--replace").exit_code == 0
+
+
 @pytest.mark.parametrize("running", ["generic"], indirect=True, scope="module")
 class TestWhateverTheKind:
     def test_secrets_go_nowhere_but_where_the_service_keeps_its_data(

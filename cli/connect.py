@@ -38,6 +38,7 @@ class _Connection:
     answers: Answers
     stored: Mapping[str, Any]  # what the settings say of it until now
     folder: Path  # of the files with secrets
+    write: bool  # the settings; else the table is printed
 
     @property
     def name(self) -> str:
@@ -58,6 +59,7 @@ class _Connection:
 @click.option("--answers", "file", type=click.Path(path_type=Path), help="A TOML file with settings, by their names.")
 @click.option("--no-create", is_flag=True, help="Create nothing at the helpdesk: say how to do it by hand.")
 @click.option("--replace", is_flag=True, help="The connection is there: change it. What is not told stays as it is.")
+@click.option("--print-table", is_flag=True, help="Print the table for the settings instead of writing it into them.")
 @click.option("--anyway", is_flag=True, help="Go on where a check fails.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 def connect(
@@ -68,6 +70,7 @@ def connect(
     file: Path | None,
     no_create: bool,
     replace: bool,
+    print_table: bool,
     anyway: bool,
     yes: bool,
 ) -> None:
@@ -77,7 +80,7 @@ def connect(
     create, writes the settings, and prints what is left to be done by hand. Each answer can also be an environment
     variable: TICKET_ELEVATE_CONNECT_ and its name in capitals.
     """
-    made = _connection(kind, name or kind, options, file, replace=replace, ask=not yes)
+    made = _connection(kind, name or kind, options, file, replace=replace, write=not print_table, ask=not yes)
     if no_create and not made.setup.takes_our_secret and not made.answers.table.get(SECRETS):
         raise click.ClickException(
             f"This helpdesk makes the secret of its calls itself. Make a webhook that calls {made.place.webhook}, put "
@@ -96,7 +99,7 @@ def connect(
 
 
 def _connection(
-    kind: str, name: str, options: tuple[str, ...], file: Path | None, *, replace: bool, ask: bool
+    kind: str, name: str, options: tuple[str, ...], file: Path | None, *, replace: bool, write: bool, ask: bool
 ) -> _Connection:
     if not _NAME.fullmatch(name):
         raise click.ClickException("A connection's name is made of small letters, digits, `_` and `-`.")
@@ -119,10 +122,17 @@ def _connection(
             f"{found.data_dir.absolute()}, which data_dir names for files with secrets, is no directory. Run "
             "`ticket-elevate init` first, and run this where the service runs, or write data_dir as a whole path."
         )
+    if write:
+        try:
+            settings_file.try_to_write(settings.file(), name, kind)
+        except NotWritten as error:
+            raise click.ClickException(
+                f"{error} Put that right, or say --print-table: then you put the table into your settings yourself."
+            ) from None
     setup = setups.of_class(adapter)
     answers = gather(adapter.Settings, setup, options=options, file=file, kept=kept or {}, ask=ask)
     folder = found.data_dir.resolve() / "helpdesks"
-    return _Connection(kind, Place(name, found.public_url), adapter, setup, answers, kept or {}, folder)
+    return _Connection(kind, Place(name, found.public_url), adapter, setup, answers, kept or {}, folder, write)
 
 
 def _reached(made: _Connection, *, anyway: bool) -> dict[str, Any]:
@@ -193,7 +203,11 @@ def _keep(made: _Connection, table: dict[str, Any], undo: list[Undo]) -> tuple[M
             written = _with_files(made, table, secret_settings, files)
             made.helpdesk(written)
             settings.load(helpdesks={made.name: written})
-            settings_file.write_table(settings.file(), made.name, written)
+            if made.write:
+                settings_file.write_table(settings.file(), made.name, written)
+            else:
+                words = "Put this into the settings, in place of the table that may be there:"
+                click.echo(f"\n{words}\n\n{settings_file.as_text(made.name, written)}")
             undo.clear()
     except NotWritten as error:
         raise click.ClickException(str(error)) from None
@@ -202,10 +216,17 @@ def _keep(made: _Connection, table: dict[str, Any], undo: list[Undo]) -> tuple[M
 
 def _tidied(made: _Connection, before: Mapping[str, Any], written: Mapping[str, Any]) -> Path | None:
     """Delete what no setting names any more; the path of the secret of the helpdesk's calls."""
+    if not made.write:  # until somebody did, the files of before may be in force
+        click.echo(f"Written: secrets in {made.folder}, and no settings.")
+        return _file_of_calls(written)
     click.echo(f"Written: [helpdesks.{made.name}] in {settings.file()}, and secrets in {made.folder}.")
     # Not what the file says alone: the environment can name a connection, too.
     for path in settings_file.delete_unnamed(made.folder, before, settings.load().helpdesks):
         click.echo(f"No setting names {path} any more, and it cannot be deleted: delete it.", err=True)
+    return _file_of_calls(written)
+
+
+def _file_of_calls(written: Mapping[str, Any]) -> Path | None:
     named = list(written[SECRETS].values())[-1] if written.get(SECRETS) else None
     return Path(named["file"]) if isinstance(named, dict) else None
 

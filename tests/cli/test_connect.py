@@ -367,6 +367,22 @@ def test_ctrl_c_leaves_nothing(administrator: Administrator) -> None:
     administrator.left_nothing(before, settings_before)
 
 
+@pytest.mark.parametrize("running", ["generic", "zammad", "zendesk"], indirect=True, scope="module")
+def test_a_table_that_is_printed_works_once_it_is_in_the_settings(administrator: Administrator) -> None:
+    before = administrator.settings.read_text()
+
+    said = administrator.connect("--print-table")
+
+    assert said.exit_code == 0, said.output
+    assert administrator.settings.read_text() == before
+    table = re.search(rf"(?ms)^\[helpdesks\.{administrator.name}\]\n.*?(?=^$)", said.output)
+    assert table is not None
+    administrator.settings.write_text(f"{before}\n{table[0]}")
+    assert all(administrator.doctor().values())
+    for secret in administrator.secrets():
+        assert secret not in said.output
+
+
 class Hearer(io.StringIO):
     """A terminal or a pipe that is gone when it is to hear what begins with `last`."""
 
@@ -816,6 +832,32 @@ class TestWhateverTheKind:
         assert Path(shared).read_text().strip() == token
         administrator.name = f"{first}-2"
         assert all(administrator.doctor().values())
+
+    def test_settings_that_cannot_be_added_to_are_told_before_anything_is_asked(
+        self, administrator: Administrator
+    ) -> None:
+        text = f"helpdesks = {{}}\n{administrator.settings.read_text()}"
+        administrator.settings.write_text(text)
+
+        said = administrator.connect(keys="")
+
+        assert said.exit_code == 1
+        assert said.output.startswith("Error: ")
+        assert f"[helpdesks.{administrator.name}]" in said.output
+        assert "--print-table" in said.output
+        assert administrator.settings.read_text() == text
+
+    def test_settings_that_cannot_be_replaced_are_told_before_anything_is_asked(
+        self, administrator: Administrator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        longest = administrator.directory / f"{'s' * 250}.toml"  # there is no room for a draft's name
+        administrator.settings.rename(longest)
+        monkeypatch.setenv("TICKET_ELEVATE_SETTINGS", str(longest))
+
+        said = administrator.connect(keys="")
+
+        assert said.exit_code == 1
+        assert said.output.startswith(f"Error: Cannot write {longest}")
 
     def test_a_setting_that_there_is_not_is_refused(self, administrator: Administrator) -> None:
         assert "no setting 'colour'" in administrator.connect(colour="blue").output

@@ -574,6 +574,31 @@ def test_what_is_only_installed_afterwards_is_no_reason_to_stop(administrator: A
     assert "FAIL" not in said.output
 
 
+@pytest.mark.parametrize("running", [it for it in KINDS if it != "generic"], indirect=True, scope="module")
+def test_a_credential_is_not_blamed_for_an_answer_from_elsewhere(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    fault = {"match": {"side": "helpdesk"}, "kind": "status", "status": 301, "body": "{}", "times": 100}
+    administrator.practice.control("/faults", fault)
+
+    found = [it for it in examine(Deployment(settings.load())) if it.what.startswith(f"{administrator.name}: ")]
+
+    [wrong] = [it for it in found if not it.ok]
+    assert wrong.what == f"{administrator.name}: {administrator.name} can be reached"
+    assert "it sends us to another address" in wrong.fix
+
+
+@pytest.mark.parametrize("running", ["generic", "zammad"], indirect=True, scope="module")
+def test_a_credential_is_not_blamed_for_an_address_that_is_not_called(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    text = administrator.settings.read_text()
+    administrator.settings.write_text(text.replace("localhost", "127.1"))
+
+    found = [it for it in examine(Deployment(settings.load())) if it.what.startswith(f"{administrator.name}: ")]
+
+    assert [it.what for it in found if not it.ok] == [f"{administrator.name}: {administrator.name} can be reached"]
+    assert "internal = true" in found[0].fix
+
+
 @pytest.mark.parametrize("running", ["zammad"], indirect=True, scope="module")
 def test_an_internal_address_is_called_only_if_that_is_said(administrator: Administrator) -> None:
     url = administrator.known["url"].replace("localhost", "127.1")  # which no look at what is written tells

@@ -19,6 +19,7 @@ from cli.settings_file import NotWritten
 from integration import helpdesks, settings
 from integration.helpdesks import Adapter, inside
 from integration.helpdesks import setup as setups
+from integration.helpdesks.http import NOT_THERE
 from integration.helpdesks.setup import ByHand, Kept, Place, Undo
 from integration.secret_files import read_secret
 from integration.tickets import Finding, Helpdesk, HelpdeskError
@@ -144,7 +145,7 @@ def _reached(made: _Connection, *, anyway: bool) -> dict[str, Any]:
         told = {name: it for name, it in setups.of(helpdesk).found().items() if name not in given}
     except HelpdeskError as error:
         _show(helpdesk.check())  # which knows better what to do
-        raise click.ClickException(f"{error} Nothing was created or written.") from None
+        raise click.ClickException(f"{setups.in_words(error)} Nothing was created or written.") from None
     for name, value in told.items():
         click.echo(f"     {name} is {value}")
     table |= told
@@ -180,7 +181,8 @@ def _create(made: _Connection, table: dict[str, Any], undo: list[Undo], *, ask: 
         why = "To create it, our account, or whom you named for this, must be allowed to; or say --no-create."
         if made.place.public_url.startswith("http:"):
             why += f" Hosted helpdesks also call https addresses alone, and public_url is {made.place.public_url}."
-        raise click.ClickException(f"{error} {why}") from None
+        allowed = "" if isinstance(error, NOT_THERE) else why
+        raise click.ClickException(f"{setups.in_words(error, allowed)} Nothing was written.") from None
     _stop_unless(_show(it.findings), anyway=anyway)
     if it.secret not in known:
         table[SECRETS] = {**given, _free(given): it.secret}
@@ -298,7 +300,7 @@ def _take_away(it: Undo, name: str) -> None:
     try:
         words = f"Taken away again: {it.what}." if it.call() else f"If it is made after all, {by_hand}"
     except HelpdeskError as error:
-        words = f"{error} If it is there, {by_hand}"
+        words = f"{setups.in_words(error)} If it is there, {by_hand}"
     except BaseException:  # noqa: BLE001 - a second Ctrl-C too: what is left of the list must still go
         words = f"That was not waited for. If it is there, {by_hand}"
     with suppress(OSError):  # the terminal may be what went away

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from integration.helpdesks.http import AnswerUnusable
-from integration.tickets import Finding, Helpdesk, HelpdeskError, HelpdeskRefused
+from integration.tickets import Finding, Helpdesk, HelpdeskError, HelpdeskRefused, HelpdeskUnavailable
 
 OURS = "Ticket Elevate"  # what everything that we create is called, with the connection's name behind it
 
@@ -198,6 +198,13 @@ def of(helpdesk: Helpdesk) -> ByHand:
     return helpdesk.setup() if isinstance(helpdesk, Connects) else ByHand()
 
 
+def in_words(error: HelpdeskError, fix: str = "") -> str:
+    """For somebody who waits for a command: nothing of it is tried again by itself."""
+    if isinstance(error, HelpdeskUnavailable):
+        return "The helpdesk is not answering. Run this again when it does."
+    return f"{error} {fix}".rstrip()
+
+
 def try_ticket(helpdesk: Helpdesk, number: str, *, now: datetime) -> Iterator[Finding]:
     """Try each right that an elevation needs on one ticket: read it with its history, write a note, find it again.
 
@@ -207,7 +214,7 @@ def try_ticket(helpdesk: Helpdesk, number: str, *, now: datetime) -> Iterator[Fi
     try:
         helpdesk.ticket(number, now=now)
     except HelpdeskError as error:
-        yield Finding(read, False, f"{error} Let our account read that ticket and its history.")
+        yield Finding(read, False, in_words(error, "Let our account read that ticket and its history."))
         return
     yield Finding(read, True)
     marker = f"[te:trial-{secrets.token_hex(6)}:connect]"
@@ -216,7 +223,9 @@ def try_ticket(helpdesk: Helpdesk, number: str, *, now: datetime) -> Iterator[Fi
     try:
         helpdesk.write_note(number, text)
     except HelpdeskError as error:
-        yield Finding(wrote, False, f"{error} Let our account write internal notes; it needs no other right to write.")
+        yield Finding(
+            wrote, False, in_words(error, "Let our account write internal notes; it needs no other right to write.")
+        )
         return
     yield Finding(wrote, True)
     yield from _found_again(helpdesk, number, marker)
@@ -228,7 +237,7 @@ def _found_again(helpdesk: Helpdesk, number: str, marker: str) -> Iterator[Findi
         seen = helpdesk.has_note(number, marker)
         yield Finding(again, seen, "" if seen else "Let our account read its own notes, or it writes them twice.")
     except HelpdeskError as error:
-        yield Finding(again, False, str(error))
+        yield Finding(again, False, in_words(error))
     try:
         gone = of(helpdesk).take_back(number, marker)
     except HelpdeskError:

@@ -321,6 +321,7 @@ def test_a_webhook_whose_answer_is_lost_is_taken_away(administrator: Administrat
 
     assert said.exit_code == 1
     assert "Taken away again: the webhook." in said.output
+    assert "The helpdesk is not answering. Run this again when it does. Nothing was written." in said.output
     assert webhooks(administrator) == []
     administrator.left_nothing(before, settings_before)
 
@@ -812,6 +813,49 @@ class TestWhateverTheKind:
         monkeypatch.setenv("TICKET_ELEVATE_CONNECT_TOKEN", administrator.known["token"])
 
         assert administrator.connect(token=None).exit_code == 0
+
+    def test_what_every_kind_can_be_told_can_be_in_the_environment(
+        self, administrator: Administrator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TICKET_ELEVATE_CONNECT_INTERNAL", "true")
+
+        assert administrator.connect().exit_code == 0
+
+        assert administrator.table()["internal"] is True
+
+    def test_a_file_with_a_secret_of_the_calls_is_named_by_its_whole_path(
+        self, administrator: Administrator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (administrator.directory / "hook").write_text("x" * 40)
+        monkeypatch.chdir(administrator.directory)
+        options = ("--set", "signature=header", "--set", "secret_header=X-Secret")
+
+        assert administrator.connect(*options, secrets={"a": {"file": "hook"}}).exit_code == 0
+
+        assert administrator.table()["secrets"] == {"a": {"file": str(administrator.directory / "hook")}}
+        said = administrator.connect("--replace", secrets={"a": {"file": "none"}})
+        assert said.exit_code == 1
+        assert "cannot read none" in said.output
+
+    @pytest.mark.parametrize("option", ["secrets={ a = 'canary-canary' }", "secrets_file=/etc/hostname"])
+    def test_how_secrets_with_names_are_told_is_said(self, administrator: Administrator, option: str) -> None:
+        said = administrator.connect("--set", option)
+
+        assert said.exit_code == 1
+        assert 'write into a file for --answers secrets = { current = { file = "/path" } }' in said.output
+        assert "secrets_file" not in said.output
+        assert "canary-canary" not in said.output
+
+    def test_how_secrets_stand_in_the_environment_is_shown(
+        self, administrator: Administrator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TICKET_ELEVATE_CONNECT_SECRETS", "canary-canary")
+
+        said = administrator.connect()
+
+        assert said.exit_code == 1
+        assert 'such as { current = { file = "/path" } }' in said.output
+        assert "canary-canary" not in said.output
 
     def test_a_secret_on_the_command_line_is_refused_unrepeated(self, administrator: Administrator) -> None:
         said = administrator.connect("--set", "token=canary-canary")

@@ -99,11 +99,15 @@ def connect(
     _say_what_is_left(made, table, secret, created)
 
 
+def check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise click.ClickException("A connection's name is made of small letters, digits, `_` and `-`.")
+
+
 def _connection(
     kind: str, name: str, options: tuple[str, ...], file: Path | None, *, replace: bool, write: bool, ask: bool
 ) -> _Connection:
-    if not _NAME.fullmatch(name):
-        raise click.ClickException("A connection's name is made of small letters, digits, `_` and `-`.")
+    check_name(name)
     try:
         adapter = helpdesks.load(kind)
         kept = settings_file.table_of(settings.file(), name)

@@ -38,8 +38,13 @@ def gather(
     ask: bool,
 ) -> Answers:
     """Answers to everything that must be known. Raises click.ClickException with a sentence that quotes no secret."""
-    told = {**dict(_of_environment(model, setup)), **_of_file(file, model, setup), **_of_options(options, model, setup)}
+    environment = _known("The environment", dict(_of_environment(model, setup)), model, setup)
+    told = {**environment, **_of_file(file, model, setup), **_of_options(options, model, setup)}
     answers = Answers({**_without_twins(kept, told)})
+    if isinstance(told.get(SECRETS), dict) and isinstance(kept.get(SECRETS), dict):
+        # Beside the new one: until the helpdesk takes that, it signs with the old one. The newest stands last.
+        old = {name: value for name, value in kept[SECRETS].items() if name not in told[SECRETS]}
+        told[SECRETS] = {**old, **told[SECRETS]}
     for name, value in told.items():
         (answers.once if any(it.name == name for it in setup.once) else answers.table)[name] = value
     missing = [
@@ -60,6 +65,14 @@ _OF_EVERY_KIND = {name: one for name, one in Connection.model_fields.items() if 
 
 def is_secret(one: FieldInfo) -> bool:
     return "SecretStr" in str(one.annotation)
+
+
+def _is_table(one: FieldInfo) -> bool:
+    return "dict[" in str(one.annotation)
+
+
+def _named_secrets(name: str) -> str:
+    return f'Each of {name} has a name: write into a file for --answers {name} = {{ current = {{ file = "/path" }} }}'
 
 
 def _is_needed(name: str, one: FieldInfo, setup: type[ByHand]) -> bool:
@@ -136,9 +149,14 @@ def _of_options(options: tuple[str, ...], model: type[BaseModel], setup: type[By
         one = model.model_fields.get(name)
         secret = (one is not None and is_secret(one)) or any(it.secret for it in setup.once if it.name == name)
         if secret:
+            instead = (
+                _named_secrets(name)
+                if one is not None and _is_table(one)
+                else f"Write it into a file, name that with --set {name}_file=PATH, or give it as the environment "
+                f"variable {VARIABLE}{name.upper()}."
+            )
             raise click.ClickException(
-                f"{name} is a secret, and whoever is on this machine can see a command. Write it into a file, name "
-                f"that with --set {name}_file=PATH, or give it as the environment variable {VARIABLE}{name.upper()}."
+                f"{name} is a secret, and whoever is on this machine can see a command. {instead}"
             )
         if not equals:
             raise click.ClickException("--set takes NAME=VALUE.")
@@ -160,7 +178,7 @@ def _of_file(path: Path | None, model: type[BaseModel], setup: type[ByHand]) -> 
 
 
 def _of_environment(model: type[BaseModel], setup: type[ByHand]) -> Iterator[tuple[str, Any]]:
-    for name, one in model.model_fields.items():
+    for name, one in {**model.model_fields, **_OF_EVERY_KIND}.items():
         if (text := os.environ.get(f"{VARIABLE}{name.upper()}")) is not None:
             yield name, _value(name, one, text)
     for it in setup.once:
@@ -170,19 +188,32 @@ def _of_environment(model: type[BaseModel], setup: type[ByHand]) -> Iterator[tup
 
 def _known(where: str, found: dict[str, Any], model: type[BaseModel], setup: type[ByHand]) -> dict[str, Any]:
     """`found`, in which the answers of files take the place of what names the files. Refuses what nobody asks for."""
-    known, once = {}, {it.name: it for it in setup.once}
+    known: dict[str, Any] = {}
+    once = {it.name: it for it in setup.once}
     for name, value in found.items():
         plain = name.removesuffix("_file")
         if plain != name and plain in once and once[plain].secret:
             known[plain] = _read(name, value)
+        elif name in model.model_fields and is_secret(model.model_fields[name]) and isinstance(value, dict):
+            known[name] = {key: _named_file(f"{name}.{key}", inner) for key, inner in value.items()}
         elif name in once or name in model.model_fields or name in _OF_EVERY_KIND:
             known[name] = value
         elif plain != name and plain in model.model_fields and is_secret(model.model_fields[plain]):
+            if _is_table(model.model_fields[plain]):
+                raise click.ClickException(f"{where}: {_named_secrets(plain)}")
             _read(name, value)
             known[name] = str(Path(value).resolve())
         else:
             raise click.ClickException(f"{where}: there is no setting {name!r} of this kind of helpdesk.")
     return known
+
+
+def _named_file(name: str, value: Any) -> Any:
+    """The service runs in another directory than this command: a file must be named by its whole path."""
+    if not isinstance(value, dict) or "file" not in value:
+        return value
+    _read(name, value["file"])
+    return {**value, "file": str(Path(str(value["file"])).resolve())}
 
 
 def _read(name: str, path: Any) -> str:
@@ -200,5 +231,12 @@ def _value(name: str, one: FieldInfo, text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        example = "true" if one.annotation is bool else "as TOML has it"
-        raise click.ClickException(f"{name} cannot be read: write it {example}.") from None
+        raise click.ClickException(f"{name} cannot be read: write it as TOML has it, such as {_example(one)}") from None
+
+
+def _example(one: FieldInfo) -> str:
+    if one.annotation is bool:
+        return "true"
+    if not _is_table(one):
+        return '["one", "two"]'
+    return '{ current = { file = "/path" } }' if is_secret(one) else '{ one = "two" }'

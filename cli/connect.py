@@ -1,10 +1,12 @@
 """`ticket-elevate connect`: make a connection to a helpdesk, try it, and say what is left to be done by hand."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import signal
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from cli.settings_file import NotWritten
 from integration import helpdesks, settings
 from integration.helpdesks import Adapter, inside
 from integration.helpdesks import setup as setups
-from integration.helpdesks.setup import ByHand, Place, Undo
+from integration.helpdesks.http import NOT_THERE
+from integration.helpdesks.setup import ByHand, Kept, Place, Undo
 from integration.secret_files import read_secret
 from integration.tickets import Finding, Helpdesk, HelpdeskError
 
@@ -34,7 +37,9 @@ class _Connection:
     adapter: Adapter
     setup: type[ByHand]
     answers: Answers
+    stored: Mapping[str, Any]  # what the settings say of it until now
     folder: Path  # of the files with secrets
+    write: bool  # the settings; else the table is printed
 
     @property
     def name(self) -> str:
@@ -55,6 +60,7 @@ class _Connection:
 @click.option("--answers", "file", type=click.Path(path_type=Path), help="A TOML file with settings, by their names.")
 @click.option("--no-create", is_flag=True, help="Create nothing at the helpdesk: say how to do it by hand.")
 @click.option("--replace", is_flag=True, help="The connection is there: change it. What is not told stays as it is.")
+@click.option("--print-table", is_flag=True, help="Print the table for the settings instead of writing it into them.")
 @click.option("--anyway", is_flag=True, help="Go on where a check fails.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
 def connect(
@@ -65,6 +71,7 @@ def connect(
     file: Path | None,
     no_create: bool,
     replace: bool,
+    print_table: bool,
     anyway: bool,
     yes: bool,
 ) -> None:
@@ -74,7 +81,7 @@ def connect(
     create, writes the settings, and prints what is left to be done by hand. Each answer can also be an environment
     variable: TICKET_ELEVATE_CONNECT_ and its name in capitals.
     """
-    made = _connection(kind, name or kind, options, file, replace=replace, ask=not yes)
+    made = _connection(kind, name or kind, options, file, replace=replace, write=not print_table, ask=not yes)
     if no_create and not made.setup.takes_our_secret and not made.answers.table.get(SECRETS):
         raise click.ClickException(
             f"This helpdesk makes the secret of its calls itself. Make a webhook that calls {made.place.webhook}, put "
@@ -85,18 +92,22 @@ def connect(
         words = "The number of a ticket for trials, on which a note is written (may be empty: nothing is tried)"
         test_ticket = str(click.prompt(f"\n{words}", default="", show_default=False)).strip()
     _try(made.helpdesk(table), test_ticket, anyway=anyway)
-    with _undone_unless_all_is_well() as undo:
+    with _undone_unless_all_is_well(made.place.name) as undo:
         created = not no_create and _create(made, table, undo, ask=not yes, anyway=anyway)
-        secret = _keep(made, table)
-        undo.clear()
+        before, written = _keep(made, table, undo)
+    secret = _tidied(made, before, written)
     _say_what_is_left(made, table, secret, created)
 
 
-def _connection(
-    kind: str, name: str, options: tuple[str, ...], file: Path | None, *, replace: bool, ask: bool
-) -> _Connection:
+def check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise click.ClickException("A connection's name is made of small letters, digits, `_` and `-`.")
+
+
+def _connection(
+    kind: str, name: str, options: tuple[str, ...], file: Path | None, *, replace: bool, write: bool, ask: bool
+) -> _Connection:
+    check_name(name)
     try:
         adapter = helpdesks.load(kind)
         kept = settings_file.table_of(settings.file(), name)
@@ -110,11 +121,23 @@ def _connection(
     if kept is not None and was != kind:
         raise click.ClickException(f"The connection {name} is of the kind {was}. Take another --name.")
     found = settings.load(helpdesks={name: {"kind": kind}})
+    if not found.data_dir.is_dir():
+        # Made here, it would be this account's, and in this directory: where the service neither looks nor may read.
+        raise click.ClickException(
+            f"{found.data_dir.absolute()}, which data_dir names for files with secrets, is no directory. Run "
+            "`ticket-elevate init` first, and run this where the service runs, or write data_dir as a whole path."
+        )
+    if write:
+        try:
+            settings_file.try_to_write(settings.file(), name, kind)
+        except NotWritten as error:
+            raise click.ClickException(
+                f"{error} Put that right, or say --print-table: then you put the table into your settings yourself."
+            ) from None
     setup = setups.of_class(adapter)
     answers = gather(adapter.Settings, setup, options=options, file=file, kept=kept or {}, ask=ask)
-    return _Connection(
-        kind, Place(name, found.public_url), adapter, setup, answers, found.data_dir.resolve() / "helpdesks"
-    )
+    folder = found.data_dir.resolve() / "helpdesks"
+    return _Connection(kind, Place(name, found.public_url), adapter, setup, answers, kept or {}, folder, write)
 
 
 def _reached(made: _Connection, *, anyway: bool) -> dict[str, Any]:
@@ -126,7 +149,7 @@ def _reached(made: _Connection, *, anyway: bool) -> dict[str, Any]:
         told = {name: it for name, it in setups.of(helpdesk).found().items() if name not in given}
     except HelpdeskError as error:
         _show(helpdesk.check())  # which knows better what to do
-        raise click.ClickException(f"{error} Nothing was created or written.") from None
+        raise click.ClickException(f"{setups.in_words(error)} Nothing was created or written.") from None
     for name, value in told.items():
         click.echo(f"     {name} is {value}")
     table |= told
@@ -153,23 +176,25 @@ def _create(made: _Connection, table: dict[str, Any], undo: list[Undo], *, ask: 
         click.confirm("Go on?", default=True, abort=True)
     given = made.answers.table.get(SECRETS, {})
     known = [_read(name, value) for name, value in given.items()]
+    kept = Kept(known[-1] if known else None, whole=_stay(made.stored.get(SECRETS), known))
     try:
         # What an administrator lends us must not reach an address that our own token may not.
         with inside.reaching(str(table.get("url", "")), allowed=table.get(INTERNAL) is True):
-            it = setup.make(made.place, known[0] if known else None, once, undo)
+            it = setup.make(made.place, kept, once, undo)
     except HelpdeskError as error:
         why = "To create it, our account, or whom you named for this, must be allowed to; or say --no-create."
         if made.place.public_url.startswith("http:"):
             why += f" Hosted helpdesks also call https addresses alone, and public_url is {made.place.public_url}."
-        raise click.ClickException(f"{error} {why}") from None
+        allowed = "" if isinstance(error, NOT_THERE) else why
+        raise click.ClickException(f"{setups.in_words(error, allowed)} Nothing was written.") from None
     _stop_unless(_show(it.findings), anyway=anyway)
     if it.secret not in known:
-        table[SECRETS] = {**given, (f"{_FIRST}_{len(given) + 1}" if given else _FIRST): it.secret}
+        table[SECRETS] = {**given, _free(given): it.secret}
     return True
 
 
-def _keep(made: _Connection, table: dict[str, Any]) -> Path | None:
-    """Write the secrets and the settings; the path of the secret of the helpdesk's calls."""
+def _keep(made: _Connection, table: dict[str, Any], undo: list[Undo]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Write the secrets and the settings, from when on nothing is undone; the table as it was and as it is."""
     secret_settings = [name for name, one in made.adapter.Settings.model_fields.items() if is_secret(one)]
     plain = {f"{made.name}-{name}": table[name] for name in secret_settings if isinstance(table.get(name), str)}
     keyed = {
@@ -184,11 +209,30 @@ def _keep(made: _Connection, table: dict[str, Any]) -> Path | None:
             written = _with_files(made, table, secret_settings, files)
             made.helpdesk(written)
             settings.load(helpdesks={made.name: written})
-            settings_file.write_table(settings.file(), made.name, written)
+            if made.write:
+                settings_file.write_table(settings.file(), made.name, written)
+            else:
+                words = "Put this into the settings, in place of the table that may be there:"
+                click.echo(f"\n{words}\n\n{settings_file.as_text(made.name, written)}")
+            undo.clear()
     except NotWritten as error:
         raise click.ClickException(str(error)) from None
+    return before or {}, written
+
+
+def _tidied(made: _Connection, before: Mapping[str, Any], written: Mapping[str, Any]) -> Path | None:
+    """Delete what no setting names any more; the path of the secret of the helpdesk's calls."""
+    if not made.write:  # until somebody did, the files of before may be in force
+        click.echo(f"Written: secrets in {made.folder}, and no settings.")
+        return _file_of_calls(written)
     click.echo(f"Written: [helpdesks.{made.name}] in {settings.file()}, and secrets in {made.folder}.")
-    settings_file.delete_unnamed(made.folder, before or {}, written)
+    # Not what the file says alone: the environment can name a connection, too.
+    for path in settings_file.delete_unnamed(made.folder, before, settings.load().helpdesks):
+        click.echo(f"No setting names {path} any more, and it cannot be deleted: delete it.", err=True)
+    return _file_of_calls(written)
+
+
+def _file_of_calls(written: Mapping[str, Any]) -> Path | None:
     named = list(written[SECRETS].values())[-1] if written.get(SECRETS) else None
     return Path(named["file"]) if isinstance(named, dict) else None
 
@@ -216,27 +260,69 @@ def _items(value: Any) -> list[tuple[str, Any]]:
     return list(value.items()) if isinstance(value, dict) else []
 
 
+def _free(taken: Container[str]) -> str:
+    """A name that no secret has: one that is in force must not be written over."""
+    names = chain((_FIRST,), (f"{_FIRST}_{number}" for number in count(2)))
+    return next(it for it in names if it not in taken)
+
+
+def _stay(stored: Any, known: Iterable[str]) -> bool:
+    """Whether there are `stored` secrets, and each is among the `known` ones."""
+    try:
+        before = {_secret(name, value) for name, value in _items(stored)}
+    except (KeyError, ValueError):
+        return False
+    return bool(before) and before <= set(known)
+
+
+def _secret(name: str, value: Any) -> str:
+    return read_secret(name, value["file"]) if isinstance(value, dict) else str(value)
+
+
 def _read(name: str, value: Any) -> str:
     try:
-        return read_secret(name, value["file"]) if isinstance(value, dict) else str(value)
+        return _secret(name, value)
     except (KeyError, ValueError) as error:
         raise click.ClickException(str(error)) from None
 
 
 @contextmanager
-def _undone_unless_all_is_well() -> Iterator[list[Undo]]:
-    """What was created is taken away again when something fails after it, or somebody presses Ctrl-C."""
+def _undone_unless_all_is_well(name: str) -> Iterator[list[Undo]]:
+    """What was created, under the `name`, is taken away again when something fails after it, or somebody stops us."""
     undo: list[Undo] = []
+    with _stopped_as_by_ctrl_c():
+        try:
+            yield undo
+        except BaseException:
+            for it in reversed(undo):
+                _take_away(it, name)
+            raise
+
+
+def _take_away(it: Undo, name: str) -> None:
+    by_hand = f"take away {it.what} {name!r} by hand."
     try:
-        yield undo
-    except BaseException:
-        for it in reversed(undo):
-            try:
-                it.call()
-                click.echo(f"Taken away again: {it.what}.", err=True)
-            except HelpdeskError as error:
-                click.echo(f"Take away {it.what} by hand. {error}", err=True)
-        raise
+        words = f"Taken away again: {it.what}." if it.call() else f"If it is made after all, {by_hand}"
+    except HelpdeskError as error:
+        words = f"{setups.in_words(error)} If it is there, {by_hand}"
+    except BaseException:  # noqa: BLE001 - a second Ctrl-C too: what is left of the list must still go
+        words = f"That was not waited for. If it is there, {by_hand}"
+    with suppress(OSError):  # the terminal may be what went away
+        click.echo(words, err=True)
+
+
+@contextmanager
+def _stopped_as_by_ctrl_c() -> Iterator[None]:
+    """A terminal that goes away and a SIGTERM stop us as Ctrl-C does, unless somebody had them ignored."""
+    before = {it: signal.getsignal(it) for it in (signal.SIGHUP, signal.SIGTERM)}
+    for it, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(it, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for it, handler in before.items():
+            signal.signal(it, handler)
 
 
 def _show(findings: Iterable[Finding], *, left: Callable[[Finding], bool] = lambda _: False) -> bool:

@@ -31,6 +31,7 @@ def init() -> None:
     signing = deployment.settings.checkpoint_key_file
     if checkpoints.make_key(signing):
         click.echo(f"Made the checkpoint key {signing}. Give {signing}.pub to your auditors today.")
+    deployment.settings.data_dir.mkdir(parents=True, exist_ok=True)
     deployment.settings.checkpoint_dir.mkdir(parents=True, exist_ok=True)
     deployment.records.migrate()
     click.echo("The tables are up to date.")

@@ -49,6 +49,32 @@ def write_table(path: Path, name: str, table: Mapping[str, Any]) -> None:
 
     Of a table that is there, the keys that are given are replaced.
     """
+    _replace(path, _added(path, name, table).encode())
+
+
+def try_to_write(path: Path, name: str, kind: str) -> None:
+    """Raises NotWritten where `write_table` would. The file says what it said: it is written as it is."""
+    _added(path, name, {"kind": kind})
+    try:
+        content = path.read_bytes() if path.exists() else None
+        if content is None:
+            with tempfile.TemporaryFile(dir=path.resolve().parent):
+                return
+    except OSError as error:
+        raise _refused(path, error) from None
+    _replace(path, content)  # a file that is mounted by itself can be written beside, and not replaced
+
+
+def as_text(name: str, table: Mapping[str, Any]) -> str:
+    """The table as it would stand in the file."""
+    rows = tomlkit.table()
+    for key, value in table.items():
+        rows.add(key, _inline(value))
+    return tomlkit.dumps({"helpdesks": tomlkit.table(is_super_table=True).add(name, rows)})
+
+
+def _added(path: Path, name: str, table: Mapping[str, Any]) -> str:
+    """What the file says, and the table."""
     text = _text(path)
     expected = _parsed(path, text)
     known = expected.setdefault("helpdesks", {})
@@ -60,23 +86,32 @@ def write_table(path: Path, name: str, table: Mapping[str, Any]) -> None:
     # What a library made of somebody's file is not trusted unseen: it must say what it said, and the table.
     if not _says(written, expected):
         raise NotWritten(
-            f"{path} is written in a way that cannot be added to without harm. Add the table by hand:\n\n"
-            f"{_as_text(name, table)}"
+            f"{path} is written in a way that cannot be added to without harm. Give each connection a table of its "
+            f"own, which begins with a line such as [helpdesks.{name}], and no `helpdesks = ` before them."
         )
-    _replace(path, written)
+    return written
 
 
-def delete_unnamed(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Delete the files of ours that the table named before and does not name any more."""
+def delete_unnamed(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Path]:
+    """Delete the files of ours that a table named `before`, and that no connection names `now`.
+
+    `now`: the tables of all connections, since one may use another's file. Answers with those that stay although they
+    should go.
+    """
+    left = []
     for path in _paths(before) - _paths(now):
         if path.parent == folder:
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:
+                left.append(path)
+    return left
 
 
-def _paths(value: Any) -> set[Path]:
+def _paths(value: Any, key: str = "") -> set[Path]:
     if isinstance(value, Mapping):
-        return {path for inner in value.values() for path in _paths(inner)}
-    return {Path(value)} if isinstance(value, str) and value.startswith("/") else set()
+        return {path for name, inner in value.items() for path in _paths(inner, name)}
+    return {Path(value).resolve()} if isinstance(value, str) and key.endswith("file") else set()
 
 
 def _with_table(text: str, name: str, table: Mapping[str, Any]) -> str:
@@ -84,20 +119,13 @@ def _with_table(text: str, name: str, table: Mapping[str, Any]) -> str:
         document = tomlkit.parse(text)
         known = document.get("helpdesks")
         if known is None or name not in known:
-            return f"{text.rstrip()}\n\n{_as_text(name, table)}".lstrip("\n")
+            return f"{text.rstrip()}\n\n{as_text(name, table)}".lstrip("\n")
         for key, value in table.items():
             known[name].pop(_twin(key), None)
             known[name][key] = _inline(value)
         return tomlkit.dumps(document)
     except TOMLKitError:
         return ""
-
-
-def _as_text(name: str, table: Mapping[str, Any]) -> str:
-    rows = tomlkit.table()
-    for key, value in table.items():
-        rows.add(key, _inline(value))
-    return tomlkit.dumps({"helpdesks": tomlkit.table(is_super_table=True).add(name, rows)})
 
 
 def _inline(value: Any) -> Any:
@@ -113,7 +141,7 @@ def _secret_file(folder: Path, name: str, secret: str) -> tuple[Path, bool]:
     """The file, and whether it is new: one that holds this secret already is used again."""
     try:
         if not folder.is_dir():
-            folder.mkdir(mode=0o700, parents=True)
+            folder.mkdir(mode=0o700)
             _give(folder, folder.parent)
         for place in range(1, 1000):
             path = folder / (name if place == 1 else f"{name}-{place}")
@@ -152,7 +180,7 @@ def _twin(key: str) -> str:
     return key.removesuffix("_file") if key.endswith("_file") else f"{key}_file"
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, content: bytes) -> None:
     """At once, with the mode and the owner that the file has."""
     path = path.resolve()  # a link stays one
     draft = None
@@ -160,8 +188,8 @@ def _replace(path: Path, text: str) -> None:
         had = path.stat() if path.exists() else None
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # which nobody else can read
         draft = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(text)
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
             out.flush()
             os.fsync(out.fileno())
         if had:
@@ -170,10 +198,14 @@ def _replace(path: Path, text: str) -> None:
                 os.chown(draft, had.st_uid, had.st_gid)
         draft.replace(path)
     except OSError as error:
-        raise NotWritten(f"Cannot write {path} ({error.strerror}).") from None
+        raise _refused(path, error) from None
     finally:
         if draft is not None:
             draft.unlink(missing_ok=True)
+
+
+def _refused(path: Path, error: OSError) -> NotWritten:
+    return NotWritten(f"Cannot write {path} ({error.strerror}).")
 
 
 def _text(path: Path) -> str:

@@ -207,7 +207,7 @@ class Settings(BaseSettings):
     practice: bool = Field(False, description="Allow the practice tenant; paints a banner on every page")
     entra: Entra = Field(description="The tenant")
     helpdesks: dict[str, dict[str, Any]] = Field(
-        repr=False, description="One table per connected helpdesk; `kind` names the adapter"
+        default_factory=dict, repr=False, description="One table per connected helpdesk; `kind` names the adapter"
     )
     notify: Notify = Field(Notify.model_validate({}), description="Who is told beyond the ticket; empty: nobody")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Of our own log")
@@ -235,9 +235,7 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _no_slash(cls, value: str) -> str:
-        if not value.startswith(("https://", "http://localhost", "http://127.0.0.1")):
-            raise ValueError("public_url must start with https:// (http only on localhost)")
-        return value.rstrip("/")
+        return public_address(value)
 
     @model_validator(mode="after")
     def _practice_is_said(self) -> "Settings":
@@ -285,6 +283,22 @@ class Settings(BaseSettings):
     @property
     def redirect_uri(self) -> str:
         return f"{self.public_url}/sign-in/callback"
+
+
+def public_address(text: str) -> str:
+    """`text` as the address at which browsers reach us, without a slash at its end. Raises ValueError."""
+    try:
+        parts = urlsplit(text)
+        secure = parts.scheme == "https" and bool(parts.hostname)
+        ours = parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1")
+        proper = (secure or ours) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        proper = False
+    if not proper:
+        raise ValueError("public_url must start with https:// (http only on localhost)")
+    if any(it in text for it in "?#@\\ ") or not text.isprintable():
+        raise ValueError("public_url must be an address alone, without blanks, ?, # and @: paths are put behind it")
+    return text.rstrip("/")
 
 
 def file() -> Path:

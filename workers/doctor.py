@@ -166,6 +166,8 @@ def _helpdesks(deployment: Deployment) -> Iterator[Finding]:
     except ValueError as error:
         yield Finding("helpdesks", False, str(error))
         return
+    if not connected:
+        yield Finding("helpdesks", False, "None is connected yet: `ticket-elevate connect KIND` does it.")
     for name, helpdesk in connected.items():
         try:
             for found in _of_helpdesk(helpdesk, setup.Place(name, deployment.settings.public_url)):

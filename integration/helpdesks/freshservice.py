@@ -24,7 +24,7 @@ from integration.helpdesks.credentials import plain_keys
 from integration.helpdesks.freshservice_settings import FreshserviceSettings
 from integration.helpdesks.freshservice_setup import FreshserviceSetup
 from integration.helpdesks.hostile_json import delivery_object
-from integration.helpdesks.http import AnswerUnusable, Door
+from integration.helpdesks.http import NOT_THERE, AnswerUnusable, Door
 from integration.helpdesks.values import exact, made_id, moment, new_id, table, tables, word
 from integration.tickets import (
     Changes,
@@ -218,6 +218,8 @@ class Freshservice:
         reach, key = f"{self.connection} can be reached", f"{self.connection} takes our API key"
         try:
             me = table(table(self._door.call("GET", "/agents/me")).get("agent"))
+        except NOT_THERE as error:
+            return [Finding(reach, False, str(error))]
         except HelpdeskRefused as error:
             if error.status in (401, 403):
                 fix = "Copy the API key from the profile settings of our service account, which must be an agent."

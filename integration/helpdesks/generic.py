@@ -20,7 +20,7 @@ from integration.helpdesks.changes import changes_since
 from integration.helpdesks.generic_settings import GenericSettings
 from integration.helpdesks.generic_setup import GenericSetup
 from integration.helpdesks.hostile_json import delivery_object
-from integration.helpdesks.http import AnswerUnusable, Door
+from integration.helpdesks.http import NOT_THERE, AnswerUnusable, Door
 from integration.helpdesks.values import exact, made_id, moment, new_id, unfilled, word
 from integration.tickets import (
     Changes,
@@ -205,6 +205,8 @@ class Generic:
         reach = f"{self.connection} can be reached"
         try:
             self._door.knock()
+        except NOT_THERE as error:
+            return [Finding(reach, False, str(error))]
         except HelpdeskError:
             return [Finding(reach, False, "Check url, ca_bundle and whether this machine may reach that address.")]
         return [Finding(reach, True), *self._check_url(), *self._check_token()]

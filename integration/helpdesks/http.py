@@ -46,6 +46,10 @@ class AddressInternal(HelpdeskRefused):
         )
 
 
+# For `check`: whatever is wrong is wrong with the address, and says so itself. The credentials are not to blame.
+NOT_THERE = (AddressInternal, AnswerUnusable)
+
+
 class Credentials(Protocol):
     """What a call is let in with, where that does not stay the same."""
 

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from integration.helpdesks import jira_deliveries, jira_markup
 from integration.helpdesks.changes import changes_since
 from integration.helpdesks.credentials import plain_keys
-from integration.helpdesks.http import AnswerUnusable, Door
+from integration.helpdesks.http import NOT_THERE, AnswerUnusable, Door
 from integration.helpdesks.jira_panel import ForgeTokens
 from integration.helpdesks.jira_settings import JiraSettings
 from integration.helpdesks.jira_setup import JiraSetup
@@ -213,6 +213,8 @@ class Jira:
         reach, token = Finding(f"{self.connection} can be reached", True), f"{self.connection} takes our token"
         try:
             me = table(self._door.call("GET", "/rest/api/3/myself"))
+        except NOT_THERE as error:
+            return [Finding(reach.what, False, str(error))]
         except HelpdeskRefused:
             fix = (
                 "Make a new token for our account, and set token. One with scopes is only taken at api_url = "

@@ -12,7 +12,7 @@ from typing import Any
 
 from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.jira_settings import JiraSettings
-from integration.helpdesks.setup import ByHand, Made, Once, Place, Undo
+from integration.helpdesks.setup import ByHand, Kept, Made, Once, Place, Undo, creating
 from integration.helpdesks.values import exact, table, tables
 from integration.tickets import Finding
 
@@ -54,22 +54,33 @@ class JiraSetup(ByHand):
     def creates(self, once: Mapping[str, str]) -> Sequence[str]:
         return ("a webhook",) if once.get("admin_email") and once.get("admin_token") else ()
 
-    def make(self, place: Place, kept: str | None, once: Mapping[str, str], undo: list[Undo]) -> Made:
+    def make(self, place: Place, kept: Kept, once: Mapping[str, str], undo: list[Undo]) -> Made:
         pair = base64.b64encode(f"{once['admin_email']}:{once['admin_token']}".encode()).decode()
         door = Door(self._connection, self._settings.url, headers={"Authorization": f"Basic {pair}"})
-        called, secret = f"a webhook calls {place.webhook}", kept or self.new_secret()
+        called, secret = f"a webhook calls {place.webhook}", kept.newest or self.new_secret()
+        there = next(iter(self._ours(door, place)), None)
+        if there is not None:
+            return Made(secret, (Finding(f"{called} (it was there)", True), *_state(there, ours=kept.whole)))
+
+        def found() -> list[str]:
+            return [self._id(it) for it in self._ours(door, place)]
+
+        with creating("the webhook", found=found, delete=lambda it: door.call("DELETE", f"{_API}/{it}"), undo=undo):
+            made = table(door.call("POST", _API, json=_webhook(place, once.get("jql", ""), secret)))
+        self._id(made)
+        return Made(secret, (Finding(f"{called} (new)", True), *_state(made, ours=True)))
+
+    def _ours(self, door: Door, place: Place) -> list[dict[str, Any]]:
         rows = door.call("GET", _API)
         if not isinstance(rows, list):
             raise AnswerUnusable(self._connection, "it holds no list of webhooks")
-        there = next((it for it in tables(rows) if it.get("url") == place.webhook), None)
-        if there is not None:
-            return Made(secret, (Finding(f"{called} (it was there)", True), *_state(there, kept)))
-        made = table(door.call("POST", _API, json=_webhook(place, once.get("jql", ""), secret)))
-        number = str(made.get("self", "")).rpartition("/")[2]
+        return [it for it in tables(rows) if it.get("url") == place.webhook]
+
+    def _id(self, webhook: Mapping[str, Any]) -> str:
+        number = str(webhook.get("self", "")).rpartition("/")[2]
         if not (number.isascii() and number.isdigit()):
             raise AnswerUnusable(self._connection, "it does not say the webhook's id")
-        undo.append(Undo("the webhook", lambda: door.call("DELETE", f"{_API}/{number}")))
-        return Made(secret, (Finding(f"{called} (new)", True), *_state(made, secret)))
+        return number
 
     def by_hand(self, place: Place, secret: Path | None, made: bool) -> Sequence[str]:
         webhook = (
@@ -106,12 +117,12 @@ def _webhook(place: Place, jql: str, secret: str) -> dict[str, Any]:
     }
 
 
-def _state(webhook: Mapping[str, Any], secret: str | None) -> list[Finding]:
-    """Whether a webhook does what ours must."""
+def _state(webhook: Mapping[str, Any], *, ours: bool) -> list[Finding]:
+    """Whether a webhook does what ours must. `ours`: if it signs, then with a secret that we have."""
     on = webhook.get("enabled") is not False and webhook.get("excludeBody") is not True
     told = webhook.get("events")
     missing = [it for it in EVENTS if it not in (told if isinstance(told, list) else [])]
-    signs = webhook.get("isSigned") is True and secret is not None
+    signs = webhook.get("isSigned") is True and ours
     where = "Settings > System > WebHooks"
     return [
         Finding("that webhook is on, and sends bodies", on, "" if on else f"Switch that on: {where}."),

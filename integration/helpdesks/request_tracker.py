@@ -15,7 +15,7 @@ from integration.helpdesks import standard_webhooks
 from integration.helpdesks.changes import changes_since
 from integration.helpdesks.credentials import signing_keys
 from integration.helpdesks.hostile_json import delivery_object
-from integration.helpdesks.http import AnswerUnusable, Door
+from integration.helpdesks.http import NOT_THERE, AnswerUnusable, Door
 from integration.helpdesks.request_tracker_settings import RequestTrackerSettings
 from integration.helpdesks.request_tracker_setup import RequestTrackerSetup
 from integration.helpdesks.values import exact, moment, table, tables, word
@@ -194,6 +194,8 @@ class RequestTracker:
         another = "Set service_account to the login of the account that the token was made for."
         try:
             own_id = self._service_account_id()
+        except NOT_THERE as error:
+            return [Finding(reach, False, str(error))]
         except HelpdeskRefused as e:
             if e.status in (401, 403):
                 return [Finding(reach, True), Finding(token, False, "Make a new token for our account, and set token.")]

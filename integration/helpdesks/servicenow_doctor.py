@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from integration.helpdesks.http import NOT_THERE
 from integration.helpdesks.servicenow_settings import ServiceNowSettings
 from integration.helpdesks.servicenow_table import SYS_ID, Record, TableApi, fits
 from integration.tickets import Finding, HelpdeskError, HelpdeskRefused
@@ -19,6 +20,8 @@ def findings(
     fix = "Check client_id and client_secret, or login and password; the account must be active."
     try:
         known = _known(api, connection, settings)
+    except NOT_THERE as error:
+        return [Finding(reach, False, str(error))]
     except HelpdeskRefused as error:
         if error.status == 401:
             return [Finding(reach, True), Finding(let_in, False, fix)]

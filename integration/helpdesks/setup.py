@@ -6,14 +6,16 @@ say what must be asked, and everything at the helpdesk is done by hand.
 
 import base64
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-from integration.tickets import Finding, Helpdesk, HelpdeskError
+from integration.helpdesks.http import AnswerUnusable
+from integration.tickets import Finding, Helpdesk, HelpdeskError, HelpdeskRefused, HelpdeskUnavailable
 
 OURS = "Ticket Elevate"  # what everything that we create is called, with the connection's name behind it
 
@@ -57,10 +59,48 @@ class Once:
 
 @dataclass(frozen=True)
 class Undo:
-    """What takes away again something that was just created. `call` raises HelpdeskError where it cannot."""
+    """What takes away again something that was just created, or may have been.
+
+    `call` says whether there was something to take away, and raises HelpdeskError where it cannot.
+    """
 
     what: str
-    call: Callable[[], object]
+    call: Callable[[], bool]
+
+
+@contextmanager
+def creating(
+    what: str, *, found: Callable[[], Iterable[str]], delete: Callable[[str], object], undo: list[Undo]
+) -> Iterator[None]:
+    """Around the call that creates `what`: puts into `undo` how it is taken away, also where the answer never came.
+
+    `found`: the ids of all that is there and looks like it, of which there was nothing before.
+    """
+
+    def take_away() -> bool:
+        there = list(found())
+        for number in there:
+            delete(number)
+        return bool(there)
+
+    it = Undo(what, take_away)
+    undo.append(it)
+    try:
+        yield
+    except AnswerUnusable:
+        raise  # there was an answer, so there may be more
+    except HelpdeskRefused:
+        undo.remove(it)
+        raise
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The secrets of the helpdesk's calls that will be in the settings whatever is created."""
+
+    newest: str | None = None
+    # There were some in the settings, and all of them stay. Whatever signs with one of them will then be believed.
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,11 +144,8 @@ class ByHand:
         """What `make` would create, unless it is there: nothing without the right answers among `once`."""
         return ()
 
-    def make(self, place: Place, kept: str | None, once: Mapping[str, str], undo: list[Undo]) -> Made:
-        """Create what is not there yet, and put into `undo` how it is taken away again.
-
-        `kept`: the secret that is in the settings already. Raises HelpdeskError.
-        """
+    def make(self, place: Place, kept: Kept, once: Mapping[str, str], undo: list[Undo]) -> Made:
+        """Create what is not there yet, and put into `undo` how it is taken away again. Raises HelpdeskError."""
         raise NotImplementedError
 
     def by_hand(self, place: Place, secret: Path | None, made: bool) -> Sequence[str]:
@@ -161,6 +198,13 @@ def of(helpdesk: Helpdesk) -> ByHand:
     return helpdesk.setup() if isinstance(helpdesk, Connects) else ByHand()
 
 
+def in_words(error: HelpdeskError, fix: str = "") -> str:
+    """For somebody who waits for a command: nothing of it is tried again by itself."""
+    if isinstance(error, HelpdeskUnavailable):
+        return "The helpdesk is not answering. Run this again when it does."
+    return f"{error} {fix}".rstrip()
+
+
 def try_ticket(helpdesk: Helpdesk, number: str, *, now: datetime) -> Iterator[Finding]:
     """Try each right that an elevation needs on one ticket: read it with its history, write a note, find it again.
 
@@ -170,7 +214,7 @@ def try_ticket(helpdesk: Helpdesk, number: str, *, now: datetime) -> Iterator[Fi
     try:
         helpdesk.ticket(number, now=now)
     except HelpdeskError as error:
-        yield Finding(read, False, f"{error} Let our account read that ticket and its history.")
+        yield Finding(read, False, in_words(error, "Let our account read that ticket and its history."))
         return
     yield Finding(read, True)
     marker = f"[te:trial-{secrets.token_hex(6)}:connect]"
@@ -179,7 +223,9 @@ def try_ticket(helpdesk: Helpdesk, number: str, *, now: datetime) -> Iterator[Fi
     try:
         helpdesk.write_note(number, text)
     except HelpdeskError as error:
-        yield Finding(wrote, False, f"{error} Let our account write internal notes; it needs no other right to write.")
+        yield Finding(
+            wrote, False, in_words(error, "Let our account write internal notes; it needs no other right to write.")
+        )
         return
     yield Finding(wrote, True)
     yield from _found_again(helpdesk, number, marker)
@@ -191,7 +237,7 @@ def _found_again(helpdesk: Helpdesk, number: str, marker: str) -> Iterator[Findi
         seen = helpdesk.has_note(number, marker)
         yield Finding(again, seen, "" if seen else "Let our account read its own notes, or it writes them twice.")
     except HelpdeskError as error:
-        yield Finding(again, False, str(error))
+        yield Finding(again, False, in_words(error))
     try:
         gone = of(helpdesk).take_back(number, marker)
     except HelpdeskError:

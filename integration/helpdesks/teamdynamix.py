@@ -20,7 +20,7 @@ from typing import Any
 from integration.helpdesks import static_header
 from integration.helpdesks.credentials import plain_keys
 from integration.helpdesks.hostile_json import delivery_object
-from integration.helpdesks.http import AnswerUnusable, Door
+from integration.helpdesks.http import NOT_THERE, AnswerUnusable, Door
 from integration.helpdesks.keys import fitting
 from integration.helpdesks.teamdynamix_changes import MOST_SPANS, changed_since, is_number
 from integration.helpdesks.teamdynamix_feed import Words, newest_assignment, newest_first
@@ -194,10 +194,14 @@ class TeamDynamix:
         reach, login = f"{self.connection} can be reached", f"{self.connection} takes our log-in"
         try:
             self._door.knock()
+        except NOT_THERE as error:
+            return [Finding(reach, False, str(error))]
         except HelpdeskError:
             return [Finding(reach, False, "Check url, and whether this machine may reach that address.")]
         try:
             mine = self._uid(table(self._door.call("GET", "/auth/getuser")), "UID") == self.service_account
+        except NOT_THERE as error:
+            return [Finding(reach, False, str(error))]
         except HelpdeskRefused:
             fix = "Check username and password, or beid and web_services_key: an account of TeamDynamix's own, no SSO."
             return [Finding(reach, True), Finding(login, False, fix)]

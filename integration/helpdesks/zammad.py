@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 from integration.helpdesks.changes import changes_since
 from integration.helpdesks.hostile_json import delivery_object
-from integration.helpdesks.http import AnswerUnusable, Door
+from integration.helpdesks.http import NOT_THERE, AnswerUnusable, Door
 from integration.helpdesks.keys import fitting
 from integration.helpdesks.values import exact, made_id, moment, table, tables, word
 from integration.helpdesks.zammad_settings import ZammadSettings
@@ -188,6 +188,8 @@ class Zammad:
         reach, token = f"{self.connection} can be reached", f"{self.connection} takes our token"
         try:
             me = table(self._door.call("GET", "/users/me"))
+        except NOT_THERE as error:
+            return [Finding(reach, False, str(error))]
         except HelpdeskRefused:
             fix = "Make a new access token for our account, and set token. API token access must be on (System > API)."
             return [Finding(reach, True), Finding(token, False, fix)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from integration.helpdesks.http import AnswerUnusable, Door
-from integration.helpdesks.setup import ByHand, Made, Once, Place, Undo
+from integration.helpdesks.setup import ByHand, Kept, Made, Once, Place, Undo, creating
 from integration.helpdesks.values import exact, table, tables
 from integration.helpdesks.zammad_settings import ZammadSettings
 from integration.tickets import Finding
@@ -51,7 +51,7 @@ class ZammadSetup(ByHand):
     def creates(self, once: Mapping[str, str]) -> Sequence[str]:
         return ("a webhook", *(f"a trigger on a change of the {it}" for _, it in _CHANGES)) if _token(once) else ()
 
-    def make(self, place: Place, kept: str | None, once: Mapping[str, str], undo: list[Undo]) -> Made:
+    def make(self, place: Place, kept: Kept, once: Mapping[str, str], undo: list[Undo]) -> Made:
         headers = {"Authorization": f"Token token={_token(once)}"}
         base, bundle = f"{self._settings.url}/api/v1", self._settings.ca_bundle
         admin = _Administrator(self._connection, Door(self._connection, base, headers=headers, ca_bundle=bundle), undo)
@@ -59,17 +59,22 @@ class ZammadSetup(ByHand):
         webhook = next((it for it in admin.all("webhooks") if it.get("endpoint") == place.webhook), None)
         findings = [Finding(f"{called} (it was there)", True), *_state(webhook)] if webhook else []
         if webhook is None:
-            webhook = admin.create("webhooks", "the webhook", _webhook(place, kept or self.new_secret()))
+            webhook = admin.create("webhooks", "the webhook", _webhook(place, kept.newest or self.new_secret()))
             findings = [Finding(f"{called} (new)", True)]
         number = exact(webhook.get("id")) or ""
-        triggers = [it for it in admin.all("triggers") if _calls(it, number)]
+        triggers = admin.all("triggers")
         for attribute, word in _CHANGES:
-            there = any(attribute in table(it.get("condition")) and it.get("active") is True for it in triggers)
-            if not there:
-                admin.create("triggers", f"the trigger on the {word}", _trigger(place, number, attribute, word))
-            findings.append(
-                Finding(f"a trigger calls it on a change of the {word} ({'it was there' if there else 'new'})", True)
-            )
+            wanted = _trigger(place, number, attribute, word)
+            what = f"a trigger calls it on a change of the {word}"
+            # A name is taken once: ours can stand in the way of itself.
+            ours = next((it for it in triggers if str(it.get("name")).casefold() == wanted["name"].casefold()), None)
+            if any(_does(it, number, attribute) for it in triggers):
+                findings.append(Finding(f"{what} (it was there)", True))
+            elif ours is not None:
+                findings.append(Finding(what, False, _mend(ours, place, number)))
+            else:
+                admin.create("triggers", f"the trigger on the {word}", wanted)
+                findings.append(Finding(f"{what} (new)", True))
         secret = webhook.get("signature_token")
         return Made(secret if isinstance(secret, str) else "", tuple(findings))
 
@@ -106,12 +111,24 @@ class _Administrator:
         return tables(rows)
 
     def create(self, what: str, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        made = table(self._door.call("POST", f"/{what}", json=dict(wanted)))
-        number = exact(made.get("id"))
+        known_by = "endpoint" if "endpoint" in wanted else "name"
+
+        def found() -> list[str]:
+            return [self._id(it, name) for it in self.all(what) if it.get(known_by) == wanted[known_by]]
+
+        def delete(number: str) -> None:
+            self._door.call("DELETE", f"/{what}/{number}")
+
+        with creating(name, found=found, delete=delete, undo=self._undo):
+            made = table(self._door.call("POST", f"/{what}", json=dict(wanted)))
+        self._id(made, name)
+        return made
+
+    def _id(self, row: Mapping[str, Any], name: str) -> str:
+        number = exact(row.get("id"))
         if number is None or not number.isascii() or not number.isdigit():
             raise AnswerUnusable(self._connection, f"it does not say the id of {name}")
-        self._undo.append(Undo(name, lambda: self._door.call("DELETE", f"/{what}/{number}")))
-        return made
+        return number
 
 
 def _token(once: Mapping[str, str]) -> str:
@@ -139,6 +156,22 @@ def _trigger(place: Place, webhook: str, attribute: str, word: str) -> dict[str,
         "active": True,
         "note": "",
     }
+
+
+def _does(trigger: Mapping[str, Any], webhook: str, attribute: str) -> bool:
+    told = attribute in table(trigger.get("condition"))
+    return told and trigger.get("active") is True and _calls(trigger, webhook)
+
+
+def _mend(trigger: Mapping[str, Any], place: Place, webhook: str) -> str:
+    """What to do about a trigger that is called like ours, and does something else."""
+    name = f"the trigger {trigger['name']!r} (Manage > Trigger)"
+    if not _calls(trigger, webhook):
+        return (
+            f"Delete {name}, which calls another webhook, or let its webhook (Manage > Webhook) call {place.webhook}; "
+            "then run this again. If it is that of another Ticket Elevate, say another --name."
+        )
+    return f"Delete {name} and run this again." if trigger.get("active") is True else f"Activate {name}."
 
 
 def _calls(trigger: Mapping[str, Any], webhook: str) -> bool:

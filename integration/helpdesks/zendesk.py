@@ -21,7 +21,7 @@ from jwt.types import Options
 
 from integration.helpdesks.changes import changes_since
 from integration.helpdesks.hostile_json import delivery_object
-from integration.helpdesks.http import AnswerUnusable, Door
+from integration.helpdesks.http import NOT_THERE, AnswerUnusable, Door
 from integration.helpdesks.keys import fitting
 from integration.helpdesks.oauth import ClientCredentials
 from integration.helpdesks.values import exact, moment, table, tables, unfilled, word
@@ -208,6 +208,8 @@ class Zendesk:
         reach, token = f"{self.connection} can be reached", f"{self.connection} takes our OAuth client"
         try:
             me = table(table(self._door.call("GET", "/users/me")).get("user"))
+        except NOT_THERE as error:
+            return [Finding(reach, False, str(error))]
         except HelpdeskRefused:
             fix = "Check client_id and client_secret: an OAuth client of the kind Confidential, and its whole secret."
             return [Finding(reach, True), Finding(token, False, fix)]

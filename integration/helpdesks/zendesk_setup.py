@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from integration.helpdesks.http import AnswerUnusable, Door
-from integration.helpdesks.setup import ByHand, Made, Place, Undo
+from integration.helpdesks.setup import ByHand, Kept, Made, Place, Undo, creating
 from integration.helpdesks.values import exact, table, tables
-from integration.tickets import Finding, HelpdeskRefused
+from integration.tickets import Finding, HelpdeskRefused, clean
 
 MOST_PAGES = 20  # of webhooks, a hundred each
 # After these a rule can say something else than before. Source: .../webhooks/event-types/ticket-events/
@@ -44,7 +44,7 @@ class ZendeskSetup(ByHand):
     def creates(self, once: Mapping[str, str]) -> Sequence[str]:  # noqa: ARG002
         return ("a webhook that is subscribed to Zendesk's ticket events",)
 
-    def make(self, place: Place, kept: str | None, once: Mapping[str, str], undo: list[Undo]) -> Made:  # noqa: ARG002
+    def make(self, place: Place, kept: Kept, once: Mapping[str, str], undo: list[Undo]) -> Made:  # noqa: ARG002
         found = next((it for it in self._webhooks() if it.get("endpoint") == place.webhook), None)
         what = f"a webhook calls {place.webhook}"
         findings = [Finding(f"{what} (it was there)", True), *_state(found)] if found else []
@@ -69,11 +69,17 @@ class ZendeskSetup(ByHand):
 
     def standing(self, place: Place) -> Sequence[Finding]:
         try:
-            found = next((it for it in self._webhooks() if place.is_called_by(it.get("endpoint"))), None)
+            ours = [it for it in self._webhooks() if place.is_called_by(it.get("endpoint"))]
         except HelpdeskRefused:
             return ()  # our account may not manage webhooks any more, and need not
+        exact_one = next((it for it in ours if it.get("endpoint") == place.webhook), None)
+        found = exact_one or next(iter(ours), None)
         fix = f"Run `ticket-elevate connect zendesk --name {place.connection} --replace`, or make it by hand."
-        there = Finding(f"{self._connection} has a webhook that calls us", found is not None, "" if found else fix)
+        what = f"{self._connection} has a webhook that calls us"
+        if found and not exact_one:
+            # By another name of our host, or where we were once: whoever reads this knows.
+            what = f"{what} at {clean(str(found.get('endpoint')), limit=200)}, which is not public_url"
+        there = Finding(what, found is not None, "" if found else fix)
         return (there, *(_state(found) if found else ()))
 
     def _webhooks(self) -> Iterator[dict[str, Any]]:
@@ -97,9 +103,15 @@ class ZendeskSetup(ByHand):
             "status": "active",
             "subscriptions": list(EVENTS),
         }
-        number = self._id(table(table(self._door.call("POST", "/webhooks", json={"webhook": wanted})).get("webhook")))
-        undo.append(Undo("the webhook", lambda: self._door.call("DELETE", f"/webhooks/{number}")))
-        return number
+
+        def found() -> list[str]:
+            return [self._id(it) for it in self._webhooks() if it.get("endpoint") == place.webhook]
+
+        with creating(
+            "the webhook", found=found, delete=lambda it: self._door.call("DELETE", f"/webhooks/{it}"), undo=undo
+        ):
+            answer = self._door.call("POST", "/webhooks", json={"webhook": wanted})
+        return self._id(table(table(answer).get("webhook")))
 
     def _id(self, webhook: Mapping[str, Any]) -> str:
         number = webhook.get("id")

@@ -2,6 +2,8 @@
 secret on the screen."""
 
 import base64
+import errno
+import io
 import json
 import re
 import secrets
@@ -12,6 +14,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +48,7 @@ NOTES = {  # the call that writes one
 LAST_CALL = {"zammad": ("/triggers$", "POST"), "zendesk": ("/signing_secret$", "GET")}
 NOT_ASKED = {kind: ("secrets", *FOUND.get(kind, ())) for kind in KINDS}
 MAKES = ("jira", "zammad", "zendesk")  # whose API makes what calls us
+STOPS = dict(zip(MAKES, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP), strict=True))
 BODIES: dict[str, Callable[[str], str]] = {
     "jira": lambda number: json.dumps(
         {
@@ -96,7 +100,8 @@ class Administrator:
     def created(self) -> list[str]:
         """What was created at the helpdesk apart from notes, or deleted again."""
         rows = self.practice.log()["requests"]
-        taken = [it for it in rows if it["side"] == "helpdesk" and it["method"] != "GET" and it["status"] < 300]
+        done = [it for it in rows if (it["status"] or it.get("done_status") or 599) < 300]
+        taken = [it for it in done if it["side"] == "helpdesk" and it["method"] != "GET"]
         return [f"{it['method']} {it['path']}" for it in taken if re.search("webhooks|triggers", it["path"])]
 
     def forbid(self, path: str, method: str = "") -> None:
@@ -258,26 +263,100 @@ def test_secrets_that_cannot_be_written_leave_nothing(administrator: Administrat
     administrator.left_nothing(before, settings_before)
 
 
+def started(administrator: Administrator) -> "subprocess.Popen[str]":
+    answers = str(administrator.answers())
+    command = ["connect", kind_of(administrator), "--name", administrator.name, "--answers", answers, "--yes"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "cli", *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def webhooks(administrator: Administrator) -> list[dict[str, Any]]:
+    """Those that call us, as an administrator there sees them."""
+    known, kind = administrator.known, kind_of(administrator)
+    ways: dict[str, tuple[str, dict[str, Any]]] = {
+        "jira": ("/rest/webhooks/1.0/webhook", {"auth": (known.get("admin_email"), known.get("admin_token"))}),
+        "zammad": ("/api/v1/webhooks", {"headers": {"Authorization": f"Token token={known.get('admin_token')}"}}),
+        "zendesk": ("/api/v2/webhooks", {"headers": at_zendesk(administrator)} if kind == "zendesk" else {}),
+    }
+    path, proof = ways[kind]
+    rows = requests.get(known["url"] + path, timeout=10, **proof).json()
+    told: list[dict[str, Any]] = rows["webhooks"] if kind == "zendesk" else rows
+    return [it for it in told if str(it.get("endpoint", it.get("url"))).endswith(f"/webhooks/{administrator.name}")]
+
+
+def at_zendesk(administrator: Administrator) -> dict[str, str]:
+    known = administrator.known
+    wanted = {"grant_type": "client_credentials", **{it: known[it] for it in ("client_id", "client_secret")}}
+    token = requests.post(f"{known['url']}/oauth/tokens", json=wanted, timeout=10).json()["access_token"]
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize("running", STOPS, indirect=True, scope="module")
+def test_whoever_stops_us_while_it_is_made_leaves_nothing(administrator: Administrator) -> None:
+    before, settings_before = administrator.created(), administrator.settings.read_text()
+    match = {"side": "helpdesk", "method": "POST", "path": "/webhooks?$"}
+    fault = {"match": match, "kind": "slow_answer", "seconds": 4, "times": 1}
+    administrator.practice.control("/faults", fault)
+    process = started(administrator)
+    until(lambda: webhooks(administrator), "the webhook is there, and we do not know it yet")
+
+    process.send_signal(STOPS[kind_of(administrator)])
+
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "Taken away again: the webhook." in said
+    assert webhooks(administrator) == []
+    until(lambda: len(administrator.created()) == len(before) + 2, "its late answer is in the log, too")
+    administrator.left_nothing(before, settings_before)
+
+
+@pytest.mark.parametrize("running", MAKES, indirect=True, scope="module")
+def test_a_webhook_whose_answer_is_lost_is_taken_away(administrator: Administrator) -> None:
+    before, settings_before = administrator.created(), administrator.settings.read_text()
+    match = {"side": "helpdesk", "method": "POST", "path": "/webhooks?$"}
+    administrator.practice.control("/faults", {"match": match, "kind": "lose_answer", "times": 1})
+
+    said = administrator.connect()
+
+    assert said.exit_code == 1
+    assert "Taken away again: the webhook." in said.output
+    assert "The helpdesk is not answering. Run this again when it does. Nothing was written." in said.output
+    assert webhooks(administrator) == []
+    administrator.left_nothing(before, settings_before)
+
+
+@pytest.mark.parametrize("running", ["zammad"], indirect=True, scope="module")
+def test_ctrl_c_twice_says_what_is_left_and_takes_the_rest_away(administrator: Administrator) -> None:
+    practice = administrator.practice
+
+    def slow(method: str) -> Callable[[], bool]:
+        match = {"side": "helpdesk", "method": method, "path": "/triggers$"}
+        practice.control("/faults", {"match": match, "kind": "slow", "seconds": 6, "times": 1})
+        return lambda: practice.state()["faults"][-1]["times"] == 0
+
+    under_way = slow("POST")
+    process = started(administrator)
+    until(under_way, "the first trigger is being made")
+    looked_for = slow("GET")
+    process.send_signal(signal.SIGINT)
+    until(looked_for, "it is looked for")
+
+    process.send_signal(signal.SIGINT)
+
+    said, _ = process.communicate(timeout=30)
+    assert f"take away the trigger on the owner 'Ticket Elevate ({administrator.name})' by hand" in said
+    assert "Taken away again: the webhook." in said
+    assert webhooks(administrator) == []
+
+
 @pytest.mark.parametrize("running", LAST_CALL, indirect=True, scope="module")
 def test_ctrl_c_leaves_nothing(administrator: Administrator) -> None:
     practice, (path, method) = administrator.practice, LAST_CALL[kind_of(administrator)]
     before, settings_before = administrator.created(), administrator.settings.read_text()
     match = {"side": "helpdesk", "method": method, "path": path}
     practice.control("/faults", {"match": match, "kind": "slow", "seconds": 6, "times": 1})
-    kind, answers = kind_of(administrator), str(administrator.answers())
-    command = [
-        sys.executable,
-        "-m",
-        "cli",
-        "connect",
-        kind,
-        "--name",
-        administrator.name,
-        "--answers",
-        answers,
-        "--yes",
-    ]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = started(administrator)
     until(lambda: practice.state()["faults"][-1]["times"] == 0, "the webhook is there, and the next call is under way")
 
     process.send_signal(signal.SIGINT)
@@ -287,6 +366,48 @@ def test_ctrl_c_leaves_nothing(administrator: Administrator) -> None:
     assert "Taken away again: the webhook." in said
     assert said.rstrip().endswith("Aborted!")
     administrator.left_nothing(before, settings_before)
+
+
+@pytest.mark.parametrize("running", ["generic", "zammad", "zendesk"], indirect=True, scope="module")
+def test_a_table_that_is_printed_works_once_it_is_in_the_settings(administrator: Administrator) -> None:
+    before = administrator.settings.read_text()
+
+    said = administrator.connect("--print-table")
+
+    assert said.exit_code == 0, said.output
+    assert administrator.settings.read_text() == before
+    table = re.search(rf"(?ms)^\[helpdesks\.{administrator.name}\]\n.*?(?=^$)", said.output)
+    assert table is not None
+    administrator.settings.write_text(f"{before}\n{table[0]}")
+    assert all(administrator.doctor().values())
+    for secret in administrator.secrets():
+        assert secret not in said.output
+
+
+class Hearer(io.StringIO):
+    """A terminal or a pipe that is gone when it is to hear what begins with `last`."""
+
+    def __init__(self, last: str) -> None:
+        super().__init__()
+        self.last = last
+
+    def write(self, text: str) -> int:
+        if text.startswith(self.last):
+            raise BrokenPipeError(errno.EPIPE, "nobody listens")
+        return super().write(text)
+
+
+@pytest.mark.parametrize("running", LAST_CALL, indirect=True, scope="module")
+def test_what_the_settings_name_is_not_taken_away_because_nobody_listens(administrator: Administrator) -> None:
+    before = administrator.created()
+    command = ["connect", kind_of(administrator), "--name", administrator.name, "--yes"]
+
+    with redirect_stdout(Hearer("Written:")), redirect_stderr(io.StringIO()), pytest.raises(SystemExit):
+        commands.main([*command, "--answers", str(administrator.answers())])
+
+    assert administrator.table()["kind"] == kind_of(administrator)
+    assert not [it for it in administrator.created()[len(before) :] if it.startswith("DELETE")]
+    assert all(administrator.doctor().values())
 
 
 def test_a_wrong_credential_is_told_in_words_and_nothing_is_tried(administrator: Administrator) -> None:
@@ -339,6 +460,33 @@ def test_what_the_helpdesk_then_sends_is_taken(administrator: Administrator) -> 
     helpdesk = helpdesks.connect(administrator.name, administrator.table())
     event = helpdesk.read_delivery({name.lower(): it for name, it in headers.items()}, body.encode(), now=now())
     assert (event.ticket, event.secret) == (number, "current")
+
+
+@pytest.mark.parametrize("running", ["jira"], indirect=True, scope="module")
+def test_what_a_webhook_signs_with_stays_when_another_secret_is_told(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    body = BODIES["jira"](ticket(administrator.practice))
+
+    said = administrator.connect("--replace", secrets={"mine": "q" * 64})
+
+    assert said.exit_code == 0, said.output
+    headers = administrator.practice.control("/webhooks/sign", {"body": body})
+    helpdesk = helpdesks.connect(administrator.name, administrator.table())
+    event = helpdesk.read_delivery({name.lower(): it for name, it in headers.items()}, body.encode(), now=now())
+    assert event.secret == "current"
+
+
+@pytest.mark.parametrize("running", ["jira"], indirect=True, scope="module")
+def test_what_a_webhook_signs_with_is_not_given_up_unasked(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    before = administrator.settings.read_text()
+
+    said = administrator.connect("--replace", secrets={"current": "q" * 64})
+
+    assert said.exit_code == 1
+    assert "FAIL that webhook signs with a secret that we have" in said.output
+    assert administrator.settings.read_text() == before
+    assert Path(administrator.table()["secrets"]["current"]["file"]).exists()
 
 
 @pytest.mark.parametrize("running", ["zammad", "zendesk"], indirect=True, scope="module")
@@ -427,6 +575,31 @@ def test_what_is_only_installed_afterwards_is_no_reason_to_stop(administrator: A
     assert "FAIL" not in said.output
 
 
+@pytest.mark.parametrize("running", [it for it in KINDS if it != "generic"], indirect=True, scope="module")
+def test_a_credential_is_not_blamed_for_an_answer_from_elsewhere(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    fault = {"match": {"side": "helpdesk"}, "kind": "status", "status": 301, "body": "{}", "times": 100}
+    administrator.practice.control("/faults", fault)
+
+    found = [it for it in examine(Deployment(settings.load())) if it.what.startswith(f"{administrator.name}: ")]
+
+    [wrong] = [it for it in found if not it.ok]
+    assert wrong.what == f"{administrator.name}: {administrator.name} can be reached"
+    assert "it sends us to another address" in wrong.fix
+
+
+@pytest.mark.parametrize("running", ["generic", "zammad"], indirect=True, scope="module")
+def test_a_credential_is_not_blamed_for_an_address_that_is_not_called(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    text = administrator.settings.read_text()
+    administrator.settings.write_text(text.replace("localhost", "127.1"))
+
+    found = [it for it in examine(Deployment(settings.load())) if it.what.startswith(f"{administrator.name}: ")]
+
+    assert [it.what for it in found if not it.ok] == [f"{administrator.name}: {administrator.name} can be reached"]
+    assert "internal = true" in found[0].fix
+
+
 @pytest.mark.parametrize("running", ["zammad"], indirect=True, scope="module")
 def test_an_internal_address_is_called_only_if_that_is_said(administrator: Administrator) -> None:
     url = administrator.known["url"].replace("localhost", "127.1")  # which no look at what is written tells
@@ -478,27 +651,65 @@ def test_without_what_an_administrator_has_the_rest_is_left_by_hand(administrato
     assert path in said.output
 
 
+def zendesk_webhook(administrator: Administrator) -> Callable[..., object]:
+    """What an administrator there does with our webhook."""
+    me, [webhook] = at_zendesk(administrator), webhooks(administrator)
+
+    def act(method: str, body: object = None) -> None:
+        url = f"{administrator.known['url']}/api/v2/webhooks/{webhook['id']}"
+        requests.request(method, url, headers=me, json=body, timeout=10).raise_for_status()
+
+    return act
+
+
 @pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
 def test_doctor_finds_a_webhook_that_was_switched_off_and_one_that_is_gone(administrator: Administrator) -> None:
     assert administrator.connect().exit_code == 0
     there = f"{administrator.name}: {administrator.name} has a webhook that calls us"
-    helpdesk = administrator.practice.facts["helpdesk"]
-    credentials = {"client_id": helpdesk["client_id"], "client_secret": helpdesk["client_secret"]}
-    wanted = {"grant_type": "client_credentials", **credentials}
-    token = requests.post(f"{helpdesk['url']}/oauth/tokens", json=wanted, timeout=10).json()["access_token"]
-    me, api = {"Authorization": f"Bearer {token}"}, f"{helpdesk['url']}/api/v2/webhooks"
-    hooks = requests.get(api, headers=me, timeout=10).json()["webhooks"]
-    [number] = [it["id"] for it in hooks if it["endpoint"].endswith(administrator.name)]
-
-    requests.patch(f"{api}/{number}", headers=me, json={"webhook": {"status": "inactive"}}, timeout=10)
+    ours = zendesk_webhook(administrator)
+    ours("PATCH", {"webhook": {"status": "inactive"}})
     assert administrator.doctor()[there]
     assert not administrator.doctor()[f"{administrator.name}: that webhook is active"]
     said = administrator.connect("--replace")
     assert said.exit_code == 1
     assert "Activate it" in said.output
 
-    requests.delete(f"{api}/{number}", headers=me, timeout=10)
+    ours("DELETE")
     assert not administrator.doctor()[there]
+
+
+@pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
+def test_a_new_secret_takes_no_others_place(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    zendesk_webhook(administrator)("DELETE")
+    assert administrator.connect("--replace").exit_code == 0
+    text = administrator.settings.read_text()
+    administrator.settings.write_text(re.sub(r"current = {[^}]*}, ?", "", text))  # nothing signs with that any more
+    [in_force] = [Path(it["file"]) for it in administrator.table()["secrets"].values()]
+    secret = in_force.read_text()
+    zendesk_webhook(administrator)("DELETE")
+
+    assert administrator.connect("--replace").exit_code == 0
+
+    files = [Path(it["file"]) for it in administrator.table()["secrets"].values()]
+    assert len(files) == 2
+    assert secret in [it.read_text() for it in files]
+
+
+@pytest.mark.parametrize("running", ["zammad"], indirect=True, scope="module")
+def test_a_webhook_is_made_with_the_newest_secret(administrator: Administrator) -> None:
+    known = administrator.known
+    administrator.known = {name: it for name, it in known.items() if not name.startswith("admin_")}
+    assert administrator.connect().exit_code == 0  # and the webhook is left by hand
+    administrator.known = known
+
+    assert administrator.connect("--replace", secrets={"fresh": "n" * 64}).exit_code == 0
+
+    body = BODIES["zammad"](ticket(administrator.practice))
+    headers = administrator.practice.control("/webhooks/sign", {"body": body})
+    helpdesk = helpdesks.connect(administrator.name, administrator.table())
+    event = helpdesk.read_delivery({name.lower(): it for name, it in headers.items()}, body.encode(), now=now())
+    assert event.secret == "fresh"
 
 
 @pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
@@ -512,8 +723,83 @@ def test_doctor_is_content_when_our_account_may_not_see_webhooks(administrator: 
     assert not [what for what in found if "webhook" in what]
 
 
+@pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
+def test_doctor_says_which_address_is_called_when_we_moved(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    text = administrator.settings.read_text()
+    administrator.settings.write_text(text.replace(PUBLIC, "https://new.example.org"))
+
+    told = [what for what in administrator.doctor() if "has a webhook that calls us" in what]
+
+    [what] = told
+    assert what.endswith(f" at {PUBLIC}/webhooks/{administrator.name}, which is not public_url")
+
+
+def zammad_triggers(administrator: Administrator) -> list[dict[str, Any]]:
+    me = {"Authorization": f"Token token={administrator.known['admin_token']}"}
+    rows = requests.get(f"{administrator.known['url']}/api/v1/triggers", headers=me, timeout=10).json()
+    return [it for it in rows if administrator.name in it["name"]]
+
+
+@pytest.mark.parametrize("running", ["zammad"], indirect=True, scope="module")
+def test_a_trigger_of_ours_that_is_switched_off_is_named(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    trigger = zammad_triggers(administrator)[0]
+    me = {"Authorization": f"Token token={administrator.known['admin_token']}"}
+    api = f"{administrator.known['url']}/api/v1/triggers/{trigger['id']}"
+    requests.put(api, headers=me, json={"active": False}, timeout=10).raise_for_status()
+
+    said = administrator.connect("--replace")
+
+    assert said.exit_code == 1
+    assert f"Activate the trigger '{trigger['name']}'" in said.output
+    requests.put(api, headers=me, json={"active": True}, timeout=10).raise_for_status()
+    assert administrator.connect("--replace").exit_code == 0
+
+
+@pytest.mark.parametrize("running", ["zammad"], indirect=True, scope="module")
+def test_triggers_of_where_we_were_once_are_named(administrator: Administrator) -> None:
+    assert administrator.connect().exit_code == 0
+    before = administrator.created()
+    text = administrator.settings.read_text().replace(PUBLIC, "https://new.example.org")
+    administrator.settings.write_text(text)
+    me = {"Authorization": f"Token token={administrator.known['admin_token']}"}
+    [webhook] = webhooks(administrator)
+
+    said = administrator.connect("--replace")
+
+    assert said.exit_code == 1
+    assert said.output.count("which calls another webhook") == 2
+    ours = f"https://new.example.org/webhooks/{administrator.name}"
+    assert f"let its webhook (Manage > Webhook) call {ours}" in said.output
+    assert [it.partition(" ")[0] for it in administrator.created()[len(before) :]] == ["POST", "DELETE"]
+
+    api = f"{administrator.known['url']}/api/v1/webhooks/{webhook['id']}"
+    requests.put(api, headers=me, json={"endpoint": ours}, timeout=10).raise_for_status()
+    assert administrator.connect("--replace").exit_code == 0
+
+
 @pytest.mark.parametrize("running", ["generic"], indirect=True, scope="module")
 class TestWhateverTheKind:
+    def test_secrets_go_nowhere_but_where_the_service_keeps_its_data(
+        self, administrator: Administrator, tmp_path: Path
+    ) -> None:
+        text = administrator.settings.read_text()
+        before = re.sub("(?m)^data_dir = .*$", f'data_dir = "{tmp_path}/lib"', text)
+        administrator.settings.write_text(before)
+
+        said = administrator.connect(keys="")  # nobody is there to answer a question
+
+        assert said.exit_code == 1
+        assert "Run `ticket-elevate init` first" in said.output
+        assert str(tmp_path / "lib") in said.output
+        assert not (tmp_path / "lib").exists()
+        assert administrator.settings.read_text() == before
+
+        assert CliRunner().invoke(commands, ["init"]).exit_code == 0  # without a helpdesk in the settings
+
+        assert administrator.connect().exit_code == 0
+
     def test_what_is_missing_is_named_when_nobody_may_be_asked(self, administrator: Administrator) -> None:
         said = administrator.connect(token=None, url=None)
 
@@ -527,6 +813,49 @@ class TestWhateverTheKind:
         monkeypatch.setenv("TICKET_ELEVATE_CONNECT_TOKEN", administrator.known["token"])
 
         assert administrator.connect(token=None).exit_code == 0
+
+    def test_what_every_kind_can_be_told_can_be_in_the_environment(
+        self, administrator: Administrator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TICKET_ELEVATE_CONNECT_INTERNAL", "true")
+
+        assert administrator.connect().exit_code == 0
+
+        assert administrator.table()["internal"] is True
+
+    def test_a_file_with_a_secret_of_the_calls_is_named_by_its_whole_path(
+        self, administrator: Administrator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (administrator.directory / "hook").write_text("x" * 40)
+        monkeypatch.chdir(administrator.directory)
+        options = ("--set", "signature=header", "--set", "secret_header=X-Secret")
+
+        assert administrator.connect(*options, secrets={"a": {"file": "hook"}}).exit_code == 0
+
+        assert administrator.table()["secrets"] == {"a": {"file": str(administrator.directory / "hook")}}
+        said = administrator.connect("--replace", secrets={"a": {"file": "none"}})
+        assert said.exit_code == 1
+        assert "cannot read none" in said.output
+
+    @pytest.mark.parametrize("option", ["secrets={ a = 'canary-canary' }", "secrets_file=/etc/hostname"])
+    def test_how_secrets_with_names_are_told_is_said(self, administrator: Administrator, option: str) -> None:
+        said = administrator.connect("--set", option)
+
+        assert said.exit_code == 1
+        assert 'write into a file for --answers secrets = { current = { file = "/path" } }' in said.output
+        assert "secrets_file" not in said.output
+        assert "canary-canary" not in said.output
+
+    def test_how_secrets_stand_in_the_environment_is_shown(
+        self, administrator: Administrator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TICKET_ELEVATE_CONNECT_SECRETS", "canary-canary")
+
+        said = administrator.connect()
+
+        assert said.exit_code == 1
+        assert 'such as { current = { file = "/path" } }' in said.output
+        assert "canary-canary" not in said.output
 
     def test_a_secret_on_the_command_line_is_refused_unrepeated(self, administrator: Administrator) -> None:
         said = administrator.connect("--set", "token=canary-canary")
@@ -556,6 +885,48 @@ class TestWhateverTheKind:
         new = Path(administrator.table()["secrets"]["a"]["file"])
         assert new.read_text().strip() == second
         assert not old.exists()
+
+    def test_a_file_that_another_connection_uses_stays(self, administrator: Administrator, tmp_path: Path) -> None:
+        first, token = administrator.name, administrator.known.pop("token")
+        assert administrator.connect(token=token).exit_code == 0
+        shared = administrator.table()["token_file"]
+        administrator.name = f"{first}-2"
+        assert administrator.connect(token_file=shared).exit_code == 0
+        administrator.name = first
+        own = tmp_path / "token"
+        own.write_text(token)
+
+        assert administrator.connect("--replace", token_file=str(own)).exit_code == 0
+
+        assert Path(shared).read_text().strip() == token
+        administrator.name = f"{first}-2"
+        assert all(administrator.doctor().values())
+
+    def test_settings_that_cannot_be_added_to_are_told_before_anything_is_asked(
+        self, administrator: Administrator
+    ) -> None:
+        text = f"helpdesks = {{}}\n{administrator.settings.read_text()}"
+        administrator.settings.write_text(text)
+
+        said = administrator.connect(keys="")
+
+        assert said.exit_code == 1
+        assert said.output.startswith("Error: ")
+        assert f"[helpdesks.{administrator.name}]" in said.output
+        assert "--print-table" in said.output
+        assert administrator.settings.read_text() == text
+
+    def test_settings_that_cannot_be_replaced_are_told_before_anything_is_asked(
+        self, administrator: Administrator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        longest = administrator.directory / f"{'s' * 250}.toml"  # there is no room for a draft's name
+        administrator.settings.rename(longest)
+        monkeypatch.setenv("TICKET_ELEVATE_SETTINGS", str(longest))
+
+        said = administrator.connect(keys="")
+
+        assert said.exit_code == 1
+        assert said.output.startswith(f"Error: Cannot write {longest}")
 
     def test_a_setting_that_there_is_not_is_refused(self, administrator: Administrator) -> None:
         assert "no setting 'colour'" in administrator.connect(colour="blue").output

@@ -60,6 +60,13 @@ def test_what_is_right_is_said_to_be_right(findings: Findings, practice: Practic
     assert "ticket-elevate run" in found["queue"].fix
 
 
+def test_no_helpdesk_at_all_is_found(findings: Findings) -> None:
+    found = findings(helpdesks={})["helpdesks"]
+
+    assert not found.ok
+    assert "ticket-elevate connect" in found.fix
+
+
 def test_a_key_ring_that_others_can_read_is_found(findings: Findings, tmp_path: Path) -> None:
     findings()
     (tmp_path / "keys").chmod(0o444)

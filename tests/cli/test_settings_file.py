@@ -49,7 +49,7 @@ def test_a_new_table_is_added_and_all_else_stays(tmp_path: Path, text: str) -> N
     assert path.read_text().startswith(text.rstrip())
 
 
-def test_a_file_to_which_nothing_can_be_added_is_left_alone_and_the_table_is_shown(tmp_path: Path) -> None:
+def test_a_file_to_which_nothing_can_be_added_is_left_alone_and_what_to_write_is_said(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
     path.write_text("helpdesks = { first = { kind = 'generic' } }\n")  # TOML: an inline table is closed
 

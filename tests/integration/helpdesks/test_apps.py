@@ -6,11 +6,12 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from cli.apps import app
 from integration.helpdesks import apps
@@ -117,6 +118,88 @@ def test_the_command_writes_the_file_and_says_where(tmp_path: Path) -> None:
     made = tmp_path / "zendesk_app.zip"
     assert told.output.strip() == str(made)
     assert made.read_bytes() == apps.pack("zendesk", url=URL, connection="desk-2")
+
+
+@pytest.fixture
+def settings_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    def write(helpdesks: str) -> None:
+        entra = '[entra]\ntenant_id = "1"\nclient_id = "2"\nclient_secret = "3"\n'
+        path = tmp_path / "settings.toml"
+        path.write_text(f'public_url = "{OURS}"\n{entra}{helpdesks}')
+        monkeypatch.setenv("TICKET_ELEVATE_SETTINGS", str(path))
+
+    return write
+
+
+def pack(tmp_path: Path, *options: str) -> Result:
+    return CliRunner().invoke(app, ["zendesk", "--to", str(tmp_path), *options])
+
+
+def test_an_app_is_packed_for_a_connection_of_the_settings(
+    settings_with: Callable[[str], None], tmp_path: Path
+) -> None:
+    settings_with('[helpdesks.main_desk]\nkind = "zendesk"\n[helpdesks.rt]\nkind = "request_tracker"\n')
+
+    assert pack(tmp_path, "--connection", "main_desk").exit_code == 0
+
+    made = (tmp_path / "zendesk_app.zip").read_bytes()
+    assert made == apps.pack("zendesk", url=OURS, connection="main_desk")
+
+
+@pytest.mark.parametrize("options", [(), ("--connection", "nosuch"), ("--connection", "rt")])
+def test_no_app_is_packed_for_another(
+    settings_with: Callable[[str], None], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    settings_with('[helpdesks.main_desk]\nkind = "zendesk"\n[helpdesks.rt]\nkind = "request_tracker"\n')
+
+    told = pack(tmp_path, *options)
+
+    assert told.exit_code == 1
+    assert "There are: main_desk." in told.output
+    assert not (tmp_path / "zendesk_app.zip").exists()
+
+
+def test_without_any_connection_of_the_kind_that_is_said(settings_with: Callable[[str], None], tmp_path: Path) -> None:
+    settings_with("")
+
+    told = pack(tmp_path)
+
+    assert told.exit_code == 1
+    assert "no connection zendesk of the kind zendesk. There is none." in told.output
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://evil.example/x",
+        "https://evil.example/x?y",
+        "https://evil.example#z",
+        "https://a@evil.example",
+        "https://e.example/ x",
+        "x",
+        "",
+    ],
+)
+def test_an_address_that_cannot_be_ours_is_refused(tmp_path: Path, url: str) -> None:
+    told = pack(tmp_path, "--url", url)
+
+    assert told.exit_code == 1
+    assert told.output.startswith("Error: --url must ")
+    assert not (tmp_path / "zendesk_app.zip").exists()
+
+
+def test_a_file_that_cannot_be_written_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "zendesk_app.zip").mkdir()
+
+    told = pack(tmp_path, "--url", URL)
+
+    assert told.exit_code == 1
+    assert told.output.startswith(f"Error: Cannot write {tmp_path}/zendesk_app.zip")
+
+
+def test_a_file_that_was_there_is_not_replaced_without_a_word(tmp_path: Path) -> None:
+    assert "that was there" not in pack(tmp_path, "--url", URL).output
+    assert "In place of the one that was there" in pack(tmp_path, "--url", URL).output
 
 
 def test_a_wheel_brings_the_source_of_the_apps(tmp_path: Path) -> None:

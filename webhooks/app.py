@@ -199,7 +199,7 @@ def _protect(app: Flask, deployment: Deployment) -> None:
         )
         if not framed_by:
             response.headers["X-Frame-Options"] = "DENY"
-        response.headers["Cross-Origin-Opener-Policy"] = embed.opener_policy()
+        response.headers["Cross-Origin-Opener-Policy"] = embed.opener_policy(response.status_code)
         response.headers.setdefault("Referrer-Policy", "same-origin")
         if request.endpoint in STATIC and "v" in request.args and response.status_code == 200:
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable"

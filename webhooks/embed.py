@@ -8,14 +8,14 @@ address.
 
 import hashlib
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, Response, abort, g, make_response, render_template, request, session
 from itsdangerous import BadData, URLSafeTimedSerializer
 from werkzeug.wrappers import Response as AnyResponse
 
 from integration.elevation import LABELS, OPEN
-from integration.records import elevations, sessions
+from integration.records import elevations, people, sessions
 from integration.records.elevations import Account, User
 from integration.tickets import HelpdeskError, HelpdeskUnavailable, ProvesPresser, SignatureRefused
 from webhooks import current
@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 blueprint = Blueprint("embed", __name__)
 # The pages that a person may come through in the window that the frame opened.
 IN_POP_UP = ("elevate", "linking", "live", "sign_in")
+JUST_NOW = timedelta(minutes=1)
+PROVEN_FOR = timedelta(hours=1)  # for which a helpdesk's word on who looks counts: nothing of ours ends it
+CLOCKS_APART = timedelta(seconds=30)  # of several web machines
 ANY_TICKET = "1"  # for the address of the helpdesk, where its frame does not say which ticket it shows
 
 
@@ -34,8 +37,8 @@ def framed_by() -> tuple[str, ...]:
     return found
 
 
-def opener_policy() -> str:
-    """The Cross-Origin-Opener-Policy of the answer to this call.
+def opener_policy(status: int) -> str:
+    """The Cross-Origin-Opener-Policy of the answer to this call, which has this HTTP status.
 
     The window that the frame opens must stay known to it, so that the token can be handed over. That is so only where
     the browser says that a page of ours led there, or that its person comes back from Microsoft just now: a window that
@@ -45,10 +48,23 @@ def opener_policy() -> str:
         return "same-origin-allow-popups"  # in a frame it counts for nothing; somebody may open the page by itself
     if request.endpoint == "sign_in.callback":
         return "unsafe-none" if ARRIVED in session else "same-origin"
-    # Whichever page they come to: the flag must not be there for one that is opened later.
-    arrived = ARRIVED in session and session.pop(ARRIVED)
-    led_by_us = arrived or request.headers.get("Sec-Fetch-Site") == "same-origin"
-    return "unsafe-none" if led_by_us and request.blueprint in IN_POP_UP else "same-origin"
+    if request.blueprint not in IN_POP_UP:
+        return "same-origin"
+    if request.headers.get("Sec-Fetch-Site") == "same-origin":
+        return "unsafe-none"
+    return "unsafe-none" if _arrived(shown=status < 300 or status >= 400) else "same-origin"
+
+
+def _arrived(*, shown: bool) -> bool:
+    """Whether this is the way to the page that somebody comes to from Microsoft, just now. The page that is `shown`
+    ends it: it must not count for one that is opened later. What another tab asks for meanwhile does not.
+    """
+    if ARRIVED not in session or request.headers.get("Sec-Fetch-Dest", "document") != "document":
+        return False
+    at = datetime.fromisoformat(session[ARRIVED])
+    if shown:
+        session.pop(ARRIVED)
+    return timedelta() <= datetime.now(UTC) - at < JUST_NOW
 
 
 @blueprint.get("/embed/<connection>/<ticket>")
@@ -118,14 +134,16 @@ def _whose(connection: str) -> Account | User | None:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     settings, now = current.deployment().settings, datetime.now(UTC)
     try:
-        told = _signer().loads(token, max_age=settings.session_hours * 3600)
+        told, at = _signer().loads(token, return_timestamp=True)
     except BadData:
         return None
-    if kind != "Bearer" or told["connection"] != connection:
+    longest = PROVEN_FOR if "account" in told else timedelta(hours=settings.session_hours)
+    if kind != "Bearer" or told["connection"] != connection or not -CLOCKS_APART <= now - at < longest:
         return None
-    if "account" in told:
-        return Account(told["account"])
     with current.deployment().records.read() as reading:
+        if "account" in told:
+            link = people.link_of(reading, connection, told["account"])
+            return None if link is not None and link.suspended_at is not None else Account(told["account"])
         user = sessions.user_of(reading, told["session"], sessions.alive(settings, now))
     return User(*user) if user else None
 

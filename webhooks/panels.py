@@ -6,13 +6,15 @@ ticket is meant, the call merely says: it is read back, and must be theirs. A pa
 is answered. Whoever is proven gets a 200, whatever there is to say, since helpdesks show no other answer.
 """
 
+import logging
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from urllib.parse import quote
 
 from flask import Blueprint, Response, jsonify, request
 from flask_babel import gettext as _
+from flask_limiter import RateLimitExceeded
 
 from integration.elevation import LABELS, OPEN, Elevation, State
 from integration.entra.errors import EntraError, SignInNeeded
@@ -21,6 +23,7 @@ from integration.helpdesks.values import exact
 from integration.journal import StartsStopped
 from integration.records import elevations, people, signins
 from integration.records.deliveries import PANEL
+from integration.records.elevations import User
 from integration.records.signins import Health
 from integration.rule import in_words
 from integration.rules import Mode, Refusal
@@ -42,9 +45,13 @@ from webhooks.pressing import Asked, IsOn, LinkFirst, look, press, shown
 from webhooks.problems import problem, tenant_said
 from webhooks.role_words import role_words
 
+log = logging.getLogger(__name__)
 blueprint = Blueprint("panels", __name__)
 LARGEST = 4 * 1024  # bytes
-SOON, LATER = 3, 30  # seconds until a panel looks again
+# Seconds until a panel looks again: while something is about to happen, while something is on, and else. The last one
+# costs the helpdesk a reading.
+SOON, LATER, RARELY = 3, 30, 90
+FIRST = timedelta(minutes=1)  # for which something is about to happen
 
 
 class Action(StrEnum):
@@ -90,16 +97,24 @@ def answer(connection: str) -> Response:
     try:
         presser = helpdesk.presser(headers_once(), {}, now=now)
         call = _read(body)
-    except SignatureRefused as error:
-        return problem(401, str(error))
-    except HelpdeskUnavailable as error:
-        return problem(503, str(error))
+    except SignatureRefused:
+        return _not_proven(connection, 401, "The token of this call is not one of our app's on this site, or too old.")
+    except HelpdeskUnavailable:
+        return _not_proven(connection, 503, "The keys that tokens are signed with cannot be read. Doctor says why.")
     except DeliveryUnreadable as error:
         return problem(400, str(error))
     if presser.proof is None or presser.ticket not in (None, call.ticket):
-        return problem(401, str(SignatureRefused()))
-    with count_press(f"panel:{connection}:{presser.account}"):
-        return jsonify(asdict(_said(connection, presser, call, now)))
+        return _not_proven(connection, 401, "The token of this call is for another ticket.")
+    try:
+        with count_press(f"{call.action}:{connection}:{presser.account}"):
+            return jsonify(asdict(_said(connection, presser, call, now)))
+    except RateLimitExceeded:
+        return jsonify(asdict(Said(_("Too many tries"), (_("Wait a minute and try again."),), again_after=RARELY)))
+
+
+def _not_proven(connection: str, status: int, why: str) -> Response:
+    log.warning("panel_not_proven", extra={"connection": connection, "status": status})
+    return problem(status, why)
 
 
 def _read(body: bytes) -> Call:
@@ -115,20 +130,34 @@ def _said(connection: str, presser: Presser, call: Call, now: datetime) -> Said:
     viewer = _viewer(connection, presser.account, now)
     if viewer is None:
         return _on_our_page(connection, call.ticket)
+    if call.action is Action.LOOK and (on := _is_on(viewer, connection, call.ticket)) is not None:
+        return _standing(on, now)  # whatever the helpdesk answers, and at no cost to it
     try:
         seen = look(viewer, connection, call.ticket)
         if isinstance(seen, Asked) and call.action is Action.ELEVATE and _may_press(seen, presser, call):
-            press(seen, proof=_kept(presser, call))
+            started = press(seen, proof=_kept(presser, call))
             seen = look(viewer, connection, call.ticket)  # what it started, or what was first
+            if started is None and isinstance(seen, Asked):
+                news = _("Nothing was started by this press. Press again, or use the link.")
+                return _shown(connection, viewer, presser, call, seen, now, news=news)
         elif isinstance(seen, Asked) and call.action is Action.ELEVATE:
-            return _shown(connection, viewer, presser, call, seen, changed=True)
-        return _shown(connection, viewer, presser, call, seen)
+            news = _("Something changed since this was shown. Nothing was activated; this is what is planned now.")
+            return _shown(connection, viewer, presser, call, seen, now, news=news)
+        return _shown(connection, viewer, presser, call, seen, now)
     except SignInNeeded:
         return _on_our_page(connection, call.ticket)
     except EntraError as error:
         return Said(_("Entra did not answer"), (tenant_said(error),), again_after=LATER)
     except StartsStopped as error:
-        return Said(_("No role can be started now"), (str(error),))
+        return Said(_("No role can be started now"), (str(error),), again_after=RARELY)
+
+
+def _is_on(viewer: Viewer, connection: str, ticket: str) -> Elevation | None:
+    """What is on for the viewer on this ticket, more than an offer. Of several, the one that waits for them."""
+    with current.deployment().records.read() as reading:
+        told = elevations.told_on_ticket(reading, connection, ticket, of=User(viewer.tid, viewer.oid))
+    on = [it for it in told if it.state in OPEN and it.state is not State.OFFERED]
+    return next((it for it in on if it.state is State.SIGN_IN_NEEDED), on[0] if on else None)
 
 
 def _viewer(connection: str, account: str, now: datetime) -> Viewer | None:
@@ -167,30 +196,30 @@ def _shown(
     presser: Presser,
     call: Call,
     seen: Asked | IsOn | LinkFirst | NoClaim,
+    now: datetime,
     *,
-    changed: bool = False,
+    news: str = "",
 ) -> Said:
     if isinstance(seen, IsOn):
-        return _standing(seen.elevation)
+        return _standing(seen.elevation, now)
+    before = _outcome(viewer, call)
     if isinstance(seen, NoClaim):
-        return Said(seen.title, tuple(filter(None, (seen.sentence, seen.next_step))))
+        return Said(seen.title, (*before, *filter(None, (seen.sentence, seen.next_step))), again_after=RARELY)
     if isinstance(seen, LinkFirst) or not _is_theirs(seen, presser):
         return _on_our_page(connection, call.ticket)
-    before = _outcome(viewer, call)
     if isinstance(seen.decision, Refusal):
-        return Said(_("No role for this ticket"), (*before, seen.decision.reason))
+        return Said(_("No role for this ticket"), (*before, seen.decision.reason), again_after=RARELY)
     duration = in_words(seen.decision.duration)
     if seen.decision.mode is Mode.WATCH:
         sentence = _(
             "This rule only watches so far: nothing is activated. It would have activated this role for %(duration)s.",
             duration=duration,
         )
-        return Said(seen.decision.target_name, (sentence,))
+        return Said(seen.decision.target_name, (sentence,), again_after=RARELY)
     words = role_words(seen.decision.target)
     others = ", ".join(name for name, _policy in seen.policies[1:])
-    news = _("Something changed since this was shown. Nothing was activated; this is what is planned now.")
     sentences = (
-        *((news,) if changed else before),
+        *((news,) if news else before),
         *((words.allows, words.not_) if words else ()),
         *((f"{_('Together with:')} {others}.",) if others else ()),
         _("For %(duration)s at most, and for this ticket alone.", duration=duration),
@@ -214,7 +243,7 @@ def _outcome(viewer: Viewer, call: Call) -> tuple[str, ...]:
     return (f"{_(LABELS[it.state])}: {it.outcome}" if it.outcome else f"{_(LABELS[it.state])}.",)
 
 
-def _standing(it: Elevation) -> Said:
+def _standing(it: Elevation, now: datetime) -> Said:
     with current.deployment().records.read() as reading:
         activation = elevations.activation(reading, it.activation) if it.activation else None
     sign_in = waits_for_sign_in(it, activation)
@@ -224,6 +253,7 @@ def _standing(it: Elevation) -> Said:
     elif it.state is State.PENDING:
         sentences = (_("An approver of your organisation must approve it."),)
     at_rest = it.state in (State.ACTIVE, State.PENDING)
+    soon = not at_rest and not sign_in and now - (it.let_go_at or it.created_at) < FIRST
     return Said(
         it.target_name or _("Finding the smallest role…"),
         sentences,
@@ -232,7 +262,7 @@ def _standing(it: Elevation) -> Said:
         link=_("Sign in with Microsoft") if sign_in else _("Details, or end it"),
         url=current.deployment().link(it.id),
         elevation=it.id,
-        again_after=LATER if at_rest else SOON,
+        again_after=SOON if soon else LATER,
     )
 
 

@@ -169,7 +169,7 @@ def _remember(who: SignedIn) -> None:
     if typed:
         back[TYPED] = typed
     back.update(tid=who.tid, oid=who.oid, name=who.name, upn=who.upn, roles=sorted(who.roles))
-    back[ARRIVED] = True
+    back[ARRIVED] = datetime.now(UTC).isoformat()
     # When they proved who they are, and not when they came: a browser may still be signed in there since yesterday.
     back["signed_in_at"] = who.auth_time.isoformat() if who.auth_time else None
 

@@ -232,7 +232,15 @@ class Jira:
             Finding(f"the token is that of {self.service_account}", mine, "" if mine else fix),
             *self._check_rights(),
             Finding(self._what_a_pick_does(), True),
+            *self._check_panel(),
         ]
+
+    def _check_panel(self) -> list[Finding]:
+        if self._panel is None:
+            return []
+        fix = f"Let this machine reach {self._settings.panel_keys_url}: without it no press in the panel can be proven."
+        found = self._panel.published()
+        return [Finding("the keys can be read that the panel's tokens are signed with", found, "" if found else fix)]
 
     def _check_rights(self) -> list[Finding]:
         wanted = {

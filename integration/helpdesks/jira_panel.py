@@ -5,15 +5,17 @@ not what they ask for and not which issue they look at: that stands in the call 
 """
 
 import hashlib
+import math
 import re
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeGuard
 
 import jwt
+from jwt.types import Options
 
 from integration.helpdesks.http import Door
 from integration.helpdesks.values import exact, table, tables
@@ -22,7 +24,9 @@ from integration.tickets import HelpdeskError, HelpdeskUnavailable, Presser, Sig
 ISSUER = "forge/invocation-token"
 ALGORITHM = "RS256"
 KEPT_FOR = timedelta(hours=1)
+KEPT_AT_MOST = timedelta(days=1)  # while they cannot be read again
 ASKED_EVERY = timedelta(minutes=1)  # at most, however many tokens name keys that there are not
+LONGEST_LIFE = timedelta(hours=1)  # of a token; Forge's own live for less
 SKEW = timedelta(minutes=1)  # between two clocks
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{1,4096}\.[A-Za-z0-9_-]{1,16384})\.[A-Za-z0-9_-]{1,1024}")
 _ACCOUNT = re.compile(r"[0-9A-Za-z:_-]{1,128}")
@@ -31,7 +35,13 @@ _ACCOUNT = re.compile(r"[0-9A-Za-z:_-]{1,128}")
 @dataclass(frozen=True)
 class _Keys:
     asked_at: datetime
-    known: Mapping[str, jwt.PyJWK] | None  # None: they could not be had
+    read_at: datetime  # when they were last had
+    known: Mapping[str, jwt.PyJWK]
+
+
+_NONE = datetime.min.replace(tzinfo=UTC)
+_NEVER = _Keys(_NONE, _NONE, {})
+_REQUIRED: Options = {"require": ["exp"], "verify_exp": False, "verify_nbf": False, "verify_iat": False}
 
 
 class ForgeTokens:
@@ -43,7 +53,7 @@ class ForgeTokens:
     def __init__(self, connection: str, *, app: str, cloud: str, keys_url: str) -> None:
         self._connection, self._app, self._cloud, self._keys_url = connection, app, cloud, keys_url
         self._door = Door(connection, keys_url, headers={}, budget=10)
-        self._keys: _Keys | None = None
+        self._keys = _NEVER
         self._asking = threading.Lock()
 
     def presser(self, headers: Mapping[str, str], *, now: datetime) -> Presser:
@@ -55,8 +65,6 @@ class ForgeTokens:
         account = exact(claims.get("principal"))
         if account is None or not _ACCOUNT.fullmatch(account):
             raise SignatureRefused  # a call of the app itself, behind which nobody stands
-        if table(claims.get("context")).get("cloudId") != self._cloud:
-            raise SignatureRefused
         # Of what is signed, not of the whole: a signature can be written in several ways.
         return Presser(account, proof="forge-" + hashlib.sha256(bearer[1].encode()).hexdigest())
 
@@ -66,46 +74,64 @@ class ForgeTokens:
             name = header.get("kid")
             if header.get("alg") != ALGORITHM or not isinstance(name, str):
                 raise SignatureRefused
+            # Before anything is asked for: what is not even meant for us must cost nothing.
+            self._judge(jwt.decode(token, options={"verify_signature": False}), now)
             claims = jwt.decode(
                 token,
                 self._key(name, now),
                 algorithms=[ALGORITHM],
                 audience=self._app,
                 issuer=ISSUER,
-                # Times are compared with the clock that we were given, below.
-                options={"require": ["exp"], "verify_exp": False, "verify_nbf": False, "verify_iat": False},
+                options=_REQUIRED,  # times are compared with the clock that we were given
             )
         except (jwt.PyJWTError, RecursionError):  # the latter of a header that is nested a thousand times
             raise SignatureRefused from None
-        begins, ends = claims.get("nbf", claims.get("iat", 0)), claims["exp"]
+        self._judge(claims, now)
+        return claims
+
+    def _judge(self, claims: Mapping[str, Any], now: datetime) -> None:
+        """Whether they are for this app on this site, and for now. Raises SignatureRefused."""
+        audience = claims.get("aud")
+        meant = self._app in audience if isinstance(audience, list) else audience == self._app
+        if not meant or claims.get("iss") != ISSUER or table(claims.get("context")).get("cloudId") != self._cloud:
+            raise SignatureRefused
+        begins, ends = claims.get("nbf", claims.get("iat", 0)), claims.get("exp")
         if not (_is_time(begins) and _is_time(ends)):
             raise SignatureRefused
-        if not begins - SKEW.total_seconds() <= now.timestamp() < ends + SKEW.total_seconds():
+        skew = SKEW.total_seconds()
+        if not begins - skew <= now.timestamp() < ends + skew or ends > (now + LONGEST_LIFE).timestamp() + skew:
             raise SignatureRefused
-        return claims
 
     def _key(self, name: str, now: datetime) -> jwt.PyJWK:
         known = self._known(name, now)
-        if known is None:
+        if not known:
             raise HelpdeskUnavailable(self._connection, after=ASKED_EVERY.total_seconds())
         if name not in known:
             raise SignatureRefused
         return known[name]
 
-    def _known(self, name: str, now: datetime) -> Mapping[str, jwt.PyJWK] | None:
-        """The keys that are published: those that are kept, while they hold the one of this name or were just read."""
-        if self._are_fresh(name, now):
-            return self._keys.known if self._keys else None
-        with self._asking:
-            if not self._are_fresh(name, now):  # while we waited, somebody else may have asked
-                self._keys = _Keys(now, self._read())
-            return self._keys.known if self._keys else None
+    def _known(self, name: str, now: datetime) -> Mapping[str, jwt.PyJWK]:
+        """The keys that are published: those that are kept, while they hold the one of this name or were just asked
+        for. A stranger's token may name any key, so nobody waits for another's asking, and nothing is thrown away
+        because it failed.
+        """
+        if not self._are_fresh(name, now) and self._asking.acquire(blocking=False):
+            try:
+                if not self._are_fresh(name, now):  # somebody else may have asked a moment ago
+                    read = self._read()
+                    self._keys = _Keys(now, now, read) if read else replace(self._keys, asked_at=now)
+            finally:
+                self._asking.release()
+        keys = self._keys
+        return keys.known if now - keys.read_at < KEPT_AT_MOST else {}
 
     def _are_fresh(self, name: str, now: datetime) -> bool:
-        if self._keys is None:
-            return False
-        kept_for = KEPT_FOR if name in (self._keys.known or ()) else ASKED_EVERY
-        return now - self._keys.asked_at < kept_for
+        keys = self._keys
+        return now - keys.asked_at < ASKED_EVERY or (name in keys.known and now - keys.read_at < KEPT_FOR)
+
+    def published(self) -> bool:
+        """Whether there are keys to be had now, for doctor."""
+        return bool(self._read())
 
     def _read(self) -> Mapping[str, jwt.PyJWK] | None:
         try:
@@ -119,5 +145,5 @@ class ForgeTokens:
         return found
 
 
-def _is_time(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_time(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

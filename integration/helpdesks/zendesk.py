@@ -122,7 +122,8 @@ class Zendesk:
             raise SignatureRefused from None
         since, until = moment(claims.get("nbf", 0)), moment(claims["exp"])
         agent = re.fullmatch(re.escape(here) + r"/users/([1-9][0-9]{0,19})\.json", str(claims["sub"]))
-        if since is None or until is None or agent is None or now + SKEW < since or now - SKEW > until:
+        dated = all(isinstance(claims.get(name, 0), int | float) for name in ("nbf", "exp"))
+        if not dated or since is None or until is None or agent is None or now + SKEW < since or now - SKEW > until:
             raise SignatureRefused
         return Presser(agent[1])
 

@@ -82,7 +82,10 @@ async function look() {
 
 function draw(text) {
   const page = new DOMParser().parseFromString(text, "text/html");
-  document.getElementById("status").replaceChildren(...page.body.childNodes);
+  const status = document.getElementById("status");
+  const focused = status.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  status.replaceChildren(...page.body.childNodes);
+  if (focused) (status.querySelector(`a[href="${CSS.escape(focused)}"]`) ?? document.getElementById("elevate")).focus();
   document.dispatchEvent(new Event("drawn"));
 }
 

@@ -233,7 +233,7 @@ def test_keys_of_another_kind_verify_nothing(
     connect: Callable[..., Jira], helpdesk: SmallHelpdesk, keys: object
 ) -> None:
     helpdesk.answer(KEYS, 200, {"keys": keys})
-    with pytest.raises(SignatureRefused):
+    with pytest.raises(HelpdeskUnavailable):
         connect().presser(signed(CLAIMS), {}, now=NOW)
 
 

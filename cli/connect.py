@@ -225,9 +225,10 @@ def _tidied(made: _Connection, before: Mapping[str, Any], written: Mapping[str, 
     if not made.write:  # until somebody did, the files of before may be in force
         click.echo(f"Written: secrets in {made.folder}, and no settings.")
         return _file_of_calls(written)
-    click.echo(f"Written: [helpdesks.{made.name}] in {settings.file()}, and secrets in {made.folder}.")
     # Not what the file says alone: the environment can name a connection, too.
-    for path in settings_file.delete_unnamed(made.folder, before, settings.load().helpdesks):
+    left = settings_file.delete_unnamed(made.folder, before, settings.load().helpdesks)
+    click.echo(f"Written: [helpdesks.{made.name}] in {settings.file()}, and secrets in {made.folder}.")
+    for path in left:
         click.echo(f"No setting names {path} any more, and it cannot be deleted: delete it.", err=True)
     return _file_of_calls(written)
 

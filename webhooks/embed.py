@@ -48,11 +48,9 @@ def opener_policy(status: int) -> str:
         return "same-origin-allow-popups"  # in a frame it counts for nothing; somebody may open the page by itself
     if request.endpoint == "sign_in.callback":
         return "unsafe-none" if ARRIVED in session else "same-origin"
-    if request.blueprint not in IN_POP_UP:
-        return "same-origin"
-    if request.headers.get("Sec-Fetch-Site") == "same-origin":
-        return "unsafe-none"
-    return "unsafe-none" if _arrived(shown=status < 300 or status >= 400) else "same-origin"
+    arrived = _arrived(shown=status < 300 or status >= 400)
+    led_by_us = arrived or request.headers.get("Sec-Fetch-Site") == "same-origin"
+    return "unsafe-none" if led_by_us and request.blueprint in IN_POP_UP else "same-origin"
 
 
 def _arrived(*, shown: bool) -> bool:

@@ -46,11 +46,9 @@ def opener_policy(status: int) -> str:
     """
     if framed_by():
         return "same-origin-allow-popups"  # in a frame it counts for nothing; somebody may open the page by itself
-    if request.endpoint == "sign_in.callback":
-        return "unsafe-none" if ARRIVED in session else "same-origin"
     if request.blueprint not in IN_POP_UP:
         return "same-origin"
-    if request.headers.get("Sec-Fetch-Site") == "same-origin":
+    if request.endpoint != "sign_in.callback" and request.headers.get("Sec-Fetch-Site") == "same-origin":
         return "unsafe-none"
     return "unsafe-none" if _arrived(shown=status < 300 or status >= 400) else "same-origin"
 
@@ -64,7 +62,7 @@ def _arrived(*, shown: bool) -> bool:
     at = datetime.fromisoformat(session[ARRIVED])
     if shown:
         session.pop(ARRIVED)
-    return timedelta() <= datetime.now(UTC) - at < JUST_NOW
+    return -CLOCKS_APART <= datetime.now(UTC) - at < JUST_NOW
 
 
 @blueprint.get("/embed/<connection>/<ticket>")

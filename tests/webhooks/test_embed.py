@@ -25,6 +25,7 @@ from webhooks.app import create_app
 Open = Callable[..., Browser]
 ZENDESK = "https://example.zendesk.com"
 INSTALLATION = "42"
+FROM_MICROSOFT = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
@@ -162,6 +163,79 @@ def test_the_way_back_from_microsoft_keeps_the_window_once(browser: Open, elevat
     assert seen == ["unsafe-none", "same-origin"]
     failed = browser().get("/sign-in/callback?state=forged", headers=from_there)
     assert failed.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+
+
+def policy_of(answer: TestResponse) -> str:
+    return answer.headers["Cross-Origin-Opener-Policy"]
+
+
+def goes_on(technician: Browser, answer: TestResponse) -> list[TestResponse]:
+    """The answers on the way from the callback to the page that is shown, as a browser asks that Microsoft sent."""
+    way = [answer]
+    while way[-1].status_code == 303:
+        way.append(technician.get(way[-1].headers["Location"], headers=FROM_MICROSOFT))
+    return way
+
+
+def test_a_redirect_of_ours_on_the_way_keeps_the_window(browser: Open, elevated: str, ticket: str) -> None:
+    """Their pick has started already: the page of the ticket leads on to that of the elevation."""
+    technician = browser()
+    way = goes_on(technician, technician.sign_in("technician", back_to=f"/elevate/practice/{ticket}"))
+    assert [policy_of(it) for it in way] == ["unsafe-none"] * 3
+    assert handed(way[-1])
+    assert policy_of(technician.get(f"/elevations/{elevated}", headers=FROM_MICROSOFT)) == "same-origin"
+
+
+def test_the_first_pick_of_all_keeps_the_window_to_the_page_that_links(
+    browser: Open, desk: Desk, practice: Practice
+) -> None:
+    number = practice.new_ticket()
+    practice.assign(number)
+    desk.deliver(number)
+    desk.sweep()
+    technician = browser()
+    way = goes_on(technician, technician.sign_in("technician", back_to=f"/elevate/practice/{number}"))
+    assert way[-1].request.path.startswith("/link/")
+    assert {policy_of(it) for it in way} == {"unsafe-none"}
+
+
+@pytest.mark.parametrize(
+    ("path", "sort"),
+    [
+        ("/elevations/{it}/status", {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"}),
+        ("/elevations/{it}/status", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "empty"}),
+        ("/static/icon.svg", {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "image"}),
+        ("/static/icon.svg", {}),
+        ("/", {"Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"}),
+    ],
+)
+def test_what_another_tab_asks_for_does_not_cut_the_window_off(
+    browser: Open, elevated: str, path: str, sort: dict[str, str]
+) -> None:
+    technician, page = browser(), f"/elevations/{elevated}"
+    technician.sign_in("technician", back_to=page)
+    technician.get(path.format(it=elevated), headers=sort).close()
+    assert policy_of(technician.get(page, headers=FROM_MICROSOFT)) == "unsafe-none"
+
+
+def test_a_sign_in_of_some_time_ago_keeps_no_window(browser: Open, elevated: str) -> None:
+    technician, page = browser(), f"/elevations/{elevated}"
+    technician.sign_in("technician", back_to=page)
+    with freeze_time(datetime.now(UTC) + timedelta(seconds=70)):
+        assert policy_of(technician.get(page, headers=FROM_MICROSOFT)) == "same-origin"
+
+
+@pytest.mark.parametrize("apart", [timedelta(seconds=-5), timedelta(seconds=5)])
+def test_web_machines_whose_clocks_are_seconds_apart_know_each_others_word(
+    browser: Open, stranger: FlaskClient, elevated: str, ticket: str, apart: timedelta
+) -> None:
+    technician, page, now = browser("technician"), f"/elevations/{elevated}", datetime.now(UTC)
+    token = handed(technician.get(page))
+    with freeze_time(now + apart):
+        assert look(stranger, token, ticket).status_code == 200
+    technician.sign_in("technician", back_to=page)
+    with freeze_time(datetime.now(UTC) + apart):
+        assert policy_of(technician.get(page, headers=FROM_MICROSOFT)) == "unsafe-none"
 
 
 def with_zendesk(practice: Practice, deployment: Deployment, tmp_path: Path, **more: Any) -> Deployment:

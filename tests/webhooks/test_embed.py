@@ -16,7 +16,8 @@ from freezegun import freeze_time
 from werkzeug.test import TestResponse
 
 from integration.deployment import Deployment
-from integration.records import elevations
+from integration.records import elevations, people
+from integration.records.people import Link
 from tests.conftest import Desk, Practice, settings_for
 from tests.integration.helpdesks.test_zendesk import settings as zendesk_settings
 from tests.webhooks.conftest import Browser, rows
@@ -265,14 +266,69 @@ def by_zendesk(client: FlaskClient, claims: dict[str, Any], key: Any = KEY, algo
     return client.post(address, data={"token": token}, headers=headers)
 
 
+def of_zendesk(deployment: Deployment) -> None:
+    """As if every elevation were for a ticket of Zendesk's, of account 7 there."""
+    with deployment.records.write() as tx:
+        changed = {"connection": "zendesk", "account": "7"}
+        tx.exec_driver_sql("UPDATE elevations SET connection = :connection, account = :account", changed)
+
+
+def signed_token(page: TestResponse) -> str:
+    found = re.search(r'data-token="([^"]+)"', page.text)
+    assert found, page.text
+    return found[1]
+
+
+def test_what_zendesk_signed_counts_for_an_hour(
+    practice: Practice, deployment: Deployment, tmp_path: Path, elevated: str, ticket: str
+) -> None:
+    of_zendesk(deployment)
+    client = create_app(with_zendesk(practice, deployment, tmp_path)).test_client()
+    token, now = signed_token(by_zendesk(client, agent("7"))), datetime.now(UTC)
+    for after, status in ((-20, 200), (59 * 60, 200), (61 * 60, 401)):
+        with freeze_time(now + timedelta(seconds=after)):
+            assert look(client, token, ticket, connection="zendesk").status_code == status
+
+
+def test_what_zendesk_signed_shows_nothing_once_the_accounts_link_is_suspended(
+    practice: Practice, deployment: Deployment, tmp_path: Path, elevated: str, ticket: str
+) -> None:
+    of_zendesk(deployment)
+    client = create_app(with_zendesk(practice, deployment, tmp_path)).test_client()
+    token, person = signed_token(by_zendesk(client, agent("7"))), practice.people["technician"]
+    now = datetime.now(UTC)
+    made = Link("zendesk", "7", practice.facts["tenant_id"], person["oid"], person["name"], person["mail"], now, None)
+    with deployment.records.write() as tx:
+        people.make_link(tx, made)
+    assert look(client, token, ticket, connection="zendesk").status_code == 200
+    with deployment.records.write() as tx:
+        people.suspend_link(tx, made, now=now)
+    assert look(client, token, ticket, connection="zendesk").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"exp": "2099-01-01T00:00:00+00:00"},
+        {"exp": True},
+        {"exp": float("inf")},
+        {"exp": 10**30},
+        {"exp": None},
+        {"nbf": "2020-01-01T00:00:00+00:00"},
+    ],
+)
+def test_zendesks_times_are_numbers(
+    practice: Practice, deployment: Deployment, tmp_path: Path, times: dict[str, Any]
+) -> None:
+    client = create_app(with_zendesk(practice, deployment, tmp_path)).test_client()
+    assert 'data-token=""' in by_zendesk(client, {**agent("7"), **times}).text
+    assert signed_token(by_zendesk(client, agent("7")))
+
+
 def test_a_frame_that_zendesk_signs_shows_that_agents_status_at_once(
     practice: Practice, deployment: Deployment, tmp_path: Path, desk: Desk, elevated: str, ticket: str
 ) -> None:
-    with deployment.records.write() as tx:  # as if it were Zendesk's ticket, of an account there
-        row = elevations.elevation(tx, elevated)
-        assert row is not None
-        changed = {"connection": "zendesk", "account": "7"}
-        tx.exec_driver_sql("UPDATE elevations SET connection = :connection, account = :account", changed)
+    of_zendesk(deployment)
     client = create_app(with_zendesk(practice, deployment, tmp_path)).test_client()
     page = by_zendesk(client, agent("7"))
     assert page.status_code == 200

@@ -154,11 +154,14 @@ class DeliveryRefused(Exception):
 
 
 class SignatureRefused(DeliveryRefused):
-    def __init__(self) -> None:
+    """`reason`: a word of our own for the log."""
+
+    def __init__(self, reason: str = "signature") -> None:
         # One text for every cause, so that a forger learns nothing from trying.
         super().__init__(
             "The signature of this call is missing, wrong or too old. Check the webhook's secret and clock."
         )
+        self.reason = reason
 
 
 class DeliveryUnreadable(DeliveryRefused):

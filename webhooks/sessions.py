@@ -22,7 +22,7 @@ from integration.records.store import AWAY
 FORM_TOKEN = "csrf_token"  # noqa: S105  # the name under which Flask-WTF keeps it
 BY_ITSELF = "by-itself"  # in the query of an address that a page reloads without a script
 TYPED = "typed"  # in a session: what its person typed before they had to sign in again
-ARRIVED = "arrived"  # in a session: when its person came back from Microsoft, until a page of ours is shown
+ARRIVED = "arrived_at"  # in a session: when its person came back from Microsoft, until a page of ours is shown
 EMBEDDED = "/embed/"  # where the addresses of pages begin that stand within a helpdesk's own
 SEEN_EVERY = timedelta(minutes=1)  # how exactly idleness is measured; each page need not cost a write
 

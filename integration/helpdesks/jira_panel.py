@@ -5,7 +5,6 @@ not what they ask for and not which issue they look at: that stands in the call 
 """
 
 import hashlib
-import math
 import re
 import threading
 from collections.abc import Mapping
@@ -26,7 +25,9 @@ ALGORITHM = "RS256"
 KEPT_FOR = timedelta(hours=1)
 KEPT_AT_MOST = timedelta(days=1)  # while they cannot be read again
 ASKED_EVERY = timedelta(minutes=1)  # at most, however many tokens name keys that there are not
-LONGEST_LIFE = timedelta(hours=1)  # of a token; Forge's own live for less
+PATIENCE = 2  # seconds that a call waits for the first keys, which another one is asking for
+LONGEST_LIFE = timedelta(hours=1)  # for which a token may still hold: the press it proves is not kept for ever
+LAST_MOMENT = 1e11  # of any clock, in seconds: a longer number, or none at all, is no time
 SKEW = timedelta(minutes=1)  # between two clocks
 _BEARER = re.compile(r"Bearer ([A-Za-z0-9_-]{1,4096}\.[A-Za-z0-9_-]{1,16384})\.[A-Za-z0-9_-]{1,1024}")
 _ACCOUNT = re.compile(r"[0-9A-Za-z:_-]{1,128}")
@@ -60,11 +61,11 @@ class ForgeTokens:
         """Raises SignatureRefused, or HelpdeskUnavailable where the keys cannot be had."""
         bearer = _BEARER.fullmatch(headers.get("authorization", ""))
         if bearer is None:
-            raise SignatureRefused
+            raise SignatureRefused("token")
         claims = self._claims(bearer[0].removeprefix("Bearer "), now)
         account = exact(claims.get("principal"))
         if account is None or not _ACCOUNT.fullmatch(account):
-            raise SignatureRefused  # a call of the app itself, behind which nobody stands
+            raise SignatureRefused("account")  # a call of the app itself, behind which nobody stands
         # Of what is signed, not of the whole: a signature can be written in several ways.
         return Presser(account, proof="forge-" + hashlib.sha256(bearer[1].encode()).hexdigest())
 
@@ -73,7 +74,7 @@ class ForgeTokens:
             header = jwt.get_unverified_header(token)
             name = header.get("kid")
             if header.get("alg") != ALGORITHM or not isinstance(name, str):
-                raise SignatureRefused
+                raise SignatureRefused("token")
             # Before anything is asked for: what is not even meant for us must cost nothing.
             self._judge(jwt.decode(token, options={"verify_signature": False}), now)
             claims = jwt.decode(
@@ -91,31 +92,34 @@ class ForgeTokens:
 
     def _judge(self, claims: Mapping[str, Any], now: datetime) -> None:
         """Whether they are for this app on this site, and for now. Raises SignatureRefused."""
+        if claims.get("iss") != ISSUER:
+            raise SignatureRefused("issuer")
         audience = claims.get("aud")
-        meant = self._app in audience if isinstance(audience, list) else audience == self._app
-        if not meant or claims.get("iss") != ISSUER or table(claims.get("context")).get("cloudId") != self._cloud:
-            raise SignatureRefused
+        if self._app not in (audience if isinstance(audience, list) else [audience]):
+            raise SignatureRefused("app")
+        if table(claims.get("context")).get("cloudId") != self._cloud:
+            raise SignatureRefused("site")
         begins, ends = claims.get("nbf", claims.get("iat", 0)), claims.get("exp")
         if not (_is_time(begins) and _is_time(ends)):
-            raise SignatureRefused
+            raise SignatureRefused("time")
         skew = SKEW.total_seconds()
         if not begins - skew <= now.timestamp() < ends + skew or ends > (now + LONGEST_LIFE).timestamp() + skew:
-            raise SignatureRefused
+            raise SignatureRefused("time")
 
     def _key(self, name: str, now: datetime) -> jwt.PyJWK:
         known = self._known(name, now)
         if not known:
             raise HelpdeskUnavailable(self._connection, after=ASKED_EVERY.total_seconds())
         if name not in known:
-            raise SignatureRefused
+            raise SignatureRefused("key")
         return known[name]
 
     def _known(self, name: str, now: datetime) -> Mapping[str, jwt.PyJWK]:
         """The keys that are published: those that are kept, while they hold the one of this name or were just asked
-        for. A stranger's token may name any key, so nobody waits for another's asking, and nothing is thrown away
-        because it failed.
+        for. A stranger's token may name any key, so nobody waits for another's asking while there are some, and nothing
+        is thrown away because it failed.
         """
-        if not self._are_fresh(name, now) and self._asking.acquire(blocking=False):
+        if not self._are_fresh(name, now) and self._asking.acquire(timeout=0 if self._keys.known else PATIENCE):
             try:
                 if not self._are_fresh(name, now):  # somebody else may have asked a moment ago
                     read = self._read()
@@ -146,4 +150,4 @@ class ForgeTokens:
 
 
 def _is_time(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < LAST_MOMENT

@@ -16,7 +16,8 @@ from freezegun import freeze_time
 from werkzeug.test import TestResponse
 
 from integration.deployment import Deployment
-from integration.records import elevations
+from integration.records import elevations, people
+from integration.records.people import Link
 from tests.conftest import Desk, Practice, settings_for
 from tests.integration.helpdesks.test_zendesk import settings as zendesk_settings
 from tests.webhooks.conftest import Browser, rows
@@ -25,6 +26,7 @@ from webhooks.app import create_app
 Open = Callable[..., Browser]
 ZENDESK = "https://example.zendesk.com"
 INSTALLATION = "42"
+FROM_MICROSOFT = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"}
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
@@ -164,6 +166,79 @@ def test_the_way_back_from_microsoft_keeps_the_window_once(browser: Open, elevat
     assert failed.headers["Cross-Origin-Opener-Policy"] == "same-origin"
 
 
+def policy_of(answer: TestResponse) -> str:
+    return answer.headers["Cross-Origin-Opener-Policy"]
+
+
+def goes_on(technician: Browser, answer: TestResponse) -> list[TestResponse]:
+    """The answers on the way from the callback to the page that is shown, as a browser asks that Microsoft sent."""
+    way = [answer]
+    while way[-1].status_code == 303:
+        way.append(technician.get(way[-1].headers["Location"], headers=FROM_MICROSOFT))
+    return way
+
+
+def test_a_redirect_of_ours_on_the_way_keeps_the_window(browser: Open, elevated: str, ticket: str) -> None:
+    """Their pick has started already: the page of the ticket leads on to that of the elevation."""
+    technician = browser()
+    way = goes_on(technician, technician.sign_in("technician", back_to=f"/elevate/practice/{ticket}"))
+    assert [policy_of(it) for it in way] == ["unsafe-none"] * 3
+    assert handed(way[-1])
+    assert policy_of(technician.get(f"/elevations/{elevated}", headers=FROM_MICROSOFT)) == "same-origin"
+
+
+def test_the_first_pick_of_all_keeps_the_window_to_the_page_that_links(
+    browser: Open, desk: Desk, practice: Practice
+) -> None:
+    number = practice.new_ticket()
+    practice.assign(number)
+    desk.deliver(number)
+    desk.sweep()
+    technician = browser()
+    way = goes_on(technician, technician.sign_in("technician", back_to=f"/elevate/practice/{number}"))
+    assert way[-1].request.path.startswith("/link/")
+    assert {policy_of(it) for it in way} == {"unsafe-none"}
+
+
+@pytest.mark.parametrize(
+    ("path", "sort"),
+    [
+        ("/elevations/{it}/status", {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"}),
+        ("/elevations/{it}/status", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "empty"}),
+        ("/static/icon.svg", {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "image"}),
+        ("/static/icon.svg", {}),
+        ("/", {"Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"}),
+    ],
+)
+def test_what_another_tab_asks_for_does_not_cut_the_window_off(
+    browser: Open, elevated: str, path: str, sort: dict[str, str]
+) -> None:
+    technician, page = browser(), f"/elevations/{elevated}"
+    technician.sign_in("technician", back_to=page)
+    technician.get(path.format(it=elevated), headers=sort).close()
+    assert policy_of(technician.get(page, headers=FROM_MICROSOFT)) == "unsafe-none"
+
+
+def test_a_sign_in_of_some_time_ago_keeps_no_window(browser: Open, elevated: str) -> None:
+    technician, page = browser(), f"/elevations/{elevated}"
+    technician.sign_in("technician", back_to=page)
+    with freeze_time(datetime.now(UTC) + timedelta(seconds=70)):
+        assert policy_of(technician.get(page, headers=FROM_MICROSOFT)) == "same-origin"
+
+
+@pytest.mark.parametrize("apart", [timedelta(seconds=-5), timedelta(seconds=5)])
+def test_web_machines_whose_clocks_are_seconds_apart_know_each_others_word(
+    browser: Open, stranger: FlaskClient, elevated: str, ticket: str, apart: timedelta
+) -> None:
+    technician, page, now = browser("technician"), f"/elevations/{elevated}", datetime.now(UTC)
+    token = handed(technician.get(page))
+    with freeze_time(now + apart):
+        assert look(stranger, token, ticket).status_code == 200
+    technician.sign_in("technician", back_to=page)
+    with freeze_time(datetime.now(UTC) + apart):
+        assert policy_of(technician.get(page, headers=FROM_MICROSOFT)) == "unsafe-none"
+
+
 def with_zendesk(practice: Practice, deployment: Deployment, tmp_path: Path, **more: Any) -> Deployment:
     table = zendesk_settings(app_public_key=PEM, app_installation=INSTALLATION, **more)
     desks = {"practice": practice.facts["helpdesk"], "zendesk": table}
@@ -191,14 +266,69 @@ def by_zendesk(client: FlaskClient, claims: dict[str, Any], key: Any = KEY, algo
     return client.post(address, data={"token": token}, headers=headers)
 
 
+def of_zendesk(deployment: Deployment) -> None:
+    """As if every elevation were for a ticket of Zendesk's, of account 7 there."""
+    with deployment.records.write() as tx:
+        changed = {"connection": "zendesk", "account": "7"}
+        tx.exec_driver_sql("UPDATE elevations SET connection = :connection, account = :account", changed)
+
+
+def signed_token(page: TestResponse) -> str:
+    found = re.search(r'data-token="([^"]+)"', page.text)
+    assert found, page.text
+    return found[1]
+
+
+def test_what_zendesk_signed_counts_for_an_hour(
+    practice: Practice, deployment: Deployment, tmp_path: Path, elevated: str, ticket: str
+) -> None:
+    of_zendesk(deployment)
+    client = create_app(with_zendesk(practice, deployment, tmp_path)).test_client()
+    token, now = signed_token(by_zendesk(client, agent("7"))), datetime.now(UTC)
+    for after, status in ((-20, 200), (59 * 60, 200), (61 * 60, 401)):
+        with freeze_time(now + timedelta(seconds=after)):
+            assert look(client, token, ticket, connection="zendesk").status_code == status
+
+
+def test_what_zendesk_signed_shows_nothing_once_the_accounts_link_is_suspended(
+    practice: Practice, deployment: Deployment, tmp_path: Path, elevated: str, ticket: str
+) -> None:
+    of_zendesk(deployment)
+    client = create_app(with_zendesk(practice, deployment, tmp_path)).test_client()
+    token, person = signed_token(by_zendesk(client, agent("7"))), practice.people["technician"]
+    now = datetime.now(UTC)
+    made = Link("zendesk", "7", practice.facts["tenant_id"], person["oid"], person["name"], person["mail"], now, None)
+    with deployment.records.write() as tx:
+        people.make_link(tx, made)
+    assert look(client, token, ticket, connection="zendesk").status_code == 200
+    with deployment.records.write() as tx:
+        people.suspend_link(tx, made, now=now)
+    assert look(client, token, ticket, connection="zendesk").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"exp": "2099-01-01T00:00:00+00:00"},
+        {"exp": True},
+        {"exp": float("inf")},
+        {"exp": 10**30},
+        {"exp": None},
+        {"nbf": "2020-01-01T00:00:00+00:00"},
+    ],
+)
+def test_zendesks_times_are_numbers(
+    practice: Practice, deployment: Deployment, tmp_path: Path, times: dict[str, Any]
+) -> None:
+    client = create_app(with_zendesk(practice, deployment, tmp_path)).test_client()
+    assert 'data-token=""' in by_zendesk(client, {**agent("7"), **times}).text
+    assert signed_token(by_zendesk(client, agent("7")))
+
+
 def test_a_frame_that_zendesk_signs_shows_that_agents_status_at_once(
     practice: Practice, deployment: Deployment, tmp_path: Path, desk: Desk, elevated: str, ticket: str
 ) -> None:
-    with deployment.records.write() as tx:  # as if it were Zendesk's ticket, of an account there
-        row = elevations.elevation(tx, elevated)
-        assert row is not None
-        changed = {"connection": "zendesk", "account": "7"}
-        tx.exec_driver_sql("UPDATE elevations SET connection = :connection, account = :account", changed)
+    of_zendesk(deployment)
     client = create_app(with_zendesk(practice, deployment, tmp_path)).test_client()
     page = by_zendesk(client, agent("7"))
     assert page.status_code == 200

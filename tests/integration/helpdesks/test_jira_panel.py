@@ -5,7 +5,9 @@ Wire facts: developer.atlassian.com/platform/forge: "Forge Remote essentials".
 
 import base64
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,10 +18,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import ValidationError
 
 from integration.helpdesks.jira import Jira
-from integration.helpdesks.jira_panel import ASKED_EVERY, KEPT_FOR
+from integration.helpdesks.jira_panel import ASKED_EVERY, KEPT_AT_MOST, KEPT_FOR
 from integration.helpdesks.jira_settings import JiraSettings
 from integration.tickets import HelpdeskUnavailable, Presser, ProvesPresser, SignatureRefused
-from tests.integration.helpdesks.conftest import SmallHelpdesk
+from tests.integration.helpdesks.conftest import Answer, SmallHelpdesk
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 APP = "ari:cloud:ecosystem::app/11111111-2222-3333-4444-555555555555"
@@ -101,6 +103,11 @@ def test_another_token_is_another_proof(jira: Jira) -> None:
         CLAIMS | {"nbf": (NOW + timedelta(minutes=2)).timestamp()},
         CLAIMS | {"exp": "never"},
         CLAIMS | {"exp": True},
+        CLAIMS | {"exp": float("inf")},
+        CLAIMS | {"exp": float("nan")},
+        CLAIMS | {"exp": 10**400},
+        CLAIMS | {"nbf": -(10**400)},
+        CLAIMS | {"exp": (NOW + timedelta(hours=2)).timestamp()},
         CLAIMS | {"context": {"cloudId": CLOUD.replace("6", "7")}},
         CLAIMS | {"context": {}},
         CLAIMS | {"context": CLOUD},
@@ -226,6 +233,83 @@ def test_a_press_waits_for_keys_that_cannot_be_had_and_they_are_not_asked_for_at
         with pytest.raises(HelpdeskUnavailable):
             jira.presser(signed(CLAIMS), {}, now=NOW)
     assert helpdesk.calls == [("GET", KEYS)]
+
+
+@pytest.mark.parametrize(("status", "body"), [(503, {}), (200, b"<html>"), (200, {"keys": []}), (200, {})])
+def test_a_stranger_throws_no_good_key_away(jira: Jira, helpdesk: SmallHelpdesk, status: int, body: Any) -> None:
+    jira.presser(signed(CLAIMS), {}, now=NOW)
+    helpdesk.instead.clear()
+    helpdesk.answer(KEYS, status, body)
+    later = NOW + 2 * ASKED_EVERY
+    with pytest.raises(SignatureRefused):
+        jira.presser(signed(CLAIMS, key=OTHER, kid="two"), {}, now=later)
+    assert len(helpdesk.calls) == 2
+    assert jira.presser(signed(CLAIMS), {}, now=later).account == TECHNICIAN
+    now = NOW + KEPT_AT_MOST
+    claims = CLAIMS | {"nbf": now.timestamp(), "exp": (now + timedelta(minutes=1)).timestamp()}
+    jira.presser(signed(claims), {}, now=now - timedelta(minutes=1))
+    with pytest.raises(HelpdeskUnavailable):  # a key that was called back must not hold for ever
+        jira.presser(signed(claims), {}, now=now)
+
+
+def test_nobody_waits_while_a_stranger_has_keys_asked_for(jira: Jira, helpdesk: SmallHelpdesk) -> None:
+    jira.presser(signed(CLAIMS), {}, now=NOW)
+    asked, later = threading.Event(), NOW + 2 * ASKED_EVERY
+
+    def never() -> Answer:
+        asked.set()
+        helpdesk.released.wait(20)
+        return 503, {}, []
+
+    helpdesk.instead[KEYS] = [never]
+    with ThreadPoolExecutor(1) as pool:
+        stranger = pool.submit(jira.presser, signed(CLAIMS, key=OTHER, kid="two"), {}, now=later)
+        assert asked.wait(10)
+        with pytest.raises(SignatureRefused):
+            jira.presser(signed(CLAIMS, key=OTHER, kid="three"), {}, now=later)
+        assert jira.presser(signed(CLAIMS), {}, now=later).account == TECHNICIAN
+        assert not stranger.done()
+        helpdesk.released.set()
+        assert isinstance(stranger.exception(30), SignatureRefused)
+
+
+def test_who_comes_while_the_first_keys_are_asked_for_waits_a_moment(
+    connect: Callable[..., Jira], helpdesk: SmallHelpdesk
+) -> None:
+    asked, jira = threading.Event(), connect()
+    body = json.dumps({"keys": [public(PRIVATE, "one")]}).encode()
+
+    def slow() -> Answer:
+        asked.set()
+        helpdesk.released.wait(20)
+        return 200, {}, [body]
+
+    helpdesk.instead[KEYS] = [slow]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(jira.presser, signed(CLAIMS), {}, now=NOW)
+        assert asked.wait(10)
+        second = pool.submit(jira.presser, signed(CLAIMS | {"jti": "b"}), {}, now=NOW)
+        helpdesk.released.set()
+        assert first.result(30).account == second.result(30).account == TECHNICIAN
+    assert len(helpdesk.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        (CLAIMS | {"iss": "forge/other"}, "issuer"),
+        (CLAIMS | {"aud": "ari:cloud:ecosystem::app/0"}, "app"),
+        (CLAIMS | {"context": {"cloudId": CLOUD.replace("6", "7")}}, "site"),
+        (CLAIMS | {"exp": (NOW - timedelta(minutes=2)).timestamp()}, "time"),
+    ],
+)
+def test_what_is_not_meant_for_us_costs_no_reading_of_keys(
+    jira: Jira, helpdesk: SmallHelpdesk, claims: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(SignatureRefused) as refused:
+        jira.presser(signed(claims, key=OTHER, kid="two"), {}, now=NOW)
+    assert refused.value.reason == reason
+    assert helpdesk.calls == []
 
 
 @pytest.mark.parametrize("keys", [None, "x", [None, 1, "x", {}], [{"kid": "one", "kty": "oct", "k": "AAAA"}], {}])

@@ -90,6 +90,7 @@ class Control:
             "/tickets/assign-by-rule": self.assign_by_rule,
             "/tickets/together": self.add_together,
             "/tickets/notes": self.add_notes,
+            "/tickets/hide": self.hide_tickets,
             "/elevate-url": self.change_elevate_url,
             "/app": self.install_app,
             "/reset": self.reset,
@@ -282,6 +283,11 @@ class Control:
         with zipfile.ZipFile(io.BytesIO(base64.b64decode(_body()["zip"]))) as given:
             self.desk.app = {name: given.read(name) for name in given.namelist()}
         return jsonify(files=sorted(self.desk.app))
+
+    def hide_tickets(self) -> Response:
+        """Tickets that the service account may not see, in a ServiceNow: {"tickets": [...]}."""
+        self.desk.hidden = {str(it) for it in _body()["tickets"]}
+        return jsonify(tickets=sorted(self.desk.hidden))
 
     def delete_ticket(self, number: str) -> tuple[str, int]:
         self.desk.delete(number)

@@ -86,6 +86,7 @@ class Desk:
             self._number = self._created = 0
             self.tickets: dict[str, Ticket] = {}
             self.deleted: list[Ticket] = []
+            self.hidden: set[str] = set()  # tickets that our own account may not see
             for category, subject, queue in SEED:
                 self.add(subject, category, queue, "requester")
 

@@ -20,6 +20,7 @@ from integration.helpdesks.hostile_json import Hostile, parse
 from integration.tickets import HelpdeskRefused, HelpdeskUnavailable, TicketGone
 
 LARGEST_ANSWER = 4 * 1024 * 1024  # bytes, after decompression
+MOST_DIGITS = 18  # of a number in a header
 LONGEST_WAIT = 3600.0  # seconds; our own back-off ends there too
 _ASK_AGAIN = frozenset({408, 425, 429})
 
@@ -110,13 +111,28 @@ class Door:
         `number` is the ticket that the call is about: with it, 404 and 410 mean TicketGone.
         Raises HelpdeskUnavailable, TicketGone, HelpdeskRefused.
         """
+        return self._parse(self._let_in(method, path, number, json, form)[0])
+
+    def counted(self, path: str, header: str) -> tuple[Any, int | None]:
+        """As `call` with GET, and the number that a header of the answer names; None where it names none.
+
+        Raises HelpdeskUnavailable, HelpdeskRefused.
+        """
+        body, headers = self._let_in("GET", path, None, None, None)
+        told = headers.get(header, "").strip()
+        return self._parse(body), int(told) if told.isascii() and told.isdigit() and len(told) <= MOST_DIGITS else None
+
+    def _let_in(
+        self, method: str, path: str, number: str | None, json: Any, form: Mapping[str, str] | None
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """What is answered to a call with our credentials, and with new ones where those were not taken."""
         url = self.address(path)
         if self._credentials is None:
-            return self._parse(self._call(method, url, number, json, form))
+            return self._call(method, url, number, json, form)
         for again in (True, False):
             authorization = self._credentials.authorization()
             try:
-                return self._parse(self._call(method, url, number, json, form, authorization))
+                return self._call(method, url, number, json, form, authorization)
             except HelpdeskRefused as error:
                 if error.status != 401 or not again:
                     raise
@@ -128,7 +144,8 @@ class Door:
 
         Raises HelpdeskUnavailable, HelpdeskRefused.
         """
-        return self._call(method, self.address(path), None, json, None).decode("utf-8", "replace").strip()
+        body, _ = self._call(method, self.address(path), None, json, None)
+        return body.decode("utf-8", "replace").strip()
 
     def _call(
         self,
@@ -138,7 +155,7 @@ class Door:
         json: Any,
         form: Mapping[str, str] | None,
         authorization: str | None = None,
-    ) -> bytes:
+    ) -> tuple[bytes, Mapping[str, str]]:
         try:
             with self._http.request(
                 method,
@@ -153,7 +170,7 @@ class Door:
                 stream=True,
             ) as answer:
                 self._judge(answer, number)
-                return self._read(answer)
+                return self._read(answer), answer.headers
         except inside.Inside:
             raise AddressInternal(self._connection) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):

@@ -147,19 +147,18 @@ class ServiceNow:
             sorted(state for state, status in self._settings.status_map.items() if _is_solved(state, status))
         )
         ended = f"^ORstateIN{solved}^ORactive=false" if solved else "^ORactive=false"
-        rows = self._api.rows(
+        rows, more = self._api.page(
             self._settings.table,
             f"sys_updated_on>={start:%Y-%m-%d %H:%M:%S}^assigned_toISNOTEMPTY{ended}"
             "^ORDERBYsys_updated_on^ORDERBYnumber",
             ("number", "sys_updated_on"),
             limit=PAGE,
-            offset=(page - 1) * PAGE,
+            number=page,
         )
         lines = [(row.get("number"), utc(row.get("sys_updated_on"))) for row in rows]
-        found = changes_since(
-            ((number, at) for number, at in lines if fits(number, NUMBER)), since=since, now=now, more=len(rows) >= PAGE
-        )
-        if found.more and not found.tickets:
+        known = ((number, at) for number, at in lines if fits(number, NUMBER))
+        found = changes_since(known, since=since, now=now, more=more)
+        if rows and more and not found.tickets:
             # Asked for page after page, it would tell us of every record that it ever had.
             raise AnswerUnusable(self.connection, "it ignores our question, or hides number and sys_updated_on from us")
         return found

@@ -31,6 +31,23 @@ class TableApi:
         ServiceNow drops what it does not understand of a query, so look at every row as if nothing had been asked for.
         Raises HelpdeskError.
         """
+        return self._asked(of, query, fields, limit, offset, display)[0]
+
+    def page(
+        self, of: str, query: str, fields: Sequence[str], *, limit: int, number: int
+    ) -> tuple[list[dict[str, Any]], bool]:
+        """As `rows`, but page `number` of them, and whether there may be further ones.
+
+        Only after a page was cut are those records taken out of it that an ACL hides from us: also one that is not
+        full, or empty, may be followed by another. X-Total-Count tells, since it counts them all.
+        """
+        rows, total = self._asked(of, query, fields, limit, (number - 1) * limit, "false")
+        more = bool(rows) if total is None else total > number * limit
+        return rows, more or len(rows) >= limit
+
+    def _asked(
+        self, of: str, query: str, fields: Sequence[str], limit: int, offset: int, display: str
+    ) -> tuple[list[dict[str, Any]], int | None]:
         asked = {
             "sysparm_query": query,
             "sysparm_fields": ",".join(fields),
@@ -39,10 +56,11 @@ class TableApi:
             "sysparm_limit": str(limit),
             "sysparm_offset": str(offset),
         }
-        result = table(self._door.call("GET", f"/table/{of}?{urlencode(asked)}")).get("result")
+        answer, total = self._door.counted(f"/table/{of}?{urlencode(asked)}", "X-Total-Count")
+        result = table(answer).get("result")
         if not isinstance(result, list):
             raise AnswerUnusable(self._connection, "it holds no list of records")
-        return tables(result)
+        return tables(result), total
 
     def records(self, of: str, query: str, fields: Sequence[str], *, limit: int) -> list["Record"]:
         """As `rows`, each column with its value and its label."""

@@ -2,7 +2,8 @@
 sys_journal_field, and an installed business rule that signs what it sends.
 
 Source: the docs of the release Australia: "Table API", "Business rules", "Viewing Sys Audit and Audit Relationship
-Change tables", "Inbound REST API rate limiting", "Scripts and engines execution order".
+Change tables", "Inbound REST API rate limiting", "Scripts and engines execution order"; and KB3047115: ACLs filter the
+rows after the query ran.
 """
 
 from __future__ import annotations
@@ -163,7 +164,9 @@ class ServiceNow:
         with self._desk.lock:
             rows = _asked(self._rows(name), request.args.get("sysparm_query", ""))
             start, size = int(request.args.get("sysparm_offset", 0)), int(request.args.get("sysparm_limit", 10_000))
-            answer = jsonify(result=[self._told(name, row) for row in rows[start : start + size]])
+            # ACLs are looked at after the page is cut, and the count is that of the query.
+            shown = [row for row in rows[start : start + size] if not self._hides(row)]
+            answer = jsonify(result=[self._told(name, row) for row in shown])
             answer.headers["X-Total-Count"] = str(len(rows))
             return answer
 
@@ -194,9 +197,13 @@ class ServiceNow:
 
     def _found(self, name: str, sys_id: str) -> Row:
         for row in self._rows(name):
-            if row["sys_id"].value == sys_id:
+            if row["sys_id"].value == sys_id and not self._hides(row):
                 return row
         raise Wrong(404, "No Record found", "Record doesn't exist or ACL restricts the record retrieval")
+
+    def _hides(self, row: Row) -> bool:
+        """Whether an ACL keeps this incident from the service account."""
+        return "number" in row and _own(row["number"].value) in self._desk.hidden
 
     def _told(self, name: str, row: Row) -> dict[str, Any]:
         """The columns that were asked for. What there is no column for is left out without a word."""

@@ -127,6 +127,10 @@ class Double:
         body = {"count": count, "requester": self._keys[self.requester], "assignee": self._keys[self.technician]}
         return [self._shown(it) for it in self._practice.control("/tickets/together", body)["tickets"]]
 
+    def hide(self, *numbers: str) -> None:
+        """Keep tickets from the service account, as an ACL of a ServiceNow does."""
+        self._practice.control("/tickets/hide", {"tickets": [self._own(it) for it in numbers]})
+
     def _shown(self, number: str) -> str:
         return str(self._practice.facts["helpdesk_number"]).replace("{number}", number)
 

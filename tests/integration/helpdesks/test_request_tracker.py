@@ -225,6 +225,19 @@ def test_a_search_for_changes_says_how_long_ago_and_an_hour_more(rt, helpdesk, a
     assert f"LastUpdated >= '{minutes} minutes ago'" in unquote_plus(helpdesk.calls[-1][1])
 
 
+@pytest.mark.parametrize(("total", "more"), [(None, True), (99, False)])
+def test_a_page_that_rt_does_not_count_is_not_the_last_while_another_follows(rt, helpdesk, total, more):
+    """With $UseSQLForACLChecks off, RT takes out of a page that it has cut what our account may not see."""
+    seen = [{"type": "ticket", "id": str(n), "LastUpdated": "2026-11-24T09:50:00Z"} for n in range(1, 100)]
+    for items in (seen, [{**seen[0], "id": "101"}], []):
+        helpdesk.answer("/REST/2.0/tickets", 200, {"items": items, "total": total})
+
+    told = rt.changed_since(NOW - timedelta(hours=1), now=NOW)
+
+    assert (len(told.tickets), told.more) == (99, more)
+    assert not rt.changed_since(NOW - timedelta(hours=1), page=3, now=NOW).more
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

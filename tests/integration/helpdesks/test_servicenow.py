@@ -29,6 +29,7 @@ from integration.tickets import (
     HelpdeskUnavailable,
     SignatureRefused,
     Status,
+    TellsChanges,
     TicketGone,
 )
 from tests.conftest import practice_runs
@@ -37,6 +38,7 @@ from tests.helpdesks.doubles import Double
 from tests.integration.helpdesks.conftest import SECRET, SmallHelpdesk
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
 NUMBER, TICKET = "INC0004821", "f" * 32
 TECHNICIAN, COLLEAGUE, REQUESTER, SERVICE, CHANGE = ("1" * 32, "2" * 32, "3" * 32, "7" * 32, "c" * 32)
 PASSWORD = "canary-password-71c0"
@@ -516,6 +518,31 @@ def test_an_instance_that_ignores_the_question_is_not_read_to_its_end(
     helpdesk.answer("/api/now/table/incident", 200, {"result": rows})
     with pytest.raises(AnswerUnusable, match="ignores our question"):
         servicenow.changed_since(NOW - timedelta(hours=1), now=NOW)
+
+
+@pytest.mark.parametrize("hidden", [slice(50, 51), slice(0, 100), slice(90, 210)])
+def test_what_an_acl_hides_does_not_end_the_list(practice: Double, hidden: slice) -> None:
+    servicenow = integration.helpdesks.connect("desk", practice.settings)
+    assert isinstance(servicenow, TellsChanges)
+    since = practice.now()
+    practice.later()
+    numbers = practice.changed_together(250)
+    practice.hide(*numbers[hidden])
+    pages = [servicenow.changed_since(since, page=page, now=practice.now() + MINUTE) for page in (1, 2, 3)]
+    assert [page.more for page in pages] == [True, True, False]
+    told = {it.number for page in pages for it in page.tickets}
+    assert told == set(numbers) - set(numbers[hidden])
+
+
+@pytest.mark.parametrize("total", ["", "x", "9" * 99, "-1", "\xb2"])
+def test_where_no_count_comes_only_an_empty_page_is_the_last(
+    servicenow: ServiceNow, helpdesk: SmallHelpdesk, total: str
+) -> None:
+    row = {"number": NUMBER, "sys_updated_on": "2026-11-24 09:59:58"}
+    for rows in ([row], []):
+        helpdesk.answer("/api/now/table/incident", 200, {"result": rows}, X_Total_Count=total)
+    since = NOW - timedelta(hours=1)
+    assert [servicenow.changed_since(since, page=page, now=NOW).more for page in (1, 2)] == [True, False]
 
 
 @pytest.fixture

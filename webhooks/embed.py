@@ -57,10 +57,11 @@ def _arrived(*, shown: bool) -> bool:
     """Whether this is the way to the page that somebody comes to from Microsoft, just now. The page that is `shown`
     ends it: it must not count for one that is opened later. What another tab asks for meanwhile does not.
     """
-    if ARRIVED not in session or request.headers.get("Sec-Fetch-Dest", "document") != "document":
+    led, sort = request.headers.get("Sec-Fetch-Site"), request.headers.get("Sec-Fetch-Dest", "document")
+    if ARRIVED not in session or sort != "document" or request.blueprint is None:
         return False
     at = datetime.fromisoformat(session[ARRIVED])
-    if shown:
+    if shown and led not in ("none", "same-origin"):  # which no way from Microsoft is
         session.pop(ARRIVED)
     return -CLOCKS_APART <= datetime.now(UTC) - at < JUST_NOW
 

@@ -267,7 +267,13 @@ def started(administrator: Administrator) -> "subprocess.Popen[str]":
     answers = str(administrator.answers())
     command = ["connect", kind_of(administrator), "--name", administrator.name, "--answers", answers, "--yes"]
     return subprocess.Popen(
-        [sys.executable, "-m", "cli", *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-m", "cli", *command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # As in a terminal, also where these tests run behind a shell's `&`, whose children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

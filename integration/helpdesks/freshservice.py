@@ -19,8 +19,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from integration.helpdesks import static_header
-from integration.helpdesks.changes import changes_since
 from integration.helpdesks.credentials import plain_keys
+from integration.helpdesks.freshservice_changes import LISTED, ChangeReader, Line
 from integration.helpdesks.freshservice_settings import FreshserviceSettings
 from integration.helpdesks.freshservice_setup import FreshserviceSetup
 from integration.helpdesks.hostile_json import delivery_object
@@ -47,8 +47,6 @@ HEADER = "x-ticket-elevate-secret"
 AGENT_KEPT = 300.0  # seconds
 MOST_AGENTS = 1_000
 MOST_PAGES = 60  # of conversations, a hundred each, and an empty one behind the last: room for more than 5,000
-LISTED = 100  # tickets in one answer
-MOST_LISTS = 10  # calls of one look for changes
 LONGEST_NOTE = 10_000  # characters; escaped, they stay below the 64 kB that Freshservice keeps of a text
 # Events that a workflow names in its call and that change neither agent nor status.
 UNTOLD = frozenset({"note_added", "reply_added"})
@@ -90,6 +88,7 @@ class Freshservice:
         # The key is the user name, and any password will do.
         basic = base64.b64encode(f"{settings.api_key.get_secret_value()}:X".encode()).decode()
         self._door = Door(connection, f"{settings.url}/api/v2", headers={"Authorization": f"Basic {basic}"})
+        self._changes = ChangeReader(self._listed)
         self._agents: dict[str, tuple[Person, float]] = {}  # until when, on the monotonic clock
 
     @property
@@ -167,28 +166,21 @@ class Freshservice:
         return tuple(ListedTicket(str(row["id"]), word(row.get("subject")) or "") for row in open_ones)[:limit]
 
     def changed_since(self, since: datetime, *, page: int = 1, now: datetime) -> Changes:
-        """One call, unless more than a hundred changed: Freshservice does not sort by change, so all are read then.
+        """One call, unless more than a hundred changed: Freshservice does not sort by change, so all are read then."""
+        return self._changes.changed_since(since, page=page, now=now)
 
-        Where even MOST_LISTS calls do not bring all, those that were created first are missing.
-        """
+    def _listed(self, since: datetime, page: int) -> tuple[list[Line], bool]:
         # A second earlier, since it is told nowhere whether that second is itself among them.
         start = f"{since.astimezone(UTC) - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}"
         query = {"updated_since": start, "order_type": "desc", "per_page": str(LISTED)}
         if self._settings.all_workspaces:
             query["workspace_id"] = "0"
-        rows: list[Any] = []
-        first = (page - 1) * MOST_LISTS + 1
-        for at in range(first, first + MOST_LISTS):
-            answer = table(self._door.call("GET", f"/tickets?{urlencode({**query, 'page': str(at)})}"))
-            listed = answer.get("tickets")
-            if not isinstance(listed, list):
-                raise AnswerUnusable(self.connection, "it holds no list of tickets")
-            rows += listed
-            if len(listed) < LISTED:
-                break
-        lines = ((exact(row.get("id")), moment(row.get("updated_at"))) for row in tables(rows))
-        known = ((number, at) for number, at in lines if _is_number(number))
-        return changes_since(known, since=since, now=now, more=len(rows) >= MOST_LISTS * LISTED)
+        answer = table(self._door.call("GET", f"/tickets?{urlencode({**query, 'page': str(page)})}"))
+        listed = answer.get("tickets")
+        if not isinstance(listed, list):
+            raise AnswerUnusable(self.connection, "it holds no list of tickets")
+        lines = ((exact(row.get("id")), moment(row.get("updated_at"))) for row in tables(listed))
+        return [(number, at) for number, at in lines if _is_number(number)], len(listed) >= LISTED
 
     def write_note(self, number: str, text: str) -> None:
         self._known(number)

@@ -21,7 +21,7 @@ from integration.helpdesks.generic_settings import GenericSettings
 from integration.helpdesks.generic_setup import GenericSetup
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import NOT_THERE, AnswerUnusable, Door
-from integration.helpdesks.values import exact, made_id, moment, new_id, unfilled, word
+from integration.helpdesks.values import exact, filled, made_id, moment, new_id, unfilled, word
 from integration.tickets import (
     Changes,
     DeliveryUnreadable,
@@ -332,5 +332,5 @@ class Generic:
         found = self._look("fields", raw)
         if not isinstance(found, dict):
             return {}
-        words = ((word(key), word(value)) for key, value in list(found.items())[:MOST_FIELDS])
+        words = ((word(key), filled(value)) for key, value in list(found.items())[:MOST_FIELDS])
         return {key: value for key, value in words if key and value is not None}

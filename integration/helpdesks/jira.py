@@ -39,6 +39,7 @@ from integration.tickets import (
 
 MOST_PAGES = 60  # of comments, a hundred each; an issue is said to hold 5,000
 PAGE = 100
+MOST_LISTS = 20  # calls of one look for changes
 MARGIN = timedelta(minutes=10)  # more than was asked for, since it is Jira's clock that counts back
 NEWEST = 90  # of a long history; ten fewer than a page holds, for what comes in while we read
 _ALWAYS = ("summary", "status", "assignee", "project", "priority", "issuetype")
@@ -150,7 +151,10 @@ class Jira:
         return tuple(mine[:limit])
 
     def changed_since(self, since: datetime, *, page: int = 1, now: datetime) -> Changes:
-        """Assigned or done tickets. Only a further page costs more than one call: none can be had without the first."""
+        """Assigned or done tickets. One call, unless more changed since a little before `since` than one answer holds.
+
+        No answer can be had without the one before it, so each look reads them from the first one on.
+        """
         # A time in a query has no seconds and is one of our account's own time zone: so how many minutes ago.
         minutes = max(now + MARGIN - since, MARGIN) // timedelta(minutes=1) + 1
         query = {
@@ -159,20 +163,20 @@ class Jira:
             "fields": "updated",
             "maxResults": str(PAGE),
         }
-        for at in range(1, page + 1):
+        lines: list[tuple[str | None, datetime | None]] = []
+        more = True
+        for _ in range(page * MOST_LISTS):
             found = table(self._door.call("GET", f"/rest/api/3/search/jql?{urlencode(query)}"))
             rows, onward = found.get("issues"), found.get("nextPageToken")
             if not isinstance(rows, list):
                 raise AnswerUnusable(self.connection, "it holds no list of issues")
             more = isinstance(onward, str) and bool(onward) and bool(rows) and found.get("isLast") is not True
-            if at == page:
-                lines = ((exact(row.get("key")), table(row.get("fields")).get("updated")) for row in tables(rows))
-                known = ((key, moment(updated)) for key, updated in lines if _is_key(key))
-                return changes_since(known, since=since, now=now, more=more)
+            told = ((exact(row.get("key")), table(row.get("fields")).get("updated")) for row in tables(rows))
+            lines += [(key, moment(updated)) for key, updated in told if _is_key(key)]
             if not more:
                 break
             query["nextPageToken"] = str(onward)
-        return Changes(())
+        return changes_since(lines, since=since, now=now, more=more)
 
     def write_note(self, number: str, text: str) -> None:
         self._known(number)

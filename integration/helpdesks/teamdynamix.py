@@ -27,7 +27,7 @@ from integration.helpdesks.teamdynamix_feed import Words, newest_assignment, new
 from integration.helpdesks.teamdynamix_login import Login
 from integration.helpdesks.teamdynamix_settings import TeamDynamixSettings
 from integration.helpdesks.teamdynamix_setup import TeamDynamixSetup
-from integration.helpdesks.values import exact, made_id, moment, new_id, table, tables, word
+from integration.helpdesks.values import exact, filled, made_id, moment, new_id, table, tables, word
 from integration.tickets import (
     Changes,
     DeliveryUnreadable,
@@ -378,9 +378,9 @@ def _never_touched(raw: Mapping[str, Any]) -> bool:
 
 def _fields(raw: Mapping[str, Any]) -> dict[str, str]:
     names = ("TypeName", "TypeCategoryName", "FormName", "ServiceName", "StatusName", "PriorityName")
-    named = {name: word(raw.get(name)) for name in (*names, "RespondByDate", "ResolveByDate")}
+    named = {name: filled(raw.get(name)) for name in (*names, "RespondByDate", "ResolveByDate")}
     named["status"] = named["StatusName"]
-    custom = {exact(it.get("ID")): word(it.get("Value")) for it in tables(raw.get("Attributes"))}
+    custom = {exact(it.get("ID")): filled(it.get("Value")) for it in tables(raw.get("Attributes"))}
     return {name: value for name, value in (named | custom).items() if name and value}
 
 

@@ -8,12 +8,20 @@ from typing import Any
 
 from integration.tickets import clean
 
+_NO_TIME = re.compile(r"0001-01-01(?![0-9])")
+
 
 def word(value: Any) -> str | None:
     """A string, number or truth value as clean text; None where there is nothing to read."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return clean(str(value)) or None if isinstance(value, str | int | float) else None
+
+
+def filled(value: Any) -> str | None:
+    """What stands in a field. A time in the year 1 is how programs on .NET write that there is none."""
+    told = word(value)
+    return None if told is None or _NO_TIME.match(told) else told
 
 
 def exact(value: Any) -> str | None:

@@ -131,6 +131,13 @@ def test_every_refusal_is_explained(code):
     assert f"| `{code}` |" in page("rules.md")
 
 
+@pytest.mark.parametrize("name", ["generic", "jira", "servicenow", "zammad"])
+def test_what_stands_on_a_ticket_whose_helpdesk_does_not_say_who_assigned_it_is_told(name):
+    told = " ".join(page(f"connect-{name}.md").split())
+    assert f"*{comments.Offer.UNTOLD}*" in told
+    assert "once for each account" in told
+
+
 @pytest.mark.parametrize("path", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda path: path.name)
 def test_every_link_and_every_file_that_a_page_names_is_there(path):
     text = path.read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ import json
 import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 import pytest
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from integration.tickets import DeliveryUnreadable, Person, SignatureRefused, St
 from tests.conftest import practice_runs
 from tests.end_to_end.receiver import Receiver
 from tests.helpdesks.doubles import Double
+from workers.polls import where_to
 
 NOW = datetime(2026, 11, 24, 10, 0, 1, tzinfo=UTC)
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -324,17 +325,42 @@ def test_a_list_that_is_in_no_order_is_read_to_its_end_and_put_in_order(fresh, h
     ]
 
 
-def test_a_list_without_end_is_left_after_some_calls(fresh, helpdesk):
-    rows = [{"id": 5000 + n, "updated_at": "2026-11-24T09:59:00Z"} for n in range(100)]
-    helpdesk.answer("/api/v2/tickets", 200, {"tickets": rows})
+def test_of_more_than_one_look_reads_none_is_lost(many):
+    """In the order of creation the newest change may come first, and who asks goes on from the newest that is told."""
+    desk, helpdesk, rows = many(2450)
+    since, page, found = NOW - timedelta(hours=1), 1, set()
+    for calls in (10, 20, 27):
+        changes = desk.changed_since(since, page=page, now=NOW)
+        assert len(helpdesk.calls) == calls
+        found |= {it.number for it in changes.tickets}
+        since, page = where_to(changes, since, page, now=NOW)
+    assert not changes.more
+    assert found == {str(row["id"]) for row in rows}
+    assert [it.at for it in changes.tickets] == sorted(it.at for it in changes.tickets)
 
-    desk = fresh()
-    helpdesk.calls.clear()
 
-    assert desk.changed_since(NOW - timedelta(hours=1), now=NOW).more
-    assert len(helpdesk.calls) == 10
-    desk.changed_since(NOW - timedelta(hours=1), page=2, now=NOW)
-    assert helpdesk.calls[-1][1].endswith("&page=20")
+def test_what_is_deleted_or_changes_while_the_list_is_read_hides_nothing(many):
+    desk, _, rows = many(1500)
+    since, last = NOW - timedelta(hours=1), {str(row["id"]) for row in rows[1000:]}
+    assert desk.changed_since(since, now=NOW).more
+    del rows[:90]
+    rows.insert(0, {"id": 99_001, "updated_at": "2026-11-24T10:00:20Z"})
+    rows[-1]["updated_at"] = "2026-11-24T10:00:25Z"
+
+    told = {it.number for it in desk.changed_since(since, page=2, now=NOW + timedelta(seconds=30)).tickets}
+
+    assert told > last - {str(rows[-1]["id"])}
+    assert not told & {"99001", str(rows[-1]["id"])}  # they come the next time, as all do that changed meanwhile
+    again = desk.changed_since(NOW, now=NOW + timedelta(seconds=30))
+    assert [it.number for it in again.tickets] == ["99001", str(rows[-1]["id"])]
+
+
+def test_another_process_that_is_asked_to_go_on_begins_by_itself(many):
+    desk, helpdesk, rows = many(1500)
+    since = NOW - timedelta(hours=1)
+    assert [desk.changed_since(since, page=page, now=NOW).more for page in (7, 8)] == [True, False]
+    assert "&page=1" in [path[-7:] for _, path in helpdesk.calls]
+    assert desk.changed_since(since, page=2, now=NOW).more
 
 
 def test_changes_in_every_workspace_are_asked_for_where_there_are_several(fresh, helpdesk):
@@ -343,6 +369,31 @@ def test_changes_in_every_workspace_are_asked_for_where_there_are_several(fresh,
     fresh(all_workspaces=True).changed_since(NOW, now=NOW)
 
     assert "&workspace_id=0&" in helpdesk.calls[-1][1]
+
+
+@pytest.fixture
+def many(fresh, helpdesk):
+    """An adapter, its helpdesk, and so many tickets there, the newest first, that changed in no order at all."""
+
+    def with_tickets(count):
+        desk, path = fresh(), "/api/v2/tickets"
+        seconds = [10 + n * 1_237 % 3_590 for n in range(count)]
+        rows = [
+            {"id": 5000 + count - n, "updated_at": f"2026-11-24T09:{second // 60:02}:{second % 60:02}Z"}
+            for n, second in enumerate(seconds)
+        ]
+
+        def listed():
+            asked = dict(parse_qsl(helpdesk.calls[-1][1].partition("?")[2]))
+            start = (int(asked["page"]) - 1) * 100
+            since = [row for row in rows if row["updated_at"] >= asked["updated_since"]]
+            return 200, {}, [json.dumps({"tickets": since[start : start + 100]}).encode()]
+
+        helpdesk.instead[path] = [listed]
+        helpdesk.calls.clear()
+        return desk, helpdesk, rows
+
+    return with_tickets
 
 
 @pytest.fixture

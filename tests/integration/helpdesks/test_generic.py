@@ -395,6 +395,16 @@ def test_hostile_text_is_cleaned_at_the_door(connect, helpdesk, hostile):
     assert all(text is None or (text == clean(hostile) and len(text) <= 200) for text in found)
 
 
+def test_a_time_of_the_year_1_is_an_empty_field(connect, helpdesk):
+    """How a helpdesk on .NET writes that a ticket has no such time."""
+    fields = {"due": "0001-01-01T00:00:00", "respond": "2026-11-24T12:00:00Z", "part": "0001-01-017"}
+    helpdesk.tickets["4821"]["fields"] = fields
+
+    ticket = connect(fields="fields").ticket("4821", now=NOW)
+
+    assert ticket.fields == {"respond": "2026-11-24T12:00:00Z", "part": "0001-01-017"}
+
+
 def test_a_number_of_4300_digits_is_not_a_poison_pill(connect, helpdesk):
     """Trust row 33."""
     helpdesk.answer("/api/tickets/4821", 200, b'{"id":' + b"9" * 4301 + b"}")

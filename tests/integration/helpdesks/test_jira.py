@@ -37,7 +37,8 @@ from sandbox.desk import Desk
 from sandbox.sender import Sender
 from sandbox.tenant import Tenant
 from sandbox.vendors import jira as jira_double
-from tests.integration.helpdesks.conftest import TOKEN, SmallHelpdesk
+from tests.integration.helpdesks.conftest import TOKEN, Answer, SmallHelpdesk
+from workers.polls import where_to
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 OURS = "712020:ours"
@@ -501,16 +502,40 @@ def test_changes_are_asked_for_by_how_long_ago_they_were(
     assert asked["jql"].endswith(" ORDER BY updated ASC, key ASC")
 
 
-def test_a_further_page_of_changes_is_found_by_the_token_of_the_one_before(jira: Jira, helpdesk: SmallHelpdesk) -> None:
+def test_further_changes_are_found_by_the_token_of_the_answer_before(jira: Jira, helpdesk: SmallHelpdesk) -> None:
     first, second = ({"key": key, "fields": {"updated": "2026-11-24T10:59:00.123+0100"}} for key in ("IT-1", "IT-2"))
-    for _ in range(2):
-        helpdesk.answer("/rest/api/3/search/jql", 200, {"issues": [first], "isLast": False, "nextPageToken": "t&1"})
-        helpdesk.answer("/rest/api/3/search/jql", 200, {"issues": [second], "isLast": True})
-    since = NOW - timedelta(hours=1)
-    (told,) = jira.changed_since(since, page=2, now=NOW).tickets
-    assert (told.number, told.at) == ("IT-2", datetime(2026, 11, 24, 9, 59, 0, 123000, UTC))
+    helpdesk.answer("/rest/api/3/search/jql", 200, {"issues": [first], "isLast": False, "nextPageToken": "t&1"})
+    helpdesk.answer("/rest/api/3/search/jql", 200, {"issues": [second], "isLast": True})
+    told = jira.changed_since(NOW - timedelta(hours=1), now=NOW)
+    at = datetime(2026, 11, 24, 9, 59, 0, 123000, UTC)
+    assert ([(it.number, it.at) for it in told.tickets], told.more) == ([("IT-1", at), ("IT-2", at)], False)
     assert helpdesk.calls[-1][1].endswith("&nextPageToken=t%261")
-    assert jira.changed_since(since, page=9, now=NOW).tickets == ()
+
+
+def test_many_changes_within_the_minutes_that_are_read_again_are_all_told_in_few_calls(
+    jira: Jira, helpdesk: SmallHelpdesk
+) -> None:
+    """3,000 in ten minutes, asked for as the worker asks. Each look sees them from the first one on."""
+    start = NOW - timedelta(minutes=10)
+    times = [start + timedelta(milliseconds=200 * n) for n in range(3_000)]
+    rows = [{"key": f"IT-{n + 1}", "fields": {"updated": f"{at:%Y-%m-%dT%H:%M:%S.%f%z}"}} for n, at in enumerate(times)]
+
+    def listed() -> Answer:
+        asked = dict(parse_qsl(helpdesk.calls[-1][1].partition("?")[2]))
+        begin = int(asked.get("nextPageToken", 0))
+        last = begin + 100 >= len(rows)
+        onward = {} if last else {"nextPageToken": str(begin + 100)}
+        return 200, {}, [json.dumps({"issues": rows[begin : begin + 100], "isLast": last, **onward}).encode()]
+
+    helpdesk.instead["/rest/api/3/search/jql"] = [listed]
+    since, page, found, more = start, 1, set[str](), True
+    while more:
+        changes = jira.changed_since(since, page=page, now=NOW)
+        found |= {it.number for it in changes.tickets}
+        since, page = where_to(changes, since, page, now=NOW)
+        more = changes.more
+        assert len(helpdesk.calls) <= 100
+    assert len(found) == len(rows)
 
 
 @pytest.fixture

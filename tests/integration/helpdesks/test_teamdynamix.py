@@ -19,6 +19,8 @@ from integration import helpdesks
 from integration.helpdesks.http import seconds_to_wait
 from integration.helpdesks.teamdynamix import LONGEST_NOTE, NOBODY, TeamDynamix
 from integration.helpdesks.teamdynamix_settings import TeamDynamixSettings
+from integration.rule import Require, Sla
+from integration.rules_require import look
 from integration.tickets import (
     DeliveryUnreadable,
     HelpdeskRefused,
@@ -347,6 +349,20 @@ def test_a_status_of_ones_own_may_mean_something_else_than_its_class(connect, an
     ticket = connect(status_map={"Waiting for the board": "on_hold"}).ticket("7", now=NOW)
 
     assert ticket.status is Status.ON_HOLD
+
+
+@pytest.mark.parametrize("none", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00", "0001-01-01", "", None])
+def test_a_time_that_is_none_is_an_empty_field(connect, answers, none):
+    """A rule that requires a time to lie ahead must say that none stands there, and not how long it was over."""
+    custom = [{"ID": 11, "Value": none}, {"ID": 12, "Value": "0001-01-010"}]
+    answers({**TICKET, "RespondByDate": none, "ResolveByDate": "2026-11-25T00:00:00Z", "Attributes": custom})
+
+    fields = connect().ticket("7", now=NOW).fields
+
+    assert {"RespondByDate", "11"}.isdisjoint(fields)
+    assert (fields["ResolveByDate"], fields["12"]) == ("2026-11-25T00:00:00Z", "0001-01-010")
+    (found,) = look(Require(sla=Sla("RespondByDate")), connect().ticket("7", now=NOW))
+    assert found.condition.detail == "It is empty, or holds no time."
 
 
 def test_a_ticket_that_moved_to_another_application_is_gone(connect, answers):

@@ -7,9 +7,10 @@ is answered. Whoever is proven gets a 200, whatever there is to say, since helpd
 """
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from http import HTTPStatus
 from urllib.parse import quote
 
 from flask import Blueprint, Response, jsonify, request
@@ -130,34 +131,48 @@ def _said(connection: str, presser: Presser, call: Call, now: datetime) -> Said:
     viewer = _viewer(connection, presser.account, now)
     if viewer is None:
         return _on_our_page(connection, call.ticket)
-    if call.action is Action.LOOK and (on := _is_on(viewer, connection, call.ticket)) is not None:
+    on = _on(viewer, connection, call.ticket)
+    if on is not None and on.state is not State.ENDING:
         return _standing(on, now)  # whatever the helpdesk answers, and at no cost to it
     try:
-        seen = look(viewer, connection, call.ticket)
-        if isinstance(seen, Asked) and call.action is Action.ELEVATE and _may_press(seen, presser, call):
-            started = press(seen, proof=_kept(presser, call))
-            seen = look(viewer, connection, call.ticket)  # what it started, or what was first
-            if started is None and isinstance(seen, Asked):
-                news = _("Nothing was started by this press. Press again, or use the link.")
-                return _shown(connection, viewer, presser, call, seen, now, news=news)
-        elif isinstance(seen, Asked) and call.action is Action.ELEVATE:
-            news = _("Something changed since this was shown. Nothing was activated; this is what is planned now.")
-            return _shown(connection, viewer, presser, call, seen, now, news=news)
-        return _shown(connection, viewer, presser, call, seen, now)
+        said = _asked(connection, viewer, presser, call, now)
     except SignInNeeded:
-        return _on_our_page(connection, call.ticket)
+        said = _on_our_page(connection, call.ticket)
     except EntraError as error:
-        return Said(_("Entra did not answer"), (tenant_said(error),), again_after=LATER)
+        said = Said(_("Entra did not answer"), (tenant_said(error),), again_after=LATER)
     except StartsStopped as error:
-        return Said(_("No role can be started now"), (str(error),), again_after=RARELY)
+        said = Said(_("No role can be started now"), (str(error),), again_after=RARELY)
+    # A ticket that was opened again may be picked while its last role is still being given back.
+    return said if on is None or said.button or said.elevation else _standing(on, now)
 
 
-def _is_on(viewer: Viewer, connection: str, ticket: str) -> Elevation | None:
-    """What is on for the viewer on this ticket, more than an offer. Of several, the one that waits for them."""
+def _asked(connection: str, viewer: Viewer, presser: Presser, call: Call, now: datetime) -> Said:
+    """What the ticket's plan is, and what a press of the button did."""
+    seen = look(viewer, connection, call.ticket)
+    if not isinstance(seen, Asked) or call.action is not Action.ELEVATE:
+        return _shown(connection, viewer, presser, call, seen, now)
+    if not _may_press(seen, presser, call):
+        news = _("Something changed since this was shown. Nothing was activated; this is what is planned now.")
+        return _shown(connection, viewer, presser, call, seen, now, news=news)
+    started = press(seen, proof=_kept(presser, call))
+    on = _on(viewer, connection, call.ticket)  # what it started, or what was first
+    if on is not None and on.state is not State.ENDING:
+        return _standing(on, now)
+    seen = look(viewer, connection, call.ticket)
+    if started is not None:  # and was over at once
+        return _shown(connection, viewer, presser, replace(call, follows=started.id), seen, now)
+    news = _("Nothing was started by this press. Press again, or use the link.")
+    return _shown(connection, viewer, presser, call, seen, now, news=news)
+
+
+def _on(viewer: Viewer, connection: str, ticket: str) -> Elevation | None:
+    """What is on for the viewer on this ticket, more than an offer. Of several, the one that waits for them; what is
+    being given back comes last.
+    """
     with current.deployment().records.read() as reading:
         told = elevations.told_on_ticket(reading, connection, ticket, of=User(viewer.tid, viewer.oid))
     on = [it for it in told if it.state in OPEN and it.state is not State.OFFERED]
-    return next((it for it in on if it.state is State.SIGN_IN_NEEDED), on[0] if on else None)
+    return min(on, key=lambda it: (it.state is State.ENDING, it.state is not State.SIGN_IN_NEEDED), default=None)
 
 
 def _viewer(connection: str, account: str, now: datetime) -> Viewer | None:
@@ -204,7 +219,8 @@ def _shown(
         return _standing(seen.elevation, now)
     before = _outcome(viewer, call)
     if isinstance(seen, NoClaim):
-        return Said(seen.title, (*before, *filter(None, (seen.sentence, seen.next_step))), again_after=RARELY)
+        again_after = LATER if seen.status == HTTPStatus.BAD_GATEWAY else RARELY  # the helpdesk may be back by then
+        return Said(seen.title, (*before, *filter(None, (seen.sentence, seen.next_step))), again_after=again_after)
     if isinstance(seen, LinkFirst) or not _is_theirs(seen, presser):
         return _on_our_page(connection, call.ticket)
     if isinstance(seen.decision, Refusal):
@@ -253,7 +269,8 @@ def _standing(it: Elevation, now: datetime) -> Said:
     elif it.state is State.PENDING:
         sentences = (_("An approver of your organisation must approve it."),)
     at_rest = it.state in (State.ACTIVE, State.PENDING)
-    soon = not at_rest and not sign_in and now - (it.let_go_at or it.created_at) < FIRST
+    since = it.let_go_at or it.acted_at or it.created_at
+    soon = not at_rest and not sign_in and now - since < FIRST
     return Said(
         it.target_name or _("Finding the smallest role…"),
         sentences,

@@ -2,22 +2,24 @@
 
 import secrets
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import requests
 from flask import Flask
+from freezegun import freeze_time
 
 from integration.deployment import Deployment
 from integration.elevation import State
 from integration.records import administration, people
 from integration.records.people import Link
-from integration.records.tables import deliveries
+from integration.records.tables import deliveries, elevations
 from tests.conftest import Desk, Practice, practice_runs, settings_for
 from tests.webhooks.conftest import rows
 from tests.webhooks.test_linking import entries
 from webhooks.app import create_app
+from webhooks.panels import LATER, SOON
 
 PANEL = "/panels/practice"
 PASSWORD = "Password Administrator"
@@ -131,6 +133,125 @@ def test_how_it_ended_is_told_to_the_panel_that_followed_it(
     desk.sweep()
     assert ask(ticket, follows=started)["sentences"][0].startswith("Ended")
     assert not ask(ticket)["sentences"][0].startswith("Ended")
+
+
+def test_a_press_that_starts_nothing_says_so(ask: Ask, ticket: str, desk: Desk, token: Callable[..., str]) -> None:
+    once, other = token(ticket), token(ticket)
+    started = ask(ticket, "elevate", shown=ask(ticket)["shown"], bearer=once)["elevation"]
+    desk.sweep()
+    ended(desk, started)
+    desk.advance(timedelta(minutes=6))
+    desk.sweep()
+    plan = ask(ticket)
+    told = ask(ticket, "elevate", shown=plan["shown"], bearer=once)
+    assert told["sentences"][0].startswith("Nothing was started by this press")
+    assert (told["button"], told["shown"]) == ("Elevate", plan["shown"])
+    assert ask(ticket, "elevate", shown=told["shown"], bearer=other)["label"] == "Being prepared"
+
+
+# What is on is shown from our own rows
+
+
+def test_what_is_on_is_shown_while_the_helpdesk_is_away(ask: Ask, ticket: str, desk: Desk, practice: Practice) -> None:
+    started = ask(ticket, "elevate", shown=ask(ticket)["shown"])["elevation"]
+    desk.sweep()
+    practice.control("/faults", {"match": {"side": "helpdesk"}, "kind": "status", "status": 503, "times": 100})
+    for action in ("look", "elevate"):
+        told = ask(ticket, action, bearer=None, shown="x")
+        assert (told["label"], told["elevation"], told["link"]) == ("Active", started, "Details, or end it")
+        assert told["again_after"]
+
+
+def test_looking_at_what_is_on_costs_the_helpdesk_nothing(
+    ask: Ask, ticket: str, desk: Desk, practice: Practice
+) -> None:
+    ask(ticket, "elevate", shown=ask(ticket)["shown"])
+    for state in ("Being prepared", "Active"):
+        before = readings(practice)
+        assert ask(ticket)["label"] == state
+        assert readings(practice) == before
+        desk.sweep()
+    assert readings(practice) > 0
+
+
+@pytest.mark.parametrize("how", ["solved", "handed over"])
+def test_a_role_that_is_still_on_is_shown_on_a_ticket_that_is_theirs_no_more(
+    ask: Ask, ticket: str, desk: Desk, practice: Practice, how: str
+) -> None:
+    started = ask(ticket, "elevate", shown=ask(ticket)["shown"])["elevation"]
+    desk.sweep()
+    if how == "solved":
+        practice.solve(own(ticket))
+    else:
+        assign(practice, ticket, "technician2")
+    told = ask(ticket)
+    assert (told["label"], told["elevation"]) == ("Active", started)
+    ended(desk, started)
+    told = ask(ticket)
+    assert (told["label"], told["elevation"], told["again_after"]) == ("Being given back", started, SOON)
+    desk.advance(timedelta(minutes=6))
+    desk.sweep()
+    told = ask(ticket, follows=started)
+    assert told["label"] is None
+    assert told["sentences"][0].startswith("Ended")
+    assert told["again_after"]
+
+
+def test_a_role_that_is_being_given_back_does_not_hide_the_button(ask: Ask, ticket: str, desk: Desk) -> None:
+    first = ask(ticket, "elevate", shown=ask(ticket)["shown"])["elevation"]
+    desk.sweep()
+    ended(desk, first)
+    assert str(desk.only(ticket).state) == "ending"
+    told = ask(ticket)
+    assert told["button"] == "Elevate"
+    second = ask(ticket, "elevate", shown=told["shown"])
+    assert second["elevation"] not in (None, first)
+
+
+def test_a_colleagues_role_is_not_shown(ask: Ask, ticket: str, desk: Desk, practice: Practice) -> None:
+    link(desk, practice, "technician2")
+    ask(ticket, "elevate", shown=ask(ticket)["shown"])
+    desk.sweep()
+    told = ask(ticket, who="technician2")
+    assert (told["title"], told["elevation"], told["url"]) == ("This is another technician's ticket", None, None)
+
+
+# When it looks again
+
+
+def test_what_has_no_button_is_looked_at_again(ask: Ask, ticket: str, practice: Practice) -> None:
+    unlinked = new_ticket(practice, "technician2")
+    assert ask(ticket)["again_after"] is None
+    without = [
+        ask(unlinked, who="technician2"),
+        ask(unlinked),
+        ask(f"IT-{practice.new_ticket()}"),
+        ask(new_ticket(practice, category="Coffee machine")),
+        ask("IT-9999"),
+    ]
+    practice.solve(own(ticket))
+    without.append(ask(ticket))
+    assert [told["button"] for told in without] == [None] * len(without)
+    assert all(told["again_after"] >= LATER for told in without)
+
+
+def test_it_looks_often_for_the_first_minute_alone(
+    ask: Ask, ticket: str, desk: Desk, practice: Practice, deployment: Deployment
+) -> None:
+    """Counted from the press: the offer that was pressed may have stood there for hours."""
+    practice.desk("POST", f"/api/tickets/{own(ticket)}/assign", {"assignee": "technician2"}, by="technician")
+    practice.assign(own(ticket), by="approver")
+    desk.deliver(ticket)
+    desk.sweep()
+    assert desk.only(ticket).state is State.OFFERED
+    with deployment.records.write() as tx:
+        tx.execute(elevations.update().values(created_at=desk.now() - timedelta(hours=2)))
+    told = ask(ticket, "elevate", shown=ask(ticket)["shown"])
+    assert (told["label"], told["again_after"]) == ("Being prepared", SOON)
+    with freeze_time(datetime.now(UTC) + timedelta(seconds=61)):
+        assert ask(ticket, bearer=None)["again_after"] == LATER
+    desk.sweep()
+    assert ask(ticket)["again_after"] == LATER
 
 
 # Who it is not for
@@ -285,7 +406,13 @@ def test_a_helpdesk_that_is_away_is_told_in_words(ask: Ask, ticket: str, practic
     practice.control("/faults", {"match": {"side": "helpdesk"}, "kind": "status", "status": 503, "times": 100})
     told = ask(ticket, bearer=None)
     assert told["title"] == "The ticket could not be read"
-    assert told["button"] is None
+    assert (told["button"], told["again_after"]) == (None, LATER)
+
+
+def readings(practice: Practice) -> int:
+    """How often the ticket was read there."""
+    asked = practice.log()["requests"]
+    return sum(it["side"] == "helpdesk" and "/rest/api/3/issue/" in it["path"] for it in asked)
 
 
 def ended(desk: Desk, elevation: str) -> None:

@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 import yaml
+from flask import Flask
 
 import integration.helpdesks
 from integration.helpdesks.jira_settings import JiraSettings
 from webhooks.machines import ADDRESSES
 from webhooks.panels import Action, Said
+from webhooks.problems import problem
 
 APP = Path(integration.helpdesks.__file__).parent / "jira_app"
 MANIFEST: dict[str, Any] = yaml.safe_load((APP / "manifest.yml").read_text())
@@ -65,6 +67,16 @@ def test_the_panel_reads_what_we_answer_and_asks_what_we_take() -> None:
     assert read == {field.name for field in fields(Said)}
     assert set(re.findall(r'call\("(\w+)"\)', PANEL)) == set(Action)
     assert re.search(r"asked = \{ action, ticket: issue, shown, follows: elevation \}", PANEL)
+
+
+def test_a_refusal_is_not_shown_as_an_answer() -> None:
+    """It is a problem document with a title of its own; drawing it would break the panel for good."""
+    (taken,) = re.findall(r"answer\?\.body\?\.(\w+) \? answer\.body : AWAY", PANEL)
+    assert taken in {field.name for field in fields(Said)}
+    with Flask(__name__).test_request_context():
+        document = problem(401, "No.").get_json()
+    assert document["title"]
+    assert taken not in document
 
 
 def test_what_the_panel_imports_is_among_its_packages() -> None:

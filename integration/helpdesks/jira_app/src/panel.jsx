@@ -27,7 +27,7 @@ const Panel = () => {
           headers: { "Content-Type": "application/json", "Accept-Language": locale.replace("_", "-") },
           body: asked,
         });
-        told = answer?.body?.title ? answer.body : AWAY;
+        told = answer?.body?.sentences ? answer.body : AWAY; // a refusal has a title, too, but nothing to show
       } catch (error) {
         told = AWAY;
       }

@@ -266,9 +266,11 @@ class TellsChanges(Protocol):
     def changed_since(self, since: datetime, *, page: int = 1, now: datetime) -> Changes:
         """Tickets that changed at `since` (the helpdesk's clock) or later, the longest ago first: one call.
 
-        As many as one answer holds; `page` 2 is what follows when all of them changed at the very same time. It may
-        leave out tickets that have no assignee and are not solved, since nothing follows from those. None of them where
-        its settings do not say how to ask. Raises HelpdeskError.
+        As many as one answer holds; `page` 2 is what follows when all of them changed at the very same time, or when
+        none is told yet though more may follow. A helpdesk whose answers come in no order, or are cut before what we
+        may not see is taken out, costs further calls. It may leave out tickets that have no assignee and are not
+        solved, since nothing follows from those. None of them where its settings do not say how to ask. Raises
+        HelpdeskError.
         """
 
 

@@ -2,7 +2,8 @@
 
 Wire facts: docs.zammad.org/en/latest/api/ ("Introduction", "Tickets", "Articles", "User") and
 admin-docs.zammad.org/en/latest/manage/webhook/payload.html. What a ticket's history holds is told by Zammad's source
-alone: github.com/zammad/zammad, app/models/history.rb and app/models/concerns/has_history.rb.
+alone: github.com/zammad/zammad, app/models/history.rb and app/models/concerns/has_history.rb. So does what becomes of a
+search: app/models/concerns/can_search.rb.
 
 A ticket's number is its id here, as in Zammad's own addresses; the number that people read is one of its fields. Who
 assigned it is read from the history, and believed only where a change also says whether a trigger or a scheduler made
@@ -17,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from integration.helpdesks.changes import changes_since
+from integration.helpdesks.changes import AHEAD, changes_since
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import NOT_THERE, AnswerUnusable, Door
 from integration.helpdesks.keys import fitting
@@ -147,11 +148,17 @@ class Zammad:
 
     def changed_since(self, since: datetime, *, page: int = 1, now: datetime) -> Changes:
         """By the search, which is some seconds behind and needs Elasticsearch there: without it, it finds nothing."""
-        start = since.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
-        rows = self._found(f'updated_at:["{start}Z" TO *]', order_by="asc", page=str(page))
+        # With an end, since a Zammad may take every star out of a query.
+        start, end = _iso(since), _iso(max(since, now) + AHEAD)
+        query = f'updated_at:["{start}" TO "{end}"]'
+        rows = self._found(query, order_by="asc", page=str(page))
+        more = len(rows) >= MOST_LISTED
+        if MOST_LISTED // 2 <= len(rows) < MOST_LISTED:
+            # Tickets that the search still knows and that are gone are taken out of a page after it was cut.
+            more = bool(self._found(query, order_by="asc", page=str(page + 1)))
         lines = ((exact(row.get("id")), moment(row.get("updated_at"))) for row in tables(rows))
         known = ((number, at) for number, at in lines if number and _is_number(number))
-        return changes_since(known, since=since, now=now, more=len(rows) >= MOST_LISTED)
+        return changes_since(known, since=since, now=now, more=more)
 
     def write_note(self, number: str, text: str) -> None:
         self._known(number)
@@ -333,6 +340,10 @@ def _fields(raw: Mapping[str, Any]) -> dict[str, str]:
 
 def _name(raw: Mapping[str, Any]) -> str:
     return " ".join(name for key in ("firstname", "lastname") if (name := word(raw.get(key))))
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def _is_number(value: str) -> bool:

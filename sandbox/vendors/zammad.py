@@ -2,7 +2,7 @@
 
 Source: docs.zammad.org/en/latest/api/ ("Introduction", "Tickets", "Articles", "User"), admin-docs.zammad.org
 ("Webhook Payload"), and for what these do not say Zammad's source: app/models/history.rb,
-app/jobs/trigger_webhook_job.rb, lib/user_agent.rb.
+app/jobs/trigger_webhook_job.rb, lib/user_agent.rb, app/models/concerns/can_search.rb.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ ATTEMPTS = 5
 TRIGGER = 7
 _STATES = {"open": (2, "open"), "pending": (3, "pending reminder"), "solved": (4, "closed"), "closed": (4, "closed")}
 _QUERY = re.compile(r"owner_id:([0-9]+)")
-_SINCE = re.compile(r'updated_at:\["(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)" TO \*\]')
+_SINCE = re.compile(r'updated_at:\["([^"]+)" TO "([^"]+)"\]')
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _ELEMENT = re.compile(r"<(script|style|iframe)\b.*?</\1\s*>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 # Zammad keeps the ticket in the part of the address that no browser sends.
 _ZOOM = """<script>
@@ -146,14 +147,15 @@ class Zammad:
 
     def search(self) -> Response:
         """Only `owner_id:` and a user's id, or what changed since; any other query finds nothing here."""
-        query = request.args.get("query", "")
+        query = request.args.get("query", "").replace("*", "")  # as app/models/concerns/can_search.rb does
         owner, since = _QUERY.fullmatch(query), _SINCE.fullmatch(query)
         size, page = min(int(request.args.get("limit", 50)), MOST_FOUND), int(request.args.get("page", 1))
         with self._desk.lock:
             rows = [t for t in self._desk.tickets.values() if owner and self._id(t.assignee) == int(owner[1])]
-            if since:
+            if since and all(map(_TIME.fullmatch, since.groups())):
                 everything = self._desk.tickets.values()
                 rows = [t for t in everything if self._attributes(t)["updated_at"] >= since[1]]
+                rows = [t for t in rows if self._attributes(t)["updated_at"] <= since[2]]
             if request.args.get("sort_by") == "updated_at":
                 rows.sort(key=lambda it: it.updated, reverse=request.args.get("order_by") == "desc")
             told = [self._told(ticket) for ticket in rows[(page - 1) * size : page * size]]

@@ -81,7 +81,8 @@ def signed(connection: str) -> str:
     try:
         presser = helpdesk.presser(headers, request.form, now=datetime.now(UTC))
     except (SignatureRefused, HelpdeskUnavailable) as error:
-        log.warning("frame_not_proven", extra={"connection": connection, "error": type(error).__name__})
+        reason = error.reason if isinstance(error, SignatureRefused) else "keys"
+        log.warning("frame_not_proven", extra={"connection": connection, "reason": reason})
         return _frame(connection, None)
     token = _signer().dumps({"connection": connection, "account": presser.account})
     return _frame(connection, presser.ticket, token)

@@ -9,7 +9,19 @@ from typing import IO
 
 OURS = ("webhooks", "workers", "integration", "cli")
 # Ids, codes and names of our own. No text of a helpdesk, a tenant or a browser is among them.
-FIELDS = ("correlation_id", "method", "rule", "status", "seconds", "due", "connection", "secret", "elevation", "count")
+FIELDS = (
+    "correlation_id",
+    "method",
+    "rule",
+    "status",
+    "seconds",
+    "due",
+    "connection",
+    "secret",
+    "elevation",
+    "count",
+    "reason",
+)
 
 
 class JsonLines(logging.Formatter):

@@ -98,14 +98,18 @@ def answer(connection: str) -> Response:
     try:
         presser = helpdesk.presser(headers_once(), {}, now=now)
         call = _read(body)
-    except SignatureRefused:
-        return _not_proven(connection, 401, "The token of this call is not one of our app's on this site, or too old.")
+    except SignatureRefused as error:
+        return _not_proven(
+            connection, 401, error.reason, "The token of this call is not one of our app's on this site, or too old."
+        )
     except HelpdeskUnavailable:
-        return _not_proven(connection, 503, "The keys that tokens are signed with cannot be read. Doctor says why.")
+        return _not_proven(
+            connection, 503, "keys", "The keys that tokens are signed with cannot be read. Doctor says why."
+        )
     except DeliveryUnreadable as error:
         return problem(400, str(error))
     if presser.proof is None or presser.ticket not in (None, call.ticket):
-        return _not_proven(connection, 401, "The token of this call is for another ticket.")
+        return _not_proven(connection, 401, "ticket", "The token of this call is for another ticket.")
     try:
         with count_press(f"{call.action}:{connection}:{presser.account}"):
             return jsonify(asdict(_said(connection, presser, call, now)))
@@ -113,8 +117,8 @@ def answer(connection: str) -> Response:
         return jsonify(asdict(Said(_("Too many tries"), (_("Wait a minute and try again."),), again_after=RARELY)))
 
 
-def _not_proven(connection: str, status: int, why: str) -> Response:
-    log.warning("panel_not_proven", extra={"connection": connection, "status": status})
+def _not_proven(connection: str, status: int, reason: str, why: str) -> Response:
+    log.warning("panel_not_proven", extra={"connection": connection, "status": status, "reason": reason})
     return problem(status, why)
 
 

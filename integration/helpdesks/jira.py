@@ -95,7 +95,7 @@ class Jira:
 
     def presser(self, headers: Mapping[str, str], form: Mapping[str, str], *, now: datetime) -> Presser:  # noqa: ARG002
         if self._panel is None:
-            raise SignatureRefused
+            raise SignatureRefused("settings")
         return self._panel.presser(headers, now=now)
 
     def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:  # noqa: ARG002

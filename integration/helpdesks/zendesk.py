@@ -113,18 +113,22 @@ class Zendesk:
         """Of a frame that Zendesk loads by "signed URLs": the agent, but not the ticket, which its page tells later."""
         key, installation = self._settings.app_public_key, self._settings.app_installation
         if key is None:
-            raise SignatureRefused
+            raise SignatureRefused("settings")
         here = f"{self._settings.url}/api/v2"
         audience = f"{here}/apps/installations/{installation}.json"
         try:
             claims = jwt.decode(form.get("token", ""), key, algorithms=["RS256"], audience=audience, options=_UNTIMED)
+        except jwt.InvalidAudienceError:
+            raise SignatureRefused("app") from None
         except (jwt.InvalidTokenError, RecursionError):
             raise SignatureRefused from None
         since, until = moment(claims.get("nbf", 0)), moment(claims["exp"])
         agent = re.fullmatch(re.escape(here) + r"/users/([1-9][0-9]{0,19})\.json", str(claims["sub"]))
         dated = all(isinstance(claims.get(name, 0), int | float) for name in ("nbf", "exp"))
-        if not dated or since is None or until is None or agent is None or now + SKEW < since or now - SKEW > until:
-            raise SignatureRefused
+        if not dated or since is None or until is None or now + SKEW < since or now - SKEW > until:
+            raise SignatureRefused("time")
+        if agent is None:
+            raise SignatureRefused("account")
         return Presser(agent[1])
 
     def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:  # noqa: ARG002

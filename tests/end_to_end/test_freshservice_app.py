@@ -94,6 +94,40 @@ def test_the_page_within_the_frame_is_accessible(someone: Arrive, live_practice:
     me.is_accessible("embed-active")
 
 
+def test_the_keyboard_stays_where_it_was(someone: Arrive, live_practice: Practice) -> None:
+    me = someone("technician")
+    me.comes_to("/")
+    at = before_ticket(me, live_practice, "freshservice", *FRAMES)
+    me.at(f"/embed/practice/{at.ticket}")
+    with me.page.expect_popup() as opened:
+        me.page.get_by_role("link", name="Elevate").click()
+    opened.value.get_by_role("button", name="Elevate", exact=True).click()
+    expect(me.page.locator("#status")).to_contain_text("Active")
+    link = me.page.locator("#status a")
+    link.focus()
+    opened.value.get_by_role("button", name="End now").first.click()
+    expect(me.page.locator("#status")).not_to_contain_text("Active")
+    expect(link).to_be_focused()
+    opened.value.get_by_role("button", name="Sign out").click()
+    expect(me.page.locator("#status")).to_be_empty()
+    expect(me.page.get_by_role("link", name="Elevate")).to_be_focused()
+
+
+def test_the_keyboard_is_not_taken_from_the_helpdesks_page(someone: Arrive, live_practice: Practice) -> None:
+    me = someone("technician")
+    me.comes_to("/")
+    at = before_ticket(me, live_practice, "freshservice", *FRAMES)
+    window = at.presses()
+    window.get_by_role("button", name="Elevate", exact=True).click()
+    at.shows("Active")
+    at.ours.locator("#status a").focus()
+    theirs = me.page.locator("a[href], button, textarea").first
+    theirs.focus()
+    window.get_by_role("button", name="End now").first.click()
+    expect(at.ours.locator("#status")).not_to_contain_text("Active")
+    expect(theirs).to_be_focused()
+
+
 def test_without_a_script_the_button_is_a_link(someone: Arrive, live_practice: Practice) -> None:
     me = someone("technician", java_script_enabled=False)
     me.at("/embed/practice/4821")

@@ -1,5 +1,6 @@
 """The page within a helpdesk's frame: who may frame it, and to whom it tells what."""
 
+import json
 import re
 import secrets
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from tests.conftest import Desk, Practice, settings_for
 from tests.integration.helpdesks.test_zendesk import settings as zendesk_settings
 from tests.webhooks.conftest import Browser, rows
 from webhooks.app import create_app
+from webhooks.logs import JsonLines
 
 Open = Callable[..., Browser]
 ZENDESK = "https://example.zendesk.com"
@@ -354,6 +356,8 @@ def test_who_zendesk_does_not_prove_sees_what_everybody_sees(
     for page in (
         by_zendesk(client, agent("7"), stranger),
         by_zendesk(client, agent("7", aud=f"{ZENDESK}/api/v2/apps/installations/43.json")),
+        by_zendesk(client, agent("7", exp=datetime.now(UTC) - timedelta(hours=1))),
+        by_zendesk(client, agent("7/../8")),
         by_zendesk(client, agent("7"), secrets.token_hex(32), "HS256"),
         client.post("/embed/zendesk"),
         client.post("/embed/zendesk", data={"token": "." * 20_000}),
@@ -361,7 +365,9 @@ def test_who_zendesk_does_not_prove_sees_what_everybody_sees(
         assert page.status_code == 200
         assert 'data-token=""' in page.text
         assert "Set-Cookie" not in page.headers
-    assert "frame_not_proven" in caplog.text
+    told = [json.loads(JsonLines().format(it)) for it in caplog.records if it.msg == "frame_not_proven"]
+    reasons = [it["reason"] for it in told]
+    assert reasons == ["signature", "app", "time", "account", "signature", "signature", "signature"]
 
 
 def test_a_connection_may_name_who_frames_it(practice: Practice, deployment: Deployment, tmp_path: Path) -> None:

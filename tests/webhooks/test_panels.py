@@ -1,8 +1,12 @@
 """The panel in a helpdesk that signs who presses: what it is told, whom it starts something for, and that once."""
 
+import io
+import json
+import logging
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +23,7 @@ from tests.conftest import Desk, Practice, practice_runs, settings_for
 from tests.webhooks.conftest import rows
 from tests.webhooks.test_linking import entries
 from webhooks.app import create_app
+from webhooks.logs import JsonLines
 from webhooks.panels import LATER, SOON
 
 PANEL = "/panels/practice"
@@ -353,6 +358,40 @@ def test_a_call_without_a_good_token_is_refused(
     twice = [("Authorization", f"Bearer {good}"), ("Authorization", f"Bearer {good}")]
     assert client.post(PANEL, json={"ticket": ticket, "action": "look"}, headers=twice).status_code == 401
     assert rows(deployment) == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "reason"),
+    [
+        ({"panel_app": "ari:cloud:ecosystem::app/00000000-0000-0000-0000-000000000000"}, 401, "app"),
+        ({"panel_app": None}, 401, "settings"),
+        ({"cloud_id": "00000000-0000-0000-0000-000000000000"}, 401, "site"),
+        ({"panel_keys_url": "http://127.0.0.1:9/jwks.json"}, 503, "keys"),
+    ],
+)
+def test_why_a_panel_is_refused_stands_in_the_log(
+    practice: Practice,
+    deployment: Deployment,
+    tmp_path: Path,
+    token: Callable[..., str],
+    wrong: dict[str, Any],
+    status: int,
+    reason: str,
+) -> None:
+    desks, out = {"practice": {**practice.facts["helpdesk"], **wrong}}, io.StringIO()
+    made = Deployment(settings_for(practice, deployment.settings.database_url, tmp_path, helpdesks=desks))
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(JsonLines())
+    logging.getLogger().addHandler(handler)
+    try:
+        headers = {"Authorization": f"Bearer {token('IT-1')}"}
+        answer = create_app(made).test_client().post(PANEL, json={"ticket": "IT-1", "action": "look"}, headers=headers)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert answer.status_code == status
+    assert "webhook" not in answer.get_json()["detail"]
+    (line,) = [json.loads(line) for line in out.getvalue().splitlines() if "panel_not_proven" in line]
+    assert (line["connection"], line["status"], line["reason"]) == ("practice", status, reason)
 
 
 @pytest.mark.parametrize(

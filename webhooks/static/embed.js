@@ -81,12 +81,18 @@ async function look() {
 }
 
 function draw(text) {
-  const page = new DOMParser().parseFromString(text, "text/html");
-  const status = document.getElementById("status");
-  const focused = status.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-  status.replaceChildren(...page.body.childNodes);
-  if (focused) (status.querySelector(`a[href="${CSS.escape(focused)}"]`) ?? document.getElementById("elevate")).focus();
+  put(...new DOMParser().parseFromString(text, "text/html").body.childNodes);
   document.dispatchEvent(new Event("drawn"));
+}
+
+// Whoever was on a link with the keyboard is on the same link afterwards, or on the button.
+function put(...nodes) {
+  const status = document.getElementById("status");
+  const focused = status.contains(document.activeElement) && document.activeElement;
+  status.replaceChildren(...nodes);
+  if (!focused) return;
+  const heir = [...status.querySelectorAll("a")].find((it) => it.href === focused.href);
+  (heir ?? document.getElementById("elevate")).focus({ preventScroll: true });
 }
 
 // Signed out: what was on is nobody's to see any more.
@@ -95,7 +101,7 @@ function forget() {
   delete frame.dataset.token;
   etag = null;
   keep();
-  document.getElementById("status").replaceChildren();
+  put();
 }
 
 document.addEventListener("visibilitychange", () => document.hidden || look());

@@ -327,6 +327,19 @@ def test_a_key_that_cannot_be_read_hides_no_other(connect: Callable[..., Jira], 
     assert connect().presser(signed(CLAIMS), {}, now=NOW).account == TECHNICIAN
 
 
+def test_doctor_says_whether_the_keys_can_be_read(connect: Callable[..., Jira], helpdesk: SmallHelpdesk) -> None:
+    helpdesk.answer("/rest/api/3/myself", 200, {"accountId": GIVEN["service_account"]})
+    helpdesk.answer(KEYS, 503, {})
+    helpdesk.answer(KEYS, 200, {"keys": []})
+    helpdesk.answer(KEYS, 200, {"keys": [public(PRIVATE, "one")]})
+    jira = connect(url=helpdesk.url, api_url=helpdesk.url, cloud_id=CLOUD)
+    found = [it for _ in range(3) for it in jira.check() if "keys" in it.what]
+    assert [it.ok for it in found] == [False, False, True]
+    assert all(f"{helpdesk.url}{KEYS}" in it.fix for it in found[:2])
+    without = connect(url=helpdesk.url, api_url=helpdesk.url, panel_app=None)
+    assert not any("keys" in it.what for it in without.check())
+
+
 # The settings
 
 

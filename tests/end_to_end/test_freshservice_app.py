@@ -81,6 +81,28 @@ def test_a_window_that_a_stranger_opened_is_told_nothing(someone: Arrive, live_p
     assert page.evaluate("told") == []
 
 
+def test_the_helpdesks_page_does_not_jump_to_the_frame_that_has_the_focus(
+    someone: Arrive, live_practice: Practice
+) -> None:
+    me = someone("technician")
+    me.comes_to("/")
+    at = before_ticket(me, live_practice, "freshservice", *FRAMES)
+    window = at.presses()
+    window.get_by_role("button", name="Elevate", exact=True).click()
+    at.shows("Active")
+    me.page.bring_to_front()
+    role = at.ours.locator("#status a").first
+    role.focus()
+    me.page.evaluate("document.body.style.paddingBottom = '3000px'")  # the ticket has a long history
+    me.page.evaluate("scrollTo(0, 2000)")
+    role.evaluate("it => { it.dataset.old = 'yes' }")
+    window.get_by_role("button", name="End now").click()
+    at.shows("Ended")
+    expect(role).not_to_have_attribute("data-old", "yes")  # drawn anew
+    expect(role).to_be_focused()
+    assert me.page.evaluate("scrollY") == 2000
+
+
 def test_the_page_within_the_frame_is_accessible(someone: Arrive, live_practice: Practice) -> None:
     me = someone("technician")
     me.comes_to("/")

@@ -173,8 +173,8 @@ class Jira:
             more = isinstance(onward, str) and bool(onward) and bool(rows) and found.get("isLast") is not True
             told = ((exact(row.get("key")), table(row.get("fields")).get("updated")) for row in tables(rows))
             lines += [(key, moment(updated)) for key, updated in told if _is_key(key)]
-            if not more:
-                break
+            if not more or onward == query.get("nextPageToken"):
+                break  # or it would tell us the same page again
             query["nextPageToken"] = str(onward)
         return changes_since(lines, since=since, now=now, more=more)
 

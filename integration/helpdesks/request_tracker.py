@@ -38,6 +38,7 @@ from integration.tickets import (
 NOBODY = "Nobody"  # RT's system user that owns what nobody owns; the name is the same in every language
 MOST_PAGES = 20  # of our own notes, a hundred each
 MOST_LISTED = 100  # that a search answers
+LOOKS_AHEAD = 2  # pages after one that RT does not count: as far as a newer RT looks itself, for its next_page
 # More than was asked for: for a clock that is ahead of ours, and for the hour by which RT errs in a span that holds a
 # change to summer time.
 MARGIN = timedelta(hours=1)
@@ -151,11 +152,11 @@ class RequestTracker:
             "order": "ASC",
             "per_page": str(MOST_LISTED),
         }
-        rows, total = self._counted("/tickets", **query, page=str(page))
-        more = len(rows) >= MOST_LISTED
-        if rows and not more and total is None:
-            # Where RT does not count, it cuts a page and then takes out what we may not see: ask for the next one.
-            more = bool(self._list("/tickets", **query, page=str(page + 1)))
+        rows, more = self._page("/tickets", **query, page=str(page))
+        if more is None:
+            # RT has cut the page and then taken out what we may not see: so look whether any other holds something.
+            further = (self._list("/tickets", **query, page=str(page + ahead)) for ahead in range(1, LOOKS_AHEAD + 1))
+            more = len(rows) >= MOST_LISTED or any(further)
         numbered = ((exact(row.get("id")), moment(row.get("LastUpdated"))) for row in rows)
         lines = ((number, at) for number, at in numbered if _is_number(number))
         return changes_since(lines, since=since, now=now, more=more)
@@ -295,17 +296,18 @@ class RequestTracker:
         return self._own_id
 
     def _list(self, path: str, **query: str) -> list[dict[str, Any]]:
-        return self._counted(path, **query)[0]
+        return self._page(path, **query)[0]
 
-    def _counted(self, path: str, **query: str) -> tuple[list[dict[str, Any]], Any]:
-        """A page of a list, and how many there are in all: None where RT does not hold back in its query what we may
-        not see ($UseSQLForACLChecks).
+    def _page(self, path: str, **query: str) -> tuple[list[dict[str, Any]], bool | None]:
+        """A page of a list, and whether RT says that another follows. None where it does not say: it does not count
+        where it holds back what we may not see only after its query ($UseSQLForACLChecks).
         """
         answer = table(self._door.call("GET", f"{path}?{urlencode(query)}"))
         items = answer.get("items")
         if not isinstance(items, list):
             raise AnswerUnusable(self.connection, "it holds no list")
-        return tables(items), answer.get("total")
+        counted = answer.get("total") is not None
+        return tables(items), isinstance(answer.get("next_page"), str) or (False if counted else None)
 
 
 def _assignment(changes: Sequence[Mapping[str, Any]], owner: Any) -> tuple[str | None, datetime | None, str | None]:

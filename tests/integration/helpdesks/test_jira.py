@@ -512,6 +512,16 @@ def test_further_changes_are_found_by_the_token_of_the_answer_before(jira: Jira,
     assert helpdesk.calls[-1][1].endswith("&nextPageToken=t%261")
 
 
+def test_a_list_that_leads_to_itself_is_not_read_for_ever(jira: Jira, helpdesk: SmallHelpdesk) -> None:
+    row = {"key": "HELP-7", "fields": {"updated": "2026-11-24T09:40:00.000+0000"}}
+    for _ in range(3):
+        helpdesk.answer("/rest/api/3/search/jql", 200, {"issues": [row], "isLast": False, "nextPageToken": "t1"})
+
+    told = jira.changed_since(NOW - timedelta(hours=1), now=NOW)
+
+    assert ([it.number for it in told.tickets], told.more, len(helpdesk.calls)) == (["HELP-7"], True, 2)
+
+
 def test_many_changes_within_the_minutes_that_are_read_again_are_all_told_in_few_calls(
     jira: Jira, helpdesk: SmallHelpdesk
 ) -> None:

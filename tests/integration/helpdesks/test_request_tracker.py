@@ -225,17 +225,40 @@ def test_a_search_for_changes_says_how_long_ago_and_an_hour_more(rt, helpdesk, a
     assert f"LastUpdated >= '{minutes} minutes ago'" in unquote_plus(helpdesk.calls[-1][1])
 
 
-@pytest.mark.parametrize(("total", "more"), [(None, True), (99, False)])
-def test_a_page_that_rt_does_not_count_is_not_the_last_while_another_follows(rt, helpdesk, total, more):
+@pytest.mark.parametrize(
+    ("here", "behind", "more"),
+    [
+        (99, [1], True),
+        (0, [1], True),  # all of this page is hidden from us
+        (0, [0, 1], True),
+        (99, [0, 0], False),
+        (0, [0, 0], False),
+    ],
+)
+def test_a_page_that_rt_does_not_count_is_not_the_last_while_another_holds_something(rt, helpdesk, here, behind, more):
     """With $UseSQLForACLChecks off, RT takes out of a page that it has cut what our account may not see."""
-    seen = [{"type": "ticket", "id": str(n), "LastUpdated": "2026-11-24T09:50:00Z"} for n in range(1, 100)]
-    for items in (seen, [{**seen[0], "id": "101"}], []):
-        helpdesk.answer("/REST/2.0/tickets", 200, {"items": items, "total": total})
+    for count in (here, *behind):
+        helpdesk.answer("/REST/2.0/tickets", 200, {"items": changed(count), "total": None})
 
     told = rt.changed_since(NOW - timedelta(hours=1), now=NOW)
 
-    assert (len(told.tickets), told.more) == (99, more)
-    assert not rt.changed_since(NOW - timedelta(hours=1), page=3, now=NOW).more
+    assert (len(told.tickets), told.more, len(helpdesk.calls)) == (here, more, 1 + len(behind))
+
+
+@pytest.mark.parametrize("total", [None, 201])
+@pytest.mark.parametrize("count", [100, 99, 0])
+def test_a_page_that_rt_names_follows(rt, helpdesk, count, total):
+    there = f"{helpdesk.url}/REST/2.0/tickets?page=2"
+    helpdesk.answer("/REST/2.0/tickets", 200, {"items": changed(count), "total": total, "next_page": there})
+
+    assert (rt.changed_since(NOW - timedelta(hours=1), now=NOW).more, len(helpdesk.calls)) == (True, 1)
+
+
+def test_a_full_page_is_the_last_where_rt_has_counted_no_more(rt, helpdesk):
+    """After it a newer RT would tell the very same page again, however often it is asked for the next one."""
+    helpdesk.answer("/REST/2.0/tickets", 200, {"items": changed(100), "total": 100})
+
+    assert (rt.changed_since(NOW, now=NOW).more, len(helpdesk.calls)) == (False, 1)
 
 
 @pytest.mark.parametrize(
@@ -294,6 +317,10 @@ def change(number, *, new, by):
 
 def answer_changes(helpdesk, *changes):
     helpdesk.answer("/REST/2.0/transactions", 200, {"items": list(changes), "total": None})
+
+
+def changed(count):
+    return [{"type": "ticket", "id": str(n), "LastUpdated": "2026-11-24T09:50:00Z"} for n in range(1, count + 1)]
 
 
 def answer_ticket(helpdesk, *, owner="technician", owner_id=28, status="open", requesters=()):

@@ -39,10 +39,15 @@ def other_site(practice: Practice) -> str:
 
 def before_ticket(me: Someone, practice: Practice, kind: str, *frames: str) -> AtTicket:
     """Our app is installed, somebody else assigned the ticket to them, and they open it. `frames`: one in another."""
-    packed = apps.pack(kind, url=me.stage.public_url, connection="practice")
-    practice.control("/app", {"zip": base64.b64encode(packed).decode()})
     ticket = offered(practice, "Password reset", me.key)
     me.note(ticket, "was assigned by somebody else")
+    return opens(me, practice, ticket, kind, *frames)
+
+
+def opens(me: Someone, practice: Practice, ticket: str, kind: str, *frames: str) -> AtTicket:
+    """They open a ticket beside which our app stands."""
+    packed = apps.pack(kind, url=me.stage.public_url, connection="practice")
+    practice.control("/app", {"zip": base64.b64encode(packed).decode()})
     me.page.goto(f"{other_site(practice)}/sign-in?next=/tickets/{ticket}")
     me.page.get_by_label("Who are you?").select_option(me.person["helpdesk_account"])
     me.page.get_by_role("button", name="Sign in").click()

@@ -272,9 +272,14 @@ def started(administrator: Administrator) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # As in a terminal, also where these tests run behind a shell's `&`, whose children ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=_as_in_a_terminal,
     )
+
+
+def _as_in_a_terminal() -> None:
+    """Also where these tests run behind a shell's `&` or `nohup`, whose children ignore Ctrl-C or a lost line."""
+    for ends in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(ends, signal.SIG_DFL)
 
 
 def webhooks(administrator: Administrator) -> list[dict[str, Any]]:

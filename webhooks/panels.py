@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from http import HTTPStatus
-from urllib.parse import quote
 
 from flask import Blueprint, Response, jsonify, request
 from flask_babel import gettext as _
@@ -250,7 +249,7 @@ def _shown(
         button=_("Elevate"),
         shown=shown(seen),
         link=_("Choose a shorter time"),
-        url=_page(connection, call.ticket),
+        url=current.deployment().elevate_link(connection, call.ticket),
     )
 
 
@@ -290,9 +289,5 @@ def _standing(it: Elevation, now: datetime) -> Said:
 def _on_our_page(connection: str, ticket: str) -> Said:
     """There they sign in with Microsoft, which proves who they are to us, and link their account."""
     sentence = _("Sign in with Microsoft on our page first: then this panel knows you, and its button does the rest.")
-    url = _page(connection, ticket)
+    url = current.deployment().elevate_link(connection, ticket)
     return Said(_("Elevate"), (sentence,), link=_("Open Ticket Elevate"), url=url, again_after=LATER)
-
-
-def _page(connection: str, ticket: str) -> str:
-    return f"{current.deployment().settings.public_url}/elevate/{quote(connection, safe='')}/{quote(ticket, safe='')}"

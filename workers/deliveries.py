@@ -16,7 +16,7 @@ from integration.records import deliveries, elevations, people
 from integration.records.deliveries import Delivery
 from integration.records.elevations import Overtaken
 from integration.rules import Mode, Refusal, RefusalCode, Rule, Start, analysis_to_json
-from integration.tickets import UNTOLD, HelpdeskError, HelpdeskUnavailable, Status, Ticket, TicketGone
+from integration.tickets import UNTOLD, ChangedTicket, HelpdeskError, HelpdeskUnavailable, Status, Ticket, TicketGone
 from workers.change import Change, change
 from workers.ending import let_go_of
 from workers.run import Due, Run, What
@@ -34,10 +34,9 @@ def step(run: Run, due: Due) -> Iterable[Due]:
         return []
     run.cause = f"delivery:{delivery.delivery_id}"
     with run.deployment.records.read() as connection:
+        told = _told_before(connection, delivery)
         # Before the ticket is read: whoever comes later may tell of something that this reading does not see.
-        alike = deliveries.alike(connection, delivery, now=run.now)
-        told = "a call told it before" if _is_known(connection, delivery) else None
-        told = deliveries.SAME if deliveries.shown_before(connection, delivery) else told
+        alike = [] if told else deliveries.alike(connection, delivery, now=run.now)
     if told:
         return _finish(run, delivery, told)
     ticket: Ticket | None
@@ -105,8 +104,15 @@ def _is_known(connection: sa.Connection, delivery: Delivery) -> bool:
     """Whether what a poll found has been read meanwhile, because a call told of it."""
     if not delivery.found or delivery.changed_at is None:
         return False
-    seen = deliveries.seen_to(connection, delivery.connection, [delivery.ticket]).get(delivery.ticket)
-    return seen is not None and seen >= delivery.changed_at
+    change = ChangedTicket(delivery.ticket, delivery.changed_at)
+    return not deliveries.unread(connection, delivery.connection, [change])
+
+
+def _told_before(connection: sa.Connection, delivery: Delivery) -> str | None:
+    """Why there is no need to read the ticket for it; None where there is."""
+    if deliveries.shown_before(connection, delivery):
+        return deliveries.SAME
+    return "a call told it before" if _is_known(connection, delivery) else None
 
 
 def _finish(run: Run, delivery: Delivery, outcome: str) -> list[Due]:

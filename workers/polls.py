@@ -79,10 +79,9 @@ def _go_on(tx: sa.Connection, it: Poll, changes: Changes, since: datetime, every
 
 def _keep(tx: sa.Connection, it: Poll, changes: Changes, now: datetime) -> None:
     """A delivery for each change that no delivery has been read up to."""
-    seen = deliveries.seen_to(tx, it.id, [ticket.number for ticket in changes.tickets])
-    unseen = [ticket for ticket in changes.tickets if ticket.number not in seen or seen[ticket.number] < ticket.at]
-    if unseen:
-        kept = deliveries.store_all(tx, [deliveries.found(it.id, ticket, now=now) for ticket in unseen])
+    unread = deliveries.unread(tx, it.id, changes.tickets)
+    if unread:
+        kept = deliveries.store_all(tx, [deliveries.found(it.id, ticket, now=now) for ticket in unread])
         log.info("changes_found", extra={"helpdesk": it.id, "new": len(kept)})
 
 

@@ -153,13 +153,14 @@ def shown_before(connection: sa.Connection, it: Delivery) -> bool:
     return all(other.fingerprint == it.fingerprint for other in (others[0], *near))
 
 
-def seen_to(connection: sa.Connection, desk: str, tickets: Collection[str]) -> dict[str, datetime]:
-    """The newest change of each of these tickets that was read and worked, by the helpdesk's clock."""
+def unread(connection: sa.Connection, desk: str, changes: Collection[ChangedTicket]) -> list[ChangedTicket]:
+    """Those of the changes up to which no delivery of their ticket was read and worked, by the helpdesk's clock."""
     newest = sa.func.max(deliveries.c.changed_at, type_=UtcDateTime())
-    on = sa.and_(deliveries.c.connection == desk, deliveries.c.ticket.in_(tickets))
+    on = sa.and_(deliveries.c.connection == desk, deliveries.c.ticket.in_([it.number for it in changes]))
     worked = sa.and_(deliveries.c.due_at.is_(None), deliveries.c.changed_at.is_not(None))
     rows = connection.execute(sa.select(deliveries.c.ticket, newest).where(on, worked).group_by(deliveries.c.ticket))
-    return {row.ticket: row[1] for row in rows}
+    read: dict[str, datetime] = {row.ticket: row[1] for row in rows}
+    return [it for it in changes if it.number not in read or read[it.number] < it.at]
 
 
 def finish(tx: sa.Connection, delivery: Delivery, outcome: str, *, read: datetime | None = None) -> bool:

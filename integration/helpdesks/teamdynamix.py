@@ -324,18 +324,17 @@ class TeamDynamix:
 
     def _assignment(
         self, number: str, raw: Mapping[str, Any], assignee: Person
-    ) -> tuple[str | None, datetime | None, str]:
-        """Who made `assignee` the assignee, when, and by which entry of the feed.
+    ) -> tuple[str | None, datetime | None, str | None]:
+        """Who made `assignee` the assignee, when, and by which entry of the feed; None each where no entry tells.
 
-        Nobody is believed to have picked it unless the ticket, too, was changed last by them. Where nothing is told,
-        the change has a name nevertheless, so that the Elevate link is offered.
+        Nobody is believed to have picked it unless the ticket, too, was changed last by them.
         """
         entries = self._list("GET", f"{self._tickets}/{number}/feed?top={FEED}", number=number)
         if len(entries) >= FEED and newest_first(entries)[0] is not entries[0]:
-            return None, None, "untold"  # its oldest entries: what happened last is not among them
+            return None, None, None  # its oldest entries: what happened last is not among them
         told = newest_assignment(entries, assignee.name, self._words)
         if told is None:
-            return None, None, "untold"
+            return None, None, None
         by = self._uid({"author": told.author}, "author")
         doubtful = not told.says_taken or self._uid(raw, "ModifiedUid") != assignee.account
         return (None if by == assignee.account and doubtful else by), told.at, told.change

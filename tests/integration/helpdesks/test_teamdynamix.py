@@ -22,6 +22,7 @@ from integration.helpdesks.teamdynamix_settings import TeamDynamixSettings
 from integration.rule import Require, Sla
 from integration.rules_require import look
 from integration.tickets import (
+    UNTOLD,
     DeliveryUnreadable,
     HelpdeskRefused,
     HelpdeskUnavailable,
@@ -248,7 +249,8 @@ def test_where_the_feed_is_in_doubt_nobody_picked_it_and_the_link_is_offered(con
     ticket = connect().ticket("7", now=NOW)
 
     assert ticket.assigned_by != TECHNICIAN
-    assert ticket.change
+    # Where no entry tells of it, the pick has the name that such picks have with every helpdesk.
+    assert ticket.pick in {"50", "60", f"{UNTOLD}{TECHNICIAN}"}
 
 
 @pytest.mark.parametrize("by", [COLLEAGUE, NOBODY, None])

@@ -1,0 +1,79 @@
+"""A feed of TeamDynamix that shows an assignment only later. Contract: whoever clicked meanwhile goes on."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from integration.elevation import Elevation, State, move
+from integration.journal import Kind
+from integration.records import elevations, journal
+from tests.conftest import Desk, Practice, practice_runs
+from tests.workers.steps import fault, mend
+
+
+@pytest.fixture(scope="module")
+def practice_program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
+    with practice_runs(tmp_path_factory.mktemp("sandbox"), "--helpdesk", "teamdynamix") as practice:
+        yield practice
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/elevate.sqlite"
+
+
+def hide_feed(practice: Practice, ticket: str, *, times: int) -> None:
+    path = f"/tickets/{ticket}/feed"
+    fault(practice, "status", method="GET", path=path, side="helpdesk", status=200, body="[]", times=times)
+
+
+def told(desk: Desk, ticket: str) -> None:
+    """A call, and the quick looks for a history that might lag."""
+    desk.deliver(ticket)
+    for _ in range(8):
+        desk.advance(timedelta(seconds=2))
+        desk.sweep()
+
+
+def offered(desk: Desk, practice: Practice) -> str:
+    """A ticket that its technician took, and whose feed does not show it."""
+    ticket = practice.new_ticket()
+    practice.assign(ticket)
+    hide_feed(practice, ticket, times=99)
+    told(desk, ticket)
+    return ticket
+
+
+def clicked(desk: Desk, ticket: str) -> Elevation:
+    """What the page does when the technician presses; they have still to sign in."""
+    it = replace(desk.only(ticket), acted_at=desk.now(), clicked=True)
+    with desk.deployment.records.write() as tx:
+        elevations.save_elevation(tx, move(it, State.REQUESTED, due_at=desk.now()))
+        facts = {"ticket": f"{it.connection}/{it.ticket}"}
+        journal.append(tx, Kind.PICK_PLANNED, now=desk.now(), cause="click", elevation=it.id, facts=facts)
+    desk.sweep()
+    return desk.only(ticket)
+
+
+def test_a_click_that_waits_goes_on_when_the_feed_shows_the_assignment(desk: Desk, practice: Practice) -> None:
+    ticket = offered(desk, practice)
+    waits = clicked(desk, ticket)
+    assert waits.state is State.SIGN_IN_NEEDED
+    mend(practice)
+
+    told(desk, ticket)
+
+    assert desk.only(ticket) == replace(waits, due_at=desk.only(ticket).due_at, version=desk.only(ticket).version)
+
+
+def test_a_feed_that_shows_it_within_seconds_starts_the_pick_and_offers_nothing(desk: Desk, practice: Practice) -> None:
+    ticket = practice.new_ticket()
+    practice.assign(ticket)
+    hide_feed(practice, ticket, times=2)
+
+    told(desk, ticket)
+
+    assert desk.only(ticket).state is State.SIGN_IN_NEEDED

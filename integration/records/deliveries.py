@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from ulid import ULID
 
+from integration.brake import OF_HELPDESK
 from integration.records import due
-from integration.records.tables import UtcDateTime, deliveries
+from integration.records.tables import UtcDateTime, brakes, deliveries
 from integration.tickets import ChangedTicket, TicketEvent
 
 READ, ALIKE, SAME = "done", "read together with another one", "it shows what was read before"  # outcomes
@@ -92,7 +93,12 @@ _INSERT_ONCE = {
 
 _CLAIM, _SETTLE = due.claiming(deliveries), due.saving(deliveries)
 _OF = sa.and_(deliveries.c.connection == sa.bindparam("of"), deliveries.c.found == sa.bindparam("by_poll"))
-_OLDEST = sa.select(deliveries.c.id).where(_OF, due.is_due(deliveries)).order_by(deliveries.c.due_at).limit(1)
+_NOW = sa.bindparam("now")
+# Whoever is claimed while its helpdesk asks us to wait is put off in vain: it loses its place, and one of its tries.
+_HELD = sa.exists().where(
+    brakes.c.name == sa.bindparam("brake"), sa.or_(brakes.c.until > _NOW, brakes.c.probe_until > _NOW)
+)
+_OLDEST = sa.select(deliveries.c.id).where(_OF, due.is_due(deliveries), ~_HELD).order_by(deliveries.c.due_at).limit(1)
 _CLAIM_NEXT = due.taking(deliveries, deliveries.c.id == _OLDEST.with_for_update(skip_locked=True).scalar_subquery())
 
 
@@ -107,11 +113,13 @@ def claim_next(
 ) -> Delivery | None:
     """Take what has been due for longest, of the first of these connections that has any; None when none has.
 
+    A connection whose brake is on has none.
+
     What polls found waits until no call does, as long as calls do not come without end: see `found_first`.
     """
     for found in (found_first, not found_first):
         for connection in turns:
-            row = due.claim(tx, _CLAIM_NEXT, now=now, of=connection, by_poll=found)
+            row = due.claim(tx, _CLAIM_NEXT, now=now, of=connection, by_poll=found, brake=f"{OF_HELPDESK}{connection}")
             if row is not None:
                 return Delivery(**row._mapping)
     return None

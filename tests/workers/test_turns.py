@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from integration.brake import PROBE
 from integration.deployment import Deployment
 from integration.elevation import State
 from integration.records import deliveries
+from integration.records.brake import BrakeRows
 from integration.records.deliveries import Delivery
 from integration.records.tables import deliveries as table
 from integration.tickets import ChangedTicket, Ticket, TicketEvent
@@ -214,3 +216,41 @@ def test_the_pick_of_a_quiet_connection_does_not_stand_behind_the_flood_of_anoth
     first = [path.removeprefix("/api/tickets/") for path in dict.fromkeys(read)]
     assert first.index(ticket) <= 1  # by its age it was the last of 31
     assert desk.only(ticket).state is State.ACTIVE
+
+
+def test_a_delivery_whose_helpdesk_asked_us_to_wait_keeps_its_place_and_its_tries(
+    desk: Desk, practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each look during a used-up minute puts all that waits into another order, and off for longer."""
+    monkeypatch.setattr(app, "deployment", lambda: desk.deployment)
+    brakes = BrakeRows(desk.deployment.records)
+    ticket = practice.new_ticket()
+    practice.assign(ticket)
+    held, free = keep(desk, ticket, 0), keep(desk, practice.new_ticket(), 1, connection="busy")
+    brakes.hold("helpdesk:practice", datetime.now(UTC) + timedelta(seconds=30))
+
+    app.work_deliveries()
+
+    assert outcomes(desk) == [None, "done"]
+    with desk.deployment.records.read() as connection:
+        found = {row.id: row.attempts for row in connection.execute(sa.select(table))}
+    assert found == {held: 0, free: 1}
+    assert readings(practice, ticket) == 0
+    with desk.deployment.records.write() as tx:
+        after = desk.now() + timedelta(seconds=31)
+        taken = deliveries.claim_next(tx, ["busy", "practice"], now=after)
+    assert taken is not None
+    assert taken.id == held
+
+
+def test_one_tries_a_helpdesk_after_it_asked_us_to_wait_and_the_others_keep_their_place(desk: Desk) -> None:
+    brakes = BrakeRows(desk.deployment.records)
+    keep(desk, "1", 0)
+    over = desk.now() + timedelta(seconds=1)
+    brakes.hold("helpdesk:practice", over)
+    after = over + timedelta(seconds=1)
+    assert brakes.probe("helpdesk:practice", now=after, until=after + PROBE)
+
+    for now, found in ((after, False), (after + PROBE + timedelta(seconds=1), True)):
+        with desk.deployment.records.write() as tx:
+            assert (deliveries.claim_next(tx, ["practice"], now=now) is not None) is found

@@ -91,6 +91,11 @@ class Rules:
         """Whether what rests on the rule of this name is only to be watched."""
         return self.mode is Mode.WATCH or any(it.name == rule and it.mode is Mode.WATCH for it in self.rules)
 
+    def concern(self, ticket: Ticket) -> bool:
+        """Whether any rule is for this ticket, whatever it says then."""
+        found = self.match(ticket)
+        return not isinstance(found, Refusal) or found.code is not RefusalCode.NO_RULE
+
     def match(self, ticket: Ticket) -> Rule | Refusal:
         """The rule that concerns `ticket`, or whatever refusal stands before anybody's eligibilities are known."""
         found = self.look(ticket)

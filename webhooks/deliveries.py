@@ -4,6 +4,7 @@ Some helpdesks call inside the technician's own click and open transaction, so n
 """
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from flask import Blueprint, Flask, Response, current_app, request
@@ -38,6 +39,8 @@ def receive(connection: str) -> Response:
         return problem(401, str(error))
     except DeliveryUnreadable as error:
         return problem(400, str(error))
+    if event.shown is not None and not deployment.rules.concern(event.shown):
+        event = replace(event, waits=True)
     committer: Committer = current_app.extensions[COMMITTER]
     if not committer.keep(connection, event, now=now):
         return Response(status=200)

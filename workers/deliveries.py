@@ -34,7 +34,7 @@ def step(run: Run, due: Due) -> Iterable[Due]:
         return []
     run.cause = f"delivery:{delivery.delivery_id}"
     with run.deployment.records.read() as connection:
-        told = _told_before(connection, delivery)
+        told = _told_before(connection, delivery) or _waited(run, connection, delivery)
         # Before the ticket is read: whoever comes later may tell of something that this reading does not see.
         alike = [] if told else deliveries.alike(connection, delivery, now=run.now)
     if told:
@@ -115,6 +115,17 @@ def _told_before(connection: sa.Connection, delivery: Delivery) -> str | None:
     return "a call told it before" if _is_known(connection, delivery) else None
 
 
+def _waited(run: Run, connection: sa.Connection, delivery: Delivery) -> str | None:
+    """Why a call is let go for which its helpdesk leaves us no time: it says itself that no rule is for the ticket, and
+    by now no pick would start by itself. So what waits does not grow without end.
+    """
+    if not delivery.waits or run.now - delivery.received_at <= ACT_FRESHNESS:
+        return None
+    if elevations.open_on_ticket(connection, delivery.connection, delivery.ticket):
+        return None
+    return "no rule is for what it shows, and there was no time to look"
+
+
 def _finish(run: Run, delivery: Delivery, outcome: str) -> list[Due]:
     with run.deployment.records.write() as tx:
         deliveries.finish(tx, delivery, outcome)
@@ -130,8 +141,7 @@ def _is_behind(run: Run, ticket: Ticket) -> bool:
     """Whether the history may tell in a moment who made the assignee the assignee, and something follows from it."""
     if ticket.status is Status.SOLVED or ticket.assignee is None or ticket.change is not None:
         return False
-    found = run.deployment.rules.match(ticket)
-    if isinstance(found, Refusal) and found.code is RefusalCode.NO_RULE:
+    if not run.deployment.rules.concern(ticket):
         return False
     with run.deployment.records.read() as connection:
         account = ticket.assignee.account

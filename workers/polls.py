@@ -78,8 +78,8 @@ def _go_on(tx: sa.Connection, it: Poll, changes: Changes, since: datetime, every
 
 
 def _keep(tx: sa.Connection, it: Poll, changes: Changes, now: datetime) -> None:
-    """A delivery for each change that no delivery has been read up to."""
-    unread = deliveries.unread(tx, it.id, changes.tickets)
+    """A delivery for each change that no delivery has been read up to, and none that waits tells of."""
+    unread = deliveries.unread(tx, it.id, changes.tickets, told=True)
     if unread:
         kept = deliveries.store_all(tx, [deliveries.found(it.id, ticket, now=now) for ticket in unread])
         log.info("changes_found", extra={"helpdesk": it.id, "new": len(kept)})

@@ -14,6 +14,7 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -88,7 +89,7 @@ class TeamDynamix:
     def service_account(self) -> str:
         return self._service_account
 
-    def read_delivery(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> TicketEvent:  # noqa: ARG002
+    def read_delivery(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> TicketEvent:
         secret = self._verified(headers, body)
         payload = delivery_object(body)
         found = (exact(_at(payload, path)) for path in self._settings.ticket_paths)
@@ -108,6 +109,7 @@ class TeamDynamix:
             secret=secret,
             fingerprint=_fingerprint(shown) if shown else None,
             shown_at=moment(shown.get("ModifiedDate")) if shown else None,
+            shown=self._whole(shown, number, now),
             idle=_idle(payload, number),
         )
 
@@ -116,27 +118,36 @@ class TeamDynamix:
 
     def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:  # noqa: ARG002
         raw = self._read(number)
-        status, assignee = self._status(raw), self._assignee(raw)
-        by, at, change = None, None, None
-        if assignee is not None and status is not Status.SOLVED:  # with 60 calls a minute, none is made for nothing
-            by, at, change = self._assignment(number, raw, assignee)
-            assignee = self._person(assignee)
+        found = self._shows(raw, number, now)
+        if found.assignee is None or found.status is Status.SOLVED:  # with 60 calls a minute, none is made for nothing
+            return found
+        by, at, change = self._assignment(number, raw, found.assignee)
+        return replace(found, assignee=self._person(found.assignee), assigned_by=by, assigned_at=at, change=change)
+
+    def _shows(self, raw: Mapping[str, Any], number: str, now: datetime) -> Ticket:
+        """What a ticket itself tells, without its feed."""
         return Ticket(
             connection=self.connection,
             number=number,
             subject=word(raw.get("Title")) or "",
-            status=status,
+            status=self._status(raw),
             read_at=now,
             category=self._category(raw),
             queue=word(raw.get("ResponsibleGroupName")),
-            assignee=assignee,
-            assigned_by=by,
-            assigned_at=at,
-            change=change,
+            assignee=self._assignee(raw),
             updated_at=moment(raw.get("ModifiedDate")),
             requesters=self._requesters(raw),
             fields=_fields(raw),
         )
+
+    def _whole(self, shown: Mapping[str, Any] | None, number: str, now: datetime) -> Ticket | None:
+        """The ticket as a call shows it. None where its custom attributes are left out, or it would not be read."""
+        if shown is None or not isinstance(shown.get("Attributes"), list):
+            return None
+        try:
+            return self._shows(shown, number, now)
+        except HelpdeskError:
+            return None
 
     def ticket_url(self, number: str) -> str:
         self._known(number)

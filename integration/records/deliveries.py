@@ -11,8 +11,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ulid import ULID
 
 from integration.brake import OF_HELPDESK
+from integration.elevation import OPEN
 from integration.records import due
-from integration.records.tables import UtcDateTime, brakes, deliveries
+from integration.records.tables import UtcDateTime, brakes, deliveries, elevations
 from integration.tickets import ChangedTicket, TicketEvent
 
 READ, ALIKE, SAME = "done", "read together with another one", "it shows what was read before"  # outcomes
@@ -42,6 +43,7 @@ class Delivery:
     changed_at: datetime | None = None
     fingerprint: str | None = None
     found: bool = False
+    waits: bool = False
 
 
 Row = dict[str, Any]  # what is inserted for a delivery
@@ -63,6 +65,7 @@ def row(connection: str, event: TicketEvent, *, now: datetime) -> Row:
         "changed_at": event.shown_at,
         "fingerprint": event.fingerprint,
         "found": False,
+        "waits": event.waits,
     }
 
 
@@ -92,14 +95,33 @@ _INSERT_ONCE = {
 
 
 _CLAIM, _SETTLE = due.claiming(deliveries), due.saving(deliveries)
-_OF = sa.and_(deliveries.c.connection == sa.bindparam("of"), deliveries.c.found == sa.bindparam("by_poll"))
-_NOW = sa.bindparam("now")
+_NOW: sa.BindParameter[datetime] = sa.bindparam("now")
 # Whoever is claimed while its helpdesk asks us to wait is put off in vain: it loses its place, and one of its tries.
 _HELD = sa.exists().where(
     brakes.c.name == sa.bindparam("brake"), sa.or_(brakes.c.until > _NOW, brakes.c.probe_until > _NOW)
 )
-_OLDEST = sa.select(deliveries.c.id).where(_OF, due.is_due(deliveries), ~_HELD).order_by(deliveries.c.due_at).limit(1)
-_CLAIM_NEXT = due.taking(deliveries, deliveries.c.id == _OLDEST.with_for_update(skip_locked=True).scalar_subquery())
+
+
+def _claiming_next(*where: sa.ColumnElement[bool]) -> due.Claim:
+    of = deliveries.c.connection == sa.bindparam("of")
+    oldest = sa.select(deliveries.c.id).where(of, *where, due.is_due(deliveries), ~_HELD)
+    first = oldest.order_by(deliveries.c.due_at).limit(1).with_for_update(skip_locked=True)
+    return due.taking(deliveries, deliveries.c.id == first.scalar_subquery())
+
+
+_CALLED, _WAITS, _USUAL = deliveries.c.found.is_(False), deliveries.c.waits.is_(True), deliveries.c.waits.is_(False)
+_HAS_OPEN = deliveries.c.ticket.in_(
+    sa.select(elevations.c.ticket).where(
+        elevations.c.connection == sa.bindparam("of"), elevations.c.state.in_(sorted(OPEN))
+    )
+)
+# What may start something; what may end something, though no rule is for the ticket any more; all other calls; polls.
+_TURNS = (
+    _claiming_next(_CALLED, _USUAL),
+    _claiming_next(_CALLED, _WAITS, _HAS_OPEN),
+    _claiming_next(_CALLED, _WAITS),
+    _claiming_next(deliveries.c.found.is_(True)),
+)
 
 
 def claim(tx: sa.Connection, row_id: str, *, now: datetime) -> Delivery | None:
@@ -115,11 +137,12 @@ def claim_next(
 
     A connection whose brake is on has none.
 
-    What polls found waits until no call does, as long as calls do not come without end: see `found_first`.
+    A call about a ticket that no rule is for waits until no other call does, and what polls found until no call does,
+    as long as calls do not come without end: see `found_first`.
     """
-    for found in (found_first, not found_first):
+    for statement in reversed(_TURNS) if found_first else _TURNS:
         for connection in turns:
-            row = due.claim(tx, _CLAIM_NEXT, now=now, of=connection, by_poll=found, brake=f"{OF_HELPDESK}{connection}")
+            row = due.claim(tx, statement, now=now, of=connection, brake=f"{OF_HELPDESK}{connection}")
             if row is not None:
                 return Delivery(**row._mapping)
     return None
@@ -161,12 +184,19 @@ def shown_before(connection: sa.Connection, it: Delivery) -> bool:
     return all(other.fingerprint == it.fingerprint for other in (others[0], *near))
 
 
-def unread(connection: sa.Connection, desk: str, changes: Collection[ChangedTicket]) -> list[ChangedTicket]:
-    """Those of the changes up to which no delivery of their ticket was read and worked, by the helpdesk's clock."""
+def unread(
+    connection: sa.Connection, desk: str, changes: Collection[ChangedTicket], *, told: bool = False
+) -> list[ChangedTicket]:
+    """Those of the changes up to which no delivery of their ticket was read and worked, by the helpdesk's clock.
+
+    With `told`, those that no delivery tells of either which still waits.
+    """
     newest = sa.func.max(deliveries.c.changed_at, type_=UtcDateTime())
     on = sa.and_(deliveries.c.connection == desk, deliveries.c.ticket.in_([it.number for it in changes]))
-    worked = sa.and_(deliveries.c.due_at.is_(None), deliveries.c.changed_at.is_not(None))
-    rows = connection.execute(sa.select(deliveries.c.ticket, newest).where(on, worked).group_by(deliveries.c.ticket))
+    counts: sa.ColumnElement[bool] = deliveries.c.changed_at.is_not(None)
+    if not told:
+        counts = sa.and_(deliveries.c.due_at.is_(None), counts)
+    rows = connection.execute(sa.select(deliveries.c.ticket, newest).where(on, counts).group_by(deliveries.c.ticket))
     read: dict[str, datetime] = {row.ticket: row[1] for row in rows}
     return [it for it in changes if it.number not in read or read[it.number] < it.at]
 

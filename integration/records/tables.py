@@ -69,12 +69,14 @@ deliveries = sa.Table(
     sa.Column("changed_at", UtcDateTime),
     sa.Column("fingerprint", sa.String(64)),  # of what the call showed
     sa.Column("found", sa.Boolean, nullable=False, server_default=sa.false()),  # by a poll: no call told of it
+    # It shows a ticket that no rule is for.
+    sa.Column("waits", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.UniqueConstraint("connection", "delivery_id"),
 )
 _index_due(deliveries)
 _waits = deliveries.c.due_at.is_not(None)
 # The next one of each connection; others of the same ticket that wait; what was said of a ticket before.
-_turn = (deliveries.c.connection, deliveries.c.found, deliveries.c.due_at)
+_turn = (deliveries.c.connection, deliveries.c.found, deliveries.c.waits, deliveries.c.due_at)
 sa.Index("ix_deliveries_turn", *_turn, sqlite_where=_waits, postgresql_where=_waits)
 _same = (deliveries.c.connection, deliveries.c.ticket)
 sa.Index("ix_deliveries_waiting", *_same, sqlite_where=_waits, postgresql_where=_waits)

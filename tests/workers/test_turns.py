@@ -4,19 +4,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from integration.brake import PROBE
 from integration.deployment import Deployment
-from integration.elevation import State
+from integration.elevation import ACT_FRESHNESS, EndReason, State
 from integration.records import deliveries
 from integration.records.brake import BrakeRows
 from integration.records.deliveries import Delivery
 from integration.records.tables import deliveries as table
 from integration.tickets import ChangedTicket, Ticket, TicketEvent
 from tests.conftest import Desk, Practice, settings_for
+from tests.workers.steps import pick
 from workers import app
 from workers.run import Due, What
 
@@ -39,8 +41,8 @@ def deployment(practice: Practice, database_url: str, tmp_path: Path) -> Iterato
     made.records.dispose()
 
 
-def keep(desk: Desk, ticket: str, number: int, *, connection: str = "practice", **more: str) -> str:
-    event = replace(EVENT, delivery_id=f"{ticket}_{number}", ticket=ticket, **more)  # type: ignore[arg-type]
+def keep(desk: Desk, ticket: str, number: int, *, connection: str = "practice", **more: Any) -> str:
+    event = replace(EVENT, delivery_id=f"{ticket}_{number}", ticket=ticket, **more)
     with desk.deployment.records.write() as tx:
         kept = deliveries.store(tx, connection, event, now=desk.now())
     assert kept is not None
@@ -254,3 +256,47 @@ def test_one_tries_a_helpdesk_after_it_asked_us_to_wait_and_the_others_keep_thei
     for now, found in ((after, False), (after + PROBE + timedelta(seconds=1), True)):
         with desk.deployment.records.write() as tx:
             assert (deliveries.claim_next(tx, ["practice"], now=now) is not None) is found
+
+
+def taken(desk: Desk) -> str | None:
+    with desk.deployment.records.write() as tx:
+        it = deliveries.claim_next(tx, ["practice"], now=desk.now())
+    return it.id if it else None
+
+
+def test_a_call_about_a_ticket_that_no_rule_is_for_waits_until_no_other_does(desk: Desk, practice: Practice) -> None:
+    waits = keep(desk, "1", 0, waits=True)
+    desk.link()
+    held = pick(desk, practice)
+    ends = keep(desk, held, 0, waits=True)  # its category was changed; and then it was solved
+    usual = keep(desk, "2", 0)
+
+    assert [taken(desk) for _ in range(4)] == [usual, ends, waits, None]
+
+
+def test_what_waits_is_let_go_when_no_pick_would_start_by_itself_any_more(desk: Desk, practice: Practice) -> None:
+    desk.link()
+    held, other = pick(desk, practice), practice.new_ticket(category="Something else")
+    desk.advance(timedelta(minutes=6))
+    practice.solve(held)
+    kept = [keep(desk, ticket, 0, waits=True) for ticket in (held, other)]
+    desk.advance(ACT_FRESHNESS + timedelta(seconds=1))
+    late = keep(desk, other, 1, waits=True)
+
+    for it in kept:
+        desk.step(Due(What.DELIVERY, it))
+
+    assert desk.only(held).end_reason == EndReason.SOLVED
+    assert readings(practice, other) == 0
+    assert "no time to look" in str(outcomes(desk)[2])
+    desk.step(Due(What.DELIVERY, late))
+    assert outcomes(desk)[1:] == ["done", outcomes(desk)[2], "done"]
+
+
+def test_what_a_call_tells_of_that_still_waits_is_not_found_once_more(desk: Desk) -> None:
+    at = desk.now() - timedelta(seconds=5)
+    keep(desk, "1", 0, shown_at=at)
+    changes = [ChangedTicket("1", at), ChangedTicket("1", desk.now()), ChangedTicket("2", at)]
+    with desk.deployment.records.read() as connection:
+        assert deliveries.unread(connection, "practice", changes, told=True) == changes[1:]
+        assert deliveries.unread(connection, "practice", changes) == changes

@@ -9,6 +9,7 @@ import hmac
 import json
 import time
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -192,6 +193,21 @@ def test_an_edit_that_no_rule_could_look_at_shows_what_the_call_before_showed(co
 @pytest.mark.parametrize("shown", [{"Before": NEW, "Item": TICKET}, {"Item": {**NEW, "ID": 8}, "ItemID": 7}])
 def test_a_call_that_shows_two_tickets_or_another_one_shows_nothing(connect, shown):
     assert read(connect(ticket_paths=["ItemID", "Item.ID"]), shown).fingerprint is None
+
+
+def test_a_call_that_shows_the_whole_ticket_shows_it_as_a_reading_would(connect, answers):
+    whole = {**TICKET, "Attributes": [{"ID": 1, "Name": "Kind of work", "Value": "2"}]}
+    answers(whole, feed=[])
+    tdx = connect(ticket_paths=["Item.ID"], category_field="1")
+    unread = tdx.ticket("7", now=NOW)
+    shown = read(tdx, {"Item": whole}).shown
+    assert shown.category == "2"
+    assert shown == replace(unread, assignee=shown.assignee)
+
+
+@pytest.mark.parametrize("left", [{"Attributes": None}, {"Attributes": [], "RequestorUid": "canary"}])
+def test_a_call_that_leaves_out_what_a_rule_may_look_at_shows_no_ticket(connect, left):
+    assert read(connect(ticket_paths=["Item.ID"]), {"Item": {**TICKET, **left}}).shown is None
 
 
 # Who picked it

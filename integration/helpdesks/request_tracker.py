@@ -7,15 +7,15 @@ Deliveries are signed as Standard Webhooks says, by rt/RT-Extension-TicketElevat
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from integration.helpdesks import standard_webhooks
-from integration.helpdesks.changes import changes_since
 from integration.helpdesks.credentials import signing_keys
 from integration.helpdesks.hostile_json import delivery_object
 from integration.helpdesks.http import NOT_THERE, AnswerUnusable, Door
+from integration.helpdesks.request_tracker_changes import LISTED, Page, changed_since, is_number, minutes_ago
 from integration.helpdesks.request_tracker_settings import RequestTrackerSettings
 from integration.helpdesks.request_tracker_setup import RequestTrackerSetup
 from integration.helpdesks.values import exact, moment, table, tables, word
@@ -37,14 +37,8 @@ from integration.tickets import (
 
 NOBODY = "Nobody"  # RT's system user that owns what nobody owns; the name is the same in every language
 MOST_PAGES = 20  # of our own notes, a hundred each
-MOST_LISTED = 100  # that a search answers
-LOOKS_AHEAD = 2  # pages after one that RT does not count: as far as a newer RT looks itself, for its next_page
-# More than was asked for: for a clock that is ahead of ours, and for the hour by which RT errs in a span that holds a
-# change to summer time.
-MARGIN = timedelta(hours=1)
 MOST_LOOKUPS = 10  # of requesters' addresses: each costs a call of about 0.2 s
 
-_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 _TOKEN = re.compile(r"[0-9]+-([0-9]+)-[0-9a-f]+")
 _PERSON = "id,Name,RealName,EmailAddress"
 
@@ -79,7 +73,7 @@ class RequestTracker:
         verified = standard_webhooks.verify(self._keys, headers, body, now=now)
         payload = delivery_object(body)
         kind, number, revision, actor = (payload.get(key) for key in ("event", "ticket", "transaction", "actor"))
-        if not (isinstance(kind, str) and _is_number(number) and _is_number(revision)):
+        if not (isinstance(kind, str) and is_number(number) and is_number(revision)):
             raise DeliveryUnreadable(
                 "This call is signed, but it does not say which event happened to which ticket in which transaction. "
                 "Install the extension of this version in Request Tracker again."
@@ -137,29 +131,21 @@ class RequestTracker:
             order="DESC",
             per_page=str(limit),
         )
-        mine = (row for row in rows if _owner(row) == account and _is_number(exact(row.get("id"))))
+        mine = (row for row in rows if _owner(row) == account and is_number(exact(row.get("id"))))
         open_ones = (row for row in mine if self._status(row) is not Status.SOLVED)
         return tuple(ListedTicket(str(row["id"]), word(row.get("Subject")) or "") for row in open_ones)[:limit]
 
     def changed_since(self, since: datetime, *, page: int = 1, now: datetime) -> Changes:
         """Assigned or inactive tickets. Deleted ones and those that were merged into another are not found by RT."""
-        # RT takes a date in a query for one of our account's own time zone, which it does not tell: so how long ago.
-        minutes = max(now + MARGIN - since, MARGIN) // timedelta(minutes=1) + 1
+        minutes = minutes_ago(since, now)
         query = {
             "query": f"LastUpdated >= '{minutes} minutes ago' AND (Owner != '{NOBODY}' OR Status = '__Inactive__')",
             "fields": "LastUpdated",
             "orderby": "LastUpdated",
             "order": "ASC",
-            "per_page": str(MOST_LISTED),
+            "per_page": str(LISTED),
         }
-        rows, more = self._page("/tickets", **query, page=str(page))
-        if more is None:
-            # RT has cut the page and then taken out what we may not see: so look whether any other holds something.
-            further = (self._list("/tickets", **query, page=str(page + ahead)) for ahead in range(1, LOOKS_AHEAD + 1))
-            more = len(rows) >= MOST_LISTED or any(further)
-        numbered = ((exact(row.get("id")), moment(row.get("LastUpdated"))) for row in rows)
-        lines = ((number, at) for number, at in numbered if _is_number(number))
-        return changes_since(lines, since=since, now=now, more=more)
+        return changed_since(lambda number: self._page("/tickets", **query, page=str(number)), since, page, now)
 
     def write_note(self, number: str, text: str) -> None:
         self._known(number)
@@ -229,7 +215,7 @@ class RequestTracker:
         ]
 
     def _known(self, number: str) -> None:
-        if not _is_number(number):
+        if not is_number(number):
             raise TicketGone(self.connection, clean(number, limit=64))
 
     def _read(self, number: str) -> dict[str, Any]:
@@ -296,18 +282,20 @@ class RequestTracker:
         return self._own_id
 
     def _list(self, path: str, **query: str) -> list[dict[str, Any]]:
-        return self._page(path, **query)[0]
+        return list(self._page(path, **query).rows)
 
-    def _page(self, path: str, **query: str) -> tuple[list[dict[str, Any]], bool | None]:
-        """A page of a list, and whether RT says that another follows. None where it does not say: it does not count
-        where it holds back what we may not see only after its query ($UseSQLForACLChecks).
+    def _page(self, path: str, **query: str) -> Page:
+        """A page of a list. RT does not count where it holds back what we may not see only after its query
+        ($UseSQLForACLChecks).
         """
         answer = table(self._door.call("GET", f"{path}?{urlencode(query)}"))
         items = answer.get("items")
         if not isinstance(items, list):
             raise AnswerUnusable(self.connection, "it holds no list")
-        counted = answer.get("total") is not None
-        return tables(items), isinstance(answer.get("next_page"), str) or (False if counted else None)
+        total = exact(answer.get("total"))
+        count = int(total) if total is not None and total.isdigit() else None
+        more = isinstance(answer.get("next_page"), str) or (None if count is None else False)
+        return Page(tables(items), more, count)
 
 
 def _assignment(changes: Sequence[Mapping[str, Any]], owner: Any) -> tuple[str | None, datetime | None, str | None]:
@@ -332,7 +320,7 @@ def _owner(raw: Mapping[str, Any]) -> str | None:
 
 
 def _id(raw: Mapping[str, Any]) -> int:
-    return int(raw["id"]) if _is_number(raw.get("id")) else 0
+    return int(raw["id"]) if is_number(raw.get("id")) else 0
 
 
 def _told(raw: Mapping[str, Any]) -> dict[str, str]:
@@ -346,7 +334,3 @@ def _person(raw: Any) -> Person | None:
     one = table(raw)
     account, address = exact(one.get("Name") or one.get("id")), word(one.get("EmailAddress"))
     return Person(account or "", word(one.get("RealName")) or "", address) if account or address else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, str) and _NUMBER.fullmatch(value) is not None

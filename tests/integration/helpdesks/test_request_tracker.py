@@ -33,6 +33,7 @@ from integration.tickets import (
 )
 from tests.helpdesks.mutations import mutated
 from tests.integration.helpdesks.conftest import SECRET
+from workers.polls import where_to
 
 PAGE = (Path(__file__).parents[3] / "docs" / "connect-request-tracker.md").read_text(encoding="utf-8")
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
@@ -245,13 +246,50 @@ def test_a_page_that_rt_does_not_count_is_not_the_last_while_another_holds_somet
     assert (len(told.tickets), told.more, len(helpdesk.calls)) == (here, more, 1 + len(behind))
 
 
-@pytest.mark.parametrize("total", [None, 201])
 @pytest.mark.parametrize("count", [100, 99, 0])
-def test_a_page_that_rt_names_follows(rt, helpdesk, count, total):
+def test_a_page_that_rt_names_follows(rt, helpdesk, count):
     there = f"{helpdesk.url}/REST/2.0/tickets?page=2"
-    helpdesk.answer("/REST/2.0/tickets", 200, {"items": changed(count), "total": total, "next_page": there})
+    helpdesk.answer("/REST/2.0/tickets", 200, {"items": changed(count), "total": None, "next_page": there})
 
     assert (rt.changed_since(NOW - timedelta(hours=1), now=NOW).more, len(helpdesk.calls)) == (True, 1)
+
+
+EARLIER = timedelta(minutes=50)
+
+
+@pytest.mark.parametrize("gap", [timedelta(0), timedelta(seconds=1)])
+def test_thousands_of_changes_are_found_in_a_few_looks(rt, helpdesk, gap):
+    """After a bulk update, or an outage; RT tells a busy hour before them, too."""
+    listed = [NOW - EARLIER - timedelta(seconds=n) for n in range(3_000, 0, -1)]
+    listed += [NOW - EARLIER + gap * n for n in range(2_900)] + [NOW] * 2_100
+    lists(helpdesk, rows := {str(number): at for number, at in enumerate(listed, start=1)})
+
+    looks, found = looked_for(rt, NOW - EARLIER)
+
+    assert found == {number: at for number, at in rows.items() if at >= NOW - EARLIER}
+    assert looks <= 15
+    assert len(helpdesk.calls) <= 14 * looks
+
+
+@pytest.mark.parametrize("page", [1, 9, 13, 14])
+def test_a_ticket_that_changes_while_it_is_looked_for_hides_no_other(rt, helpdesk, page):
+    """It goes to the end of the list, and all behind its place move to the front."""
+    listed = [NOW - EARLIER + timedelta(seconds=n - 1_250) for n in range(1_700)]
+    rows = {str(number): at for number, at in enumerate(listed, start=1)}
+    lists(helpdesk, rows, moves={page: ["1", "2", "1201", "1301"]})
+
+    told = rt.changed_since(NOW - EARLIER, now=NOW)
+
+    assert {it.number for it in told.tickets} >= {str(number) for number in range(1_251, 1_700)} - {"1301"}
+    assert rows["1301"] == NOW
+
+
+def test_beyond_the_last_page_nothing_is_told(rt, helpdesk):
+    lists(helpdesk, {str(number): NOW for number in range(1, 251)})
+    assert len(rt.changed_since(NOW, now=NOW).tickets) == 250
+    assert rt.changed_since(NOW, page=2, now=NOW).tickets == ()
+    lists(helpdesk, {"1": NOW})
+    assert rt.changed_since(NOW, page=2, now=NOW).tickets == ()
 
 
 def test_a_full_page_is_the_last_where_rt_has_counted_no_more(rt, helpdesk):
@@ -317,6 +355,35 @@ def change(number, *, new, by):
 
 def answer_changes(helpdesk, *changes):
     helpdesk.answer("/REST/2.0/transactions", 200, {"items": list(changes), "total": None})
+
+
+def lists(helpdesk, rows, *, moves=None):
+    """Answer as RT does, from these tickets and their times. `moves`: which change, once, after a page was told."""
+    moves = dict(moves or {})
+
+    def answer():
+        page = int(helpdesk.calls[-1][1].rsplit("page=", 1)[1])
+        ordered = sorted(rows.items(), key=lambda row: (row[1], int(row[0])))[page * 100 - 100 : page * 100]
+        items = [{"type": "ticket", "id": number, "LastUpdated": at.isoformat()} for number, at in ordered]
+        following = {"next_page": "there"} if page * 100 < len(rows) else {}
+        body = json.dumps({"items": items, "total": len(rows), **following}).encode()
+        for number in moves.pop(page, ()):
+            rows[number] = NOW
+        return 200, {}, [body]
+
+    helpdesk.instead["/REST/2.0/tickets"] = [answer]
+
+
+def looked_for(rt, since):
+    """How many looks it takes who polls, and what they find."""
+    page, found = 1, {}
+    for looks in range(1, 1_000):
+        told = rt.changed_since(since, page=page, now=NOW)
+        found |= {it.number: it.at for it in told.tickets}
+        if not told.more:
+            return looks, found
+        since, page = where_to(told, since, page, now=NOW)
+    raise AssertionError("it never ends")
 
 
 def changed(count):

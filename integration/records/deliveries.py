@@ -167,7 +167,7 @@ def alike(connection: sa.Connection, it: Delivery, *, now: datetime) -> list[Ali
 
 
 def shown_before(connection: sa.Connection, it: Delivery) -> bool:
-    """Whether the last delivery of this ticket showed the same, and was worked, and none near it shows anything else.
+    """Whether the last delivery of this ticket that was worked showed the same, and none near it shows anything else.
 
     One that is still under way, or that another receiver kept at about the same time, may be about a change that was
     undone by this one.
@@ -178,10 +178,11 @@ def shown_before(connection: sa.Connection, it: Delivery) -> bool:
     counts = sa.or_(deliveries.c.due_at.is_not(None), deliveries.c.outcome.is_not(None))  # idle ones do not
     rows = connection.execute(sa.select(deliveries).where(on, counts).order_by(deliveries.c.id.desc()).limit(NEAREST))
     others = [Delivery(**row._mapping) for row in rows]
-    if not others or others[0].due_at is not None or others[0].outcome not in (READ, ALIKE, SAME):
+    worked = next((other for other in others if other.due_at is None), None)
+    if worked is None or worked.outcome not in (READ, ALIKE, SAME):
         return False
-    near = [other for other in others[1:] if other.due_at is not None or abs(other.received_at - it.received_at) < NEAR]
-    return all(other.fingerprint == it.fingerprint for other in (others[0], *near))
+    near = [other for other in others if other.due_at is not None or abs(other.received_at - it.received_at) < NEAR]
+    return all(other.fingerprint == it.fingerprint for other in (worked, *near))
 
 
 def unread(

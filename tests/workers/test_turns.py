@@ -147,6 +147,20 @@ def test_a_call_that_shows_the_same_behind_one_under_way_is_read(desk: Desk, pra
     assert outcomes(desk) == ["done", None, "done"]
 
 
+def test_calls_that_wait_together_and_show_what_was_read_before_cost_no_reading(desk: Desk, practice: Practice) -> None:
+    """Of a busy ticket there is always one more that waits."""
+    ticket = practice.new_ticket()
+    desk.step(Due(What.DELIVERY, keep(desk, ticket, 0, fingerprint="a")))
+    before = readings(practice, ticket)
+    waiting = [keep(desk, ticket, number, fingerprint="a") for number in range(1, 4)]
+
+    for kept in waiting:
+        desk.step(Due(What.DELIVERY, kept))
+
+    assert readings(practice, ticket) == before
+    assert outcomes(desk) == ["done", *[deliveries.SAME] * 3]
+
+
 def test_a_call_that_another_receiver_kept_at_about_the_same_time_may_be_the_later_one(desk: Desk) -> None:
     """Two machines whose clocks differ name what they keep by their own: take, hand over, take."""
     desk.step(Due(What.DELIVERY, keep(desk, "1", 0, fingerprint="taken")))

@@ -201,7 +201,7 @@ def _open(changed: Change, ticket: Ticket, found: Rule | Refusal) -> None:
     """One elevation for this pick; nothing when the pick has one already. Raises IntegrityError in a race for it."""
     assert ticket.assignee is not None
     run, tx, pick = changed.run, changed.tx, ticket.pick
-    if elevations.of_pick(tx, ticket.connection, ticket.number, ticket.assignee.account, pick) is not None:
+    if elevations.of_pick(tx, ticket.connection, ticket.number, ticket.assignee.account, pick) or _clicked(tx, ticket):
         log.info("pick_seen_before", extra={"ticket": ticket.number})
         return
     link = people.link_of(tx, ticket.connection, ticket.assignee.account)
@@ -237,6 +237,18 @@ def _open(changed: Change, ticket: Ticket, found: Rule | Refusal) -> None:
         it = run.at_once(it)
         changed.open(it, Kind.PICK_PLANNED)
         changed.due.append(run.due(What.ELEVATION, it))
+
+
+def _clicked(tx: sa.Connection, ticket: Ticket) -> bool:
+    """Whether a click used this assignment up before the history told of it: else it would start once more by itself,
+    and after an End now bring the role back.
+    """
+    assert ticket.assignee is not None
+    untold = replace(ticket, change=None).pick
+    it = elevations.of_pick(tx, ticket.connection, ticket.number, ticket.assignee.account, untold)
+    if it is None or not it.clicked or it.acted_at is None or ticket.assigned_at is None:
+        return False
+    return ticket.assigned_at <= it.acted_at
 
 
 def _why(ticket: Ticket) -> Offer:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from integration.elevation import Elevation, State, move
+from integration.elevation import Elevation, EndReason, State, move
 from integration.journal import Kind
-from integration.records import elevations, journal
+from integration.records import elevations, journal, people
+from integration.records.people import Link
 from tests.conftest import Desk, Practice, practice_runs
-from tests.workers.steps import fault, mend
+from tests.workers.steps import end_now, fault, mend
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,15 @@ def told(desk: Desk, ticket: str) -> None:
     for _ in range(8):
         desk.advance(timedelta(seconds=2))
         desk.sweep()
+
+
+def link(desk: Desk, practice: Practice) -> None:
+    person, account = practice.people["technician"], practice.facts["helpdesk_accounts"]["technician"]
+    desk.sign_in()
+    tid = practice.facts["tenant_id"]
+    made = Link("practice", account, tid, person["oid"], person["name"], person["mail"], desk.now(), None)
+    with desk.deployment.records.write() as tx:
+        people.make_link(tx, made)
 
 
 def offered(desk: Desk, practice: Practice) -> str:
@@ -67,6 +77,23 @@ def test_a_click_that_waits_goes_on_when_the_feed_shows_the_assignment(desk: Des
     told(desk, ticket)
 
     assert desk.only(ticket) == replace(waits, due_at=desk.only(ticket).due_at, version=desk.only(ticket).version)
+
+
+def test_a_click_that_was_ended_does_not_start_again_by_itself(desk: Desk, practice: Practice) -> None:
+    link(desk, practice)
+    ticket = offered(desk, practice)
+    assert clicked(desk, ticket).state is State.ACTIVE
+    desk.advance(timedelta(minutes=6))
+    end_now(desk, ticket)
+    mend(practice)
+
+    told(desk, ticket)
+
+    assert desk.only(ticket).end_reason == EndReason.END_NOW
+    practice.assign(ticket, "technician2")
+    practice.assign(ticket)
+    told(desk, ticket)
+    assert [it.state for it in desk.elevations(ticket)] == [State.ENDED, State.ACTIVE]  # that is another pick
 
 
 def test_a_feed_that_shows_it_within_seconds_starts_the_pick_and_offers_nothing(desk: Desk, practice: Practice) -> None:

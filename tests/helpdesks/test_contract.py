@@ -81,12 +81,13 @@ def of_the_pick(bench: Bench, number: str) -> Delivery:
 def test_a_pick_is_delivered_signed_and_names_its_ticket(helpdesk: Helpdesk, bench: Bench) -> None:
     number = picked(bench)
     sent = of_the_pick(bench, number)
-    event = helpdesk.read_delivery(sent.headers, sent.body, now=bench.now())
+    at = bench.now()
+    event = helpdesk.read_delivery(sent.headers, sent.body, now=at)
     assert (event.ticket, event.idle) == (number, False)
     assert event.delivery_id
     assert event.kind
     assert event.secret in bench.settings["secrets"]
-    again = helpdesk.read_delivery(sent.headers, sent.body, now=bench.now())
+    again = helpdesk.read_delivery(sent.headers, sent.body, now=at)
     assert again == (event if bench.tells_repeats else replace(event, delivery_id=again.delivery_id))
 
 

@@ -18,7 +18,6 @@ from integration.records.store import Records
 from integration.tickets import TicketEvent
 
 log = logging.getLogger(__name__)
-LINGER = 0.002  # seconds that whoever commits in a burst waits for company: about what the commit itself takes
 
 
 @dataclass
@@ -35,8 +34,6 @@ class Committer:
         self._records = records
         self._waiting: deque[_Waiting] = deque()
         self._turn = threading.Lock()
-        self._in_a_burst = False  # whether the last commit was shared
-        self._pause = threading.Event()  # never set: only waited for
 
     def keep(self, connection: str, event: TicketEvent, *, now: datetime) -> bool:
         """Commit a delivery: True when it is new, False when it was kept before. Raises what the database raises."""
@@ -53,13 +50,10 @@ class Committer:
 
     def _commit_waiting(self, mine: _Waiting) -> None:
         batch: list[_Waiting] = []
-        if self._in_a_burst:
-            self._pause.wait(LINGER)
         try:
             with self._records.write() as tx:
                 # Only now, with the database's own lock in hand: the longer that took, the more go along.
                 batch = self._take()
-                self._in_a_burst = len(batch) > 1
                 kept = deliveries.store_all(tx, [it.row for it in batch])
         except (sa.exc.SQLAlchemyError, OSError, UnicodeError):
             if len(batch) > 1:

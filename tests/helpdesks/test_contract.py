@@ -312,6 +312,7 @@ def test_a_hostile_number_never_leaves_its_place(helpdesk: Helpdesk, bench: Benc
         lambda: read(helpdesk, bench, number),
         lambda: helpdesk.write_note(number, "x"),
         lambda: helpdesk.has_note(number, "x"),
+        lambda: helpdesk.ticket_url(number),
     ):
         with pytest.raises(TicketGone):
             act()

@@ -389,9 +389,7 @@ def test_what_our_flow_sends_is_one_delivery_however_often_it_tries(
     world = {"secret": SECRET, "current": {"assigned_to": TECHNICIAN}, "user": SERVICE, "status": 202}
     tries = [rule("flow_tell.js", started=started, **world) for started in (STARTED, STARTED, "2026-11-24 10:00:00")]
     assert [(it["failed"], it["executed"], it["logged"]) for it in tries] == [("", "waiting", [])] * 3
-    events = [
-        connected().read_delivery(it["headers"], it["body"].encode(), now=datetime.now(UTC)) for it in tries
-    ]
+    events = [connected().read_delivery(it["headers"], it["body"].encode(), now=datetime.now(UTC)) for it in tries]
     for event in events:
         assert (event.ticket, event.kind, event.idle, event.revision) == (NUMBER, "changed", False, "4")
     first, again, another_run = (event.delivery_id for event in events)

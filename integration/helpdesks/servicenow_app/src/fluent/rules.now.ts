@@ -24,7 +24,7 @@ BusinessRule({
     script: Now.include('../scripts/pick_last.js'),
 })
 
-// Either this rule or the flow, not both.
+// Either this rule or the flow, not both: for the flow set `active: false` here.
 BusinessRule({
     $id: Now.ID['tell'],
     name: 'Ticket Elevate: tell',

@@ -40,7 +40,7 @@ words: $(READY) ## Bring the catalogues of the pages up to date; then translate 
 
 apps: $(READY) ## Pack the apps for the helpdesks into dist (URL=https://elevate.example.org)
 	mkdir -p dist
-	for kind in zendesk freshservice; do $(BIN)/ticket-elevate app $$kind --url $(or $(URL),https://elevate.example.org) --to dist; done
+	for kind in zendesk freshservice servicenow; do $(BIN)/ticket-elevate app $$kind --url $(or $(URL),https://elevate.example.org) --to dist; done
 
 lock: $(READY) ## Pin again every version that pyproject.toml allows
 	$(BIN)/python -m pip install --quiet uv

@@ -54,7 +54,7 @@ def measure(directory: Path, *, quick: bool = False) -> dict[str, float]:
         for port in ports.values():
             _load(port, 1.0)  # imports, connections and caches
         found = [{name: _load(port, seconds) for name, port in ports.items()} for _ in range(rounds)]
-        each = [_of_each_kind(ports, 0.7 if quick else 2.0) for _ in range(1 if quick else 3)]
+        each = [_of_each_kind(ports, 0.7 if quick else 2.0) for _ in range(1 if quick else 5)]
     return _figures(found, list(databases)) | _ratios(each)
 
 

@@ -1,14 +1,14 @@
-"""The web server's app: pages for people, and beside them the app that answers machines."""
+"""The web server's app: pages for people, and beside them the apps that answer machines."""
 
 import hashlib
 import logging
 import secrets
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, g, request
 from flask_bootstrap import Bootstrap5
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 LARGEST_FORM = 32 * 1024  # bytes
 STATIC = ("static", "bootstrap.static")
 NOBODY = "'none'"  # in a content security policy
-MACHINES = "ticket_elevate_machines"  # where the pages' app keeps the other one
+MACHINES = "ticket_elevate_machines"  # where the pages' app keeps the others
 
 
 def create_app(deployment: Deployment | None = None) -> Flask:
@@ -61,21 +61,23 @@ def create_app(deployment: Deployment | None = None) -> Flask:
     configure(deployment.settings.redis_url)
     # A thread that holds the database's lock must not wait 5 ms (the default) for Python's own each time it was away.
     sys.setswitchinterval(0.0005)
-    app = _pages(deployment)
-    answering_machines = machines.create(deployment)
-    app.extensions[MACHINES] = answering_machines
-    for each in (app, answering_machines):
-        _protect(each, deployment)
+    app, for_machines = _pages(deployment), machines.create(deployment)
+    app.extensions[MACHINES] = tuple(for_machines.values())
+    always = _always(deployment)
+    _protect(app, always)
+    for each in (app, *for_machines.values()):
         _log_calls(each)
-    app.wsgi_app = _joined(app.wsgi_app, answering_machines.wsgi_app)  # type: ignore[assignment,method-assign]
+    bare = {addresses: _without_pages(each.wsgi_app, always) for addresses, each in for_machines.items()}
+    app.wsgi_app = _joined(app.wsgi_app, bare)  # type: ignore[assignment,method-assign]
     if deployment.settings.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=deployment.settings.proxies, x_proto=1, x_host=0)  # type: ignore[method-assign]
     return app
 
 
-def _joined(pages: "WSGIApplication", for_machines: "WSGIApplication") -> "WSGIApplication":
+def _joined(pages: "WSGIApplication", for_machines: "Mapping[tuple[str, ...], WSGIApplication]") -> "WSGIApplication":
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        chosen = for_machines if environ["PATH_INFO"].startswith(machines.ADDRESSES) else pages
+        path = environ["PATH_INFO"]
+        chosen = next((app for begin, app in for_machines.items() if path.startswith(begin)), pages)
         return chosen(environ, start_response)
 
     return answer
@@ -178,8 +180,8 @@ def _dress(app: Flask, deployment: Deployment) -> None:
     app.add_template_filter(in_words, "in_words")
 
 
-def _protect(app: Flask, deployment: Deployment) -> None:
-    """The headers that every answer carries."""
+def _always(deployment: Deployment) -> dict[str, str]:
+    """Headers that every answer carries."""
     always = {
         "X-Content-Type-Options": "nosniff",
         "Cross-Origin-Resource-Policy": "same-origin",
@@ -187,7 +189,10 @@ def _protect(app: Flask, deployment: Deployment) -> None:
     }
     if deployment.settings.public_url.startswith("https://"):
         always["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+    return always
 
+
+def _protect(app: Flask, always: dict[str, str]) -> None:
     @app.after_request
     def headers(response: Response) -> Response:
         nonce, framed_by = getattr(g, "nonce", "none"), " ".join(embed.framed_by())
@@ -206,3 +211,24 @@ def _protect(app: Flask, deployment: Deployment) -> None:
         elif not response.headers.get("Cache-Control") or response.mimetype in ("text/html", "application/json"):
             response.headers["Cache-Control"] = "no-store"
         return response
+
+
+def _without_pages(app: "WSGIApplication", always: dict[str, str]) -> "WSGIApplication":
+    """`app`, with the headers of what shows nothing. Below Flask, which takes ten times as long to add them."""
+    same = {
+        **always,
+        "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "X-Frame-Options": "DENY",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Referrer-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }
+    headers = list(same.items())
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        def start(status: str, given: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
+            return start_response(status, given + headers, *error)
+
+        return app(environ, start)
+
+    return answer

@@ -1,13 +1,12 @@
 """Deliveries that arrive together are committed together: one transaction, and one fsync, for all that wait.
 
-There is no thread of its own. Whoever gets the turn first commits for everybody who waits by then, and the others find
-their answer there when their turn comes. Nothing is answered before the commit that holds it.
+There is no thread of its own. Whoever is first in line commits for everybody who waits by then, wakes them, and whoever
+came in the meantime is first in line. Nothing is answered before the commit that holds it.
 """
 
 import logging
 import threading
 from collections import deque
-from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -18,14 +17,15 @@ from integration.records.store import Records
 from integration.tickets import TicketEvent
 
 log = logging.getLogger(__name__)
-LINGER = 0.002  # seconds that whoever commits in a burst waits for company: about what the commit itself takes
 
 
-@dataclass
 class _Waiting:
-    row: Row
-    taken: bool = False  # somebody tried to commit it
-    kept: bool | None = None  # how that came out; None: it failed with its neighbours, and is tried again alone
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.taken = False  # somebody tried to commit it
+        self.kept: bool | None = None  # how that came out; None: it failed with its neighbours, and is tried alone
+        self.woken = threading.Lock()  # let go when it was taken, or is first in line
+        self.woken.acquire()
 
 
 class Committer:
@@ -33,49 +33,46 @@ class Committer:
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._waiting: deque[_Waiting] = deque()
-        self._turn = threading.Lock()
-        self._in_a_burst = False  # whether the last commit was shared
-        self._pause = threading.Event()  # never set: only waited for
+        self._waiting: deque[_Waiting] = deque()  # those that are being committed stay in it until they are
+        self._changing = threading.Lock()
 
     def keep(self, connection: str, event: TicketEvent, *, now: datetime) -> bool:
         """Commit a delivery: True when it is new, False when it was kept before. Raises what the database raises."""
         mine = _Waiting(deliveries.row(connection, event, now=now))
-        self._waiting.append(mine)
-        with self._turn:
-            if not mine.taken:
-                self._commit_waiting(mine)
+        with self._changing:
+            self._waiting.append(mine)
+            first = self._waiting[0] is mine
+        if not first:
+            mine.woken.acquire()
+        if not mine.taken:
+            self._commit_line(mine)
         if mine.kept is not None:
             return mine.kept
         # A neighbour may have been what the database refuses; then it is refused alone, and this one is kept.
         with self._records.write() as tx:
             return bool(deliveries.store_all(tx, [mine.row]))
 
-    def _commit_waiting(self, mine: _Waiting) -> None:
-        batch: list[_Waiting] = []
-        if self._in_a_burst:
-            self._pause.wait(LINGER)
+    def _commit_line(self, mine: _Waiting) -> None:
+        batch = [mine]
         try:
             with self._records.write() as tx:
                 # Only now, with the database's own lock in hand: the longer that took, the more go along.
-                batch = self._take()
-                self._in_a_burst = len(batch) > 1
+                with self._changing:
+                    batch = list(self._waiting)
                 kept = deliveries.store_all(tx, [it.row for it in batch])
+            for it in batch:
+                it.kept = it.row["id"] in kept
         except (sa.exc.SQLAlchemyError, OSError, UnicodeError):
-            if len(batch) > 1:
-                log.warning("deliveries_tried_alone", extra={"count": len(batch)})
-                return
-            raise
+            if len(batch) == 1:
+                raise
+            log.warning("deliveries_tried_alone", extra={"count": len(batch)})
         finally:
-            if not mine.taken:
-                self._waiting.remove(mine)  # the database did not even begin; the next one tries for itself
-        for it in batch:
-            it.kept = it.row["id"] in kept
-
-    def _take(self) -> list[_Waiting]:
-        batch = []
-        while self._waiting:
-            it = self._waiting.popleft()
-            it.taken = True
-            batch.append(it)
-        return batch
+            with self._changing:
+                for it in batch:
+                    self._waiting.popleft()
+                    it.taken = True
+                following = self._waiting[0] if self._waiting else None
+            for it in batch[1:]:
+                it.woken.release()
+            if following is not None:
+                following.woken.release()

@@ -1,7 +1,8 @@
-"""The app that answers machines: helpdesks, probes, Prometheus. No session, no form, no page; problem documents.
+"""The apps that answer machines: helpdesks, probes, Prometheus. No session, no form, no page; problem documents.
 
-It is another app than that of the pages, so that a delivery costs none of what people need, and can reach none of it.
-A panel in a helpdesk is for people, but it is the helpdesk that calls.
+They are other apps than that of the pages, so that a delivery costs none of what people need, and can reach none of it.
+A panel in a helpdesk is for people, but it is the helpdesk that calls: it has people's languages and limits, which each
+call of its app costs time.
 """
 
 import logging
@@ -15,7 +16,6 @@ from webhooks import deliveries, guards, health, language, metrics, panels
 from webhooks.problems import correlation_id, problem
 
 log = logging.getLogger(__name__)
-ADDRESSES = ("/webhooks/", "/panels/", "/healthz", "/readyz", "/metrics")
 WORDS = {
     404: "There is nothing here.",
     405: "This address does not take that kind of call.",
@@ -23,14 +23,21 @@ WORDS = {
 }
 
 
-def create(deployment: Deployment) -> Flask:
-    app = Flask("webhooks.machines", static_folder=None)
+def create(deployment: Deployment) -> dict[tuple[str, ...], Flask]:
+    """The apps, by how the addresses begin that each of them answers."""
+    receiver, beside = _answering("webhooks.machines", deployment), _answering("webhooks.panels", deployment)
+    deliveries.install(receiver, deployment)
+    for blueprint in (health, metrics):
+        receiver.register_blueprint(blueprint.blueprint)
+    language.install(beside, deployment)
+    guards.limit_by_hand(beside, deployment)
+    beside.register_blueprint(panels.blueprint)
+    return {("/webhooks/", "/healthz", "/readyz", "/metrics"): receiver, ("/panels/",): beside}
+
+
+def _answering(name: str, deployment: Deployment) -> Flask:
+    app = Flask(name, static_folder=None)
     app.config.update(DEPLOYMENT=deployment, MAX_CONTENT_LENGTH=deliveries.LARGEST + 1)
-    deliveries.install(app, deployment)
-    language.install(app, deployment)
-    guards.limit_by_hand(app, deployment)
-    for blueprint in (health, metrics, panels):
-        app.register_blueprint(blueprint.blueprint)
 
     @app.errorhandler(HTTPException)
     def known(error: HTTPException) -> Response:

@@ -37,7 +37,7 @@ from integration.tickets import (
 )
 from webhooks import current
 from webhooks.claims import NoClaim
-from webhooks.deliveries import headers_once
+from webhooks.deliveries import headers_given
 from webhooks.guards import count_press
 from webhooks.live import waits_for_sign_in
 from webhooks.people import Viewer
@@ -95,7 +95,7 @@ def answer(connection: str) -> Response:
         return problem(413, "The call is larger than a panel's ever is.")
     now = datetime.now(UTC)
     try:
-        presser = helpdesk.presser(headers_once(), {}, now=now)
+        presser = helpdesk.presser(headers_given(), {}, now=now)
         call = _read(body)
     except SignatureRefused as error:
         return _not_proven(

@@ -1,4 +1,7 @@
-"""The apps that stand beside a ticket in its helpdesk, from their source in this package to the file to upload."""
+"""The apps that stand beside a ticket in its helpdesk, from their source in this package to the file to upload.
+
+That of ServiceNow is a project for its SDK, which installs it: there the file is to be unpacked.
+"""
 
 import io
 import json
@@ -7,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).parent
+MANIFESTS = ("manifest.json", "now.config.json")
+PROPERTIES = "src/fluent/properties.now.ts"  # of ServiceNow
+EXAMPLE, CONNECTION = "https://elevate.example.org", "servicenow"
 MADE = (1980, 1, 1, 0, 0, 0)  # of each file in the archive: the same source gives the same bytes
 
 
@@ -15,7 +21,8 @@ class NoApp(ValueError):
 
 
 def kinds() -> list[str]:
-    return sorted(path.name.removesuffix("_app") for path in HERE.glob("*_app") if (path / "manifest.json").exists())
+    folders = (path for path in HERE.glob("*_app") if any((path / name).exists() for name in MANIFESTS))
+    return sorted(path.name.removesuffix("_app") for path in folders)
 
 
 def pack(kind: str, *, url: str, connection: str) -> bytes:
@@ -38,6 +45,11 @@ def _files(kind: str) -> Iterator[tuple[str, bytes]]:
 
 def _filled(name: str, content: bytes, url: str, connection: str) -> bytes:
     """With our address and the connection's name where the source has an example of each."""
+    if name == PROPERTIES:
+        source = content.decode()
+        for example, ours in ((EXAMPLE, url), (CONNECTION, connection)):
+            source = source.replace(f"value: '{example}'", f"value: {json.dumps(ours)}")
+        return source.encode()
     if name not in ("manifest.json", "config/iparams.json"):
         return content
     read = json.loads(content)

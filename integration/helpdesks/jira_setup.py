@@ -58,23 +58,26 @@ class JiraSetup(ByHand):
         pair = base64.b64encode(f"{once['admin_email']}:{once['admin_token']}".encode()).decode()
         door = Door(self._connection, self._settings.url, headers={"Authorization": f"Basic {pair}"})
         called, secret = f"a webhook calls {place.webhook}", kept.newest or self.new_secret()
-        there = next(iter(self._ours(door, place)), None)
+        webhooks = self._webhooks(door)
+        elsewhere = place.left_elsewhere(it.get("url") for it in webhooks)
+        there = next((it for it in webhooks if it.get("url") == place.webhook), None)
         if there is not None:
-            return Made(secret, (Finding(f"{called} (it was there)", True), *_state(there, ours=kept.whole)))
+            state = _state(there, ours=kept.whole)
+            return Made(secret, (Finding(f"{called} (it was there)", True), *state, *elsewhere))
 
         def found() -> list[str]:
-            return [self._id(it) for it in self._ours(door, place)]
+            return [self._id(it) for it in self._webhooks(door) if it.get("url") == place.webhook]
 
         with creating("the webhook", found=found, delete=lambda it: door.call("DELETE", f"{_API}/{it}"), undo=undo):
             made = table(door.call("POST", _API, json=_webhook(place, once.get("jql", ""), secret)))
         self._id(made)
-        return Made(secret, (Finding(f"{called} (new)", True), *_state(made, ours=True)))
+        return Made(secret, (Finding(f"{called} (new)", True), *_state(made, ours=True), *elsewhere))
 
-    def _ours(self, door: Door, place: Place) -> list[dict[str, Any]]:
+    def _webhooks(self, door: Door) -> list[dict[str, Any]]:
         rows = door.call("GET", _API)
         if not isinstance(rows, list):
             raise AnswerUnusable(self._connection, "it holds no list of webhooks")
-        return [it for it in tables(rows) if it.get("url") == place.webhook]
+        return tables(rows)
 
     def _id(self, webhook: Mapping[str, Any]) -> str:
         number = str(webhook.get("self", "")).rpartition("/")[2]

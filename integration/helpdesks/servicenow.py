@@ -1,4 +1,4 @@
-"""ServiceNow over its Table API, told of changes by our own business rules (servicenow_app/).
+"""ServiceNow over its Table API, told of changes by our own business rules or flow (servicenow_app/).
 
 Wire facts: the docs of the release Australia: "Table API", "Business rules", "Viewing Sys Audit and Audit Relationship
 Change tables", "Granular admin roles for auditing", "Inbound REST API rate limiting", "Scripts and engines execution
@@ -44,8 +44,8 @@ MOST_PAGES = 20  # of our own notes
 AUDITS = 20  # the newest changes of the assignee; those of one second come in any order
 LONGEST_NOTE = 4_000  # characters, of which emoji count twice
 MOST_REMEMBERED = 1_000
-# What our business rule says that happened.
-TELLING = frozenset({"assigned", "state", "inserted"})
+# What our business rule says that happened; the flow does not know which of them it was.
+TELLING = frozenset({"assigned", "state", "inserted", "changed"})
 
 _STATE = re.compile(r"[A-Za-z0-9_-]{1,40}")  # what may stand in a query
 _COUNT = re.compile(r"[0-9]{1,10}")

@@ -42,8 +42,9 @@ class ServiceNowSetup(ByHand):
     def by_hand(self, place: Place, secret: Path | None, made: bool) -> Sequence[str]:  # noqa: ARG002
         table = self._settings.table
         return (
-            f"Make the column {self._settings.pick_field}, the business rules and the button of {SCRIPTS}: its "
-            f"README.md has each step, for the table {table}.",
-            f"Make these system properties, private, of the type string: ticket_elevate.base = {place.public_url}; "
+            f"Install the column {self._settings.pick_field}, the business rules and the button for the table {table}: "
+            f"`ticket-elevate app servicenow --connection {place.connection}` writes them out as a project that "
+            f"ServiceNow's SDK installs. {SCRIPTS / 'README.md'} has each step, also by hand.",
+            f"Fill in these system properties, private, of the type string: ticket_elevate.base = {place.public_url}; "
             f"ticket_elevate.connection.{table} = {place.connection}; ticket_elevate.secret = what {secret} holds.",
         )

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from integration.helpdesks.http import AnswerUnusable
-from integration.tickets import Finding, Helpdesk, HelpdeskError, HelpdeskRefused, HelpdeskUnavailable
+from integration.tickets import Finding, Helpdesk, HelpdeskError, HelpdeskRefused, HelpdeskUnavailable, clean
 
 OURS = "Ticket Elevate"  # what everything that we create is called, with the connection's name behind it
 
@@ -38,6 +38,12 @@ class Place:
     @property
     def name(self) -> str:
         return f"{OURS} ({self.connection})"
+
+    def left_elsewhere(self, addresses: Iterable[object]) -> list[Finding]:
+        """Of the `addresses` that webhooks call: which are ours by another name, or from where we were once."""
+        others = [str(it) for it in addresses if it != self.webhook and self.is_called_by(it)]
+        advice = "delete it if we are not there any more"
+        return [Finding(f"another webhook calls {clean(it, limit=200)}: {advice}", True) for it in others]
 
     def is_called_by(self, address: object) -> bool:
         """Whether `address` is our webhook's, perhaps by another name of our host."""

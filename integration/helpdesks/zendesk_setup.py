@@ -45,7 +45,8 @@ class ZendeskSetup(ByHand):
         return ("a webhook that is subscribed to Zendesk's ticket events",)
 
     def make(self, place: Place, kept: Kept, once: Mapping[str, str], undo: list[Undo]) -> Made:  # noqa: ARG002
-        found = next((it for it in self._webhooks() if it.get("endpoint") == place.webhook), None)
+        webhooks = list(self._webhooks())
+        found = next((it for it in webhooks if it.get("endpoint") == place.webhook), None)
         what = f"a webhook calls {place.webhook}"
         findings = [Finding(f"{what} (it was there)", True), *_state(found)] if found else []
         number = self._id(found) if found else self._create(place, undo)
@@ -54,7 +55,7 @@ class ZendeskSetup(ByHand):
         secret = told.get("secret")
         if not isinstance(secret, str) or not secret:
             raise AnswerUnusable(self._connection, "it does not tell the webhook's signing secret")
-        return Made(secret, tuple(findings))
+        return Made(secret, (*findings, *place.left_elsewhere(it.get("endpoint") for it in webhooks)))
 
     def by_hand(self, place: Place, secret: Path | None, made: bool) -> Sequence[str]:  # noqa: ARG002
         webhook = (

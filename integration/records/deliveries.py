@@ -85,13 +85,16 @@ def store_all(tx: sa.Connection, rows: Sequence[Row]) -> set[str]:
     """Keep deliveries; the ids of those that were not kept before. Of two alike the first one is kept."""
     # Always in the same order: two processes that store the same two deliveries must not wait for each other.
     ordered = sorted(rows, key=lambda it: (it["connection"], it["delivery_id"]))
-    return set(tx.execute(_INSERT_ONCE[tx.dialect.name], ordered).scalars())
+    if tx.dialect.name == "postgresql":  # one round trip for all of them
+        return set(tx.execute(_INSERT_ONCE_THERE, ordered).scalars())
+    ids = {it["id"] for it in ordered}
+    if tx.execute(_INSERT_ONCE, ordered).rowcount == len(ids):  # half the work of asking which
+        return ids
+    return set(tx.execute(sa.select(deliveries.c.id).where(deliveries.c.id.in_(ids))).scalars())
 
 
-_INSERT_ONCE = {
-    "postgresql": postgresql.insert(deliveries).on_conflict_do_nothing().returning(deliveries.c.id),
-    "sqlite": sqlite.insert(deliveries).on_conflict_do_nothing().returning(deliveries.c.id),
-}
+_INSERT_ONCE = sqlite.insert(deliveries).on_conflict_do_nothing()
+_INSERT_ONCE_THERE = postgresql.insert(deliveries).on_conflict_do_nothing().returning(deliveries.c.id)
 
 
 _CLAIM, _SETTLE = due.claiming(deliveries), due.saving(deliveries)

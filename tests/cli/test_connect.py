@@ -768,6 +768,21 @@ def test_a_trigger_of_ours_that_is_switched_off_is_named(administrator: Administ
     assert administrator.connect("--replace").exit_code == 0
 
 
+@pytest.mark.parametrize("running", ["jira", "zendesk"], indirect=True, scope="module")
+def test_a_webhook_of_where_we_were_once_is_named_beside_the_new_one(administrator: Administrator) -> None:
+    first = administrator.connect()
+    assert first.exit_code == 0
+    assert "another webhook" not in first.output
+    text = administrator.settings.read_text().replace(PUBLIC, "https://new.example.org")
+    administrator.settings.write_text(text)
+
+    said = administrator.connect("--replace")
+
+    assert said.exit_code == 0, said.output
+    assert f"a webhook calls https://new.example.org/webhooks/{administrator.name} (new)" in said.output
+    assert f"another webhook calls {PUBLIC}/webhooks/{administrator.name}: delete it" in said.output
+
+
 @pytest.mark.parametrize("running", ["zammad"], indirect=True, scope="module")
 def test_triggers_of_where_we_were_once_are_named(administrator: Administrator) -> None:
     assert administrator.connect().exit_code == 0

@@ -10,7 +10,7 @@ from integration.tickets import Status
 
 @dataclass(frozen=True)
 class Note:
-    """One comment of a ticket, as its people see it."""
+    """One comment of a ticket, as its people see it: with mark-up and placeholders turned into what they become."""
 
     text: str
     internal: bool
@@ -27,8 +27,10 @@ class Delivery:
 class Bench(Protocol):
     """A real helpdesk, or a double of one, that is nobody's work place.
 
-    `settings` is the table `[helpdesks.<name>]` of a connection to it. `technician` and `colleague` are accounts of two
-    people who work on tickets, `requester` that of somebody who files them, all as the adapter names accounts.
+    `settings` is the table `[helpdesks.<name>]` of a connection to it: `kind`, `url`, a table `secrets` with one secret
+    in it (the suite replaces it by others of the same length), and what else its adapter asks for. `technician` and
+    `colleague` are accounts of two people who work on tickets, `requester` that of somebody who files them, all as the
+    adapter names accounts.
     `tells_repeats`: whether a call that is sent again can be told from a new one.
     """
 
@@ -48,7 +50,8 @@ class Bench(Protocol):
 
     def set_status(self, number: str, status: Status) -> None: ...
 
-    def delete(self, number: str) -> None: ...
+    def delete(self, number: str) -> None:
+        """As its people do it: where they have a bin, the ticket is in it."""
 
     def comment(self, number: str, text: str, *, by: str) -> None:
         """An internal comment of one of its people."""

@@ -26,6 +26,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--adapter", help="package:Name of a tests.helpdesks.bench.Bench")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--adapter`, what is no question to an adapter is left out: it would only tell of ours."""
+    if config.getoption("--adapter", None):
+        out = [it for it in items if "running" not in getattr(it, "fixturenames", ())]
+        items[:] = [it for it in items if it not in out]
+        config.hook.pytest_deselected(items=out)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "running" in metafunc.fixturenames:
         given = metafunc.config.getoption("--adapter", None)
@@ -35,8 +43,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Bench]]:
     """What makes a fresh bench."""
-    package, _, name = request.param.partition(":")
-    given: Any = getattr(import_module(package), name) if name else of_vendor(request.param)
+    given = of_vendor(request.param) if request.param in KINDS else named(request.param)
     if not hasattr(given, "started"):
         yield given
         return
@@ -44,9 +51,25 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield make
 
 
+def named(text: str) -> Any:
+    """The class that `--adapter` names. Whatever is wrong with it ends the run, with a sentence."""
+    package, _, name = text.partition(":")
+    try:
+        return getattr(import_module(package), name)
+    except (ModuleNotFoundError, AttributeError, ValueError) as error:
+        pytest.exit(f"--adapter {text}: write package:Name, with the package on PYTHONPATH. {error}", returncode=4)
+
+
 @pytest.fixture
 def bench(running: Callable[[], Bench]) -> Bench:
-    return running()
+    made = running()
+    asked = {name for name in vars(Bench) if not name.startswith("_")} | set(Bench.__annotations__)
+    if lacking := sorted(name for name in asked if not hasattr(made, name)):
+        pytest.exit(f"The bench lacks {', '.join(lacking)}: tests/helpdesks/bench.py says what each is.", returncode=4)
+    secrets = made.settings.get("secrets")
+    if "url" not in made.settings or not isinstance(secrets, dict) or len(secrets) != 1:
+        pytest.exit("The bench's settings must have url, and a table secrets with one secret in it.", returncode=4)
+    return made
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """What every adapter keeps: the promises of integration.tickets.Helpdesk, held against one that works and fails."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from html import unescape
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -199,6 +201,15 @@ def test_a_pick_of_ones_own_is_told_from_the_history(helpdesk: Helpdesk, bench: 
     assert abs(bench.now() - ticket.assigned_at) < timedelta(minutes=2)
 
 
+def test_a_pick_does_not_get_younger_by_reading_it_again(helpdesk: Helpdesk, bench: Bench) -> None:
+    """Or one of yesterday would start something today."""
+    number = picked(bench)
+    first = read(helpdesk, bench, number)
+    bench.comment(number, "Called back.", by=bench.technician)
+    later = helpdesk.ticket(number, now=bench.now() + timedelta(hours=1))
+    assert (later.assigned_at, later.change) == (first.assigned_at, first.change)
+
+
 def test_what_somebody_else_assigned_is_not_a_pick(helpdesk: Helpdesk, bench: Bench) -> None:
     number = bench.new_ticket()
     bench.assign(number, bench.technician, by=bench.colleague)
@@ -302,6 +313,7 @@ def test_a_hostile_number_never_leaves_its_place(helpdesk: Helpdesk, bench: Benc
         lambda: read(helpdesk, bench, number),
         lambda: helpdesk.write_note(number, "x"),
         lambda: helpdesk.has_note(number, "x"),
+        lambda: helpdesk.ticket_url(number),
     ):
         with pytest.raises(TicketGone):
             act()
@@ -460,7 +472,9 @@ def test_a_note_is_internal_whole_and_found_again(helpdesk: Helpdesk, bench: Ben
     helpdesk.write_note(number, f"Password Administrator is active.\nUntil 12:00 UTC.\n{MARKER}")
     (note,) = bench.comments(number)
     assert note.internal
-    assert "Password Administrator is active." in note.text
+    lines = [it.strip() for it in _LINE_END.split(note.text)]
+    assert "Password Administrator is active." in lines, "each line of ours is a line of the note"
+    assert "Until 12:00 UTC." in lines
     assert MARKER in note.text
     assert helpdesk.has_note(number, MARKER)
     assert not helpdesk.has_note(number, MARKER.replace("ACTIVE", "ENDED"))
@@ -481,7 +495,13 @@ def test_nothing_in_a_note_is_carried_out(helpdesk: Helpdesk, bench: Bench, text
     assert "49" not in note.text
     assert f"of {number}" not in note.text
     assert "<script>" not in note.text or "<" not in _rendered(note.text)
+    if text == HOSTILE[0]:
+        shown = unescape(note.text)
+        assert re.search(r"\Wscript\Walert\(1\)\W/script\W", shown), "what looks like an element is read, and not lost"
     assert helpdesk.has_note(number, MARKER)
+
+
+_LINE_END = re.compile(r"\n|<br ?/?>|</?(?:p|div|li)[^>]*>")
 
 
 def _rendered(text: str) -> str:

@@ -320,7 +320,7 @@ def test_a_fault_shows_an_id_and_nothing_of_itself(browser: Open, deployment: De
     def breaks(*_: object, **__: object) -> str:
         raise RuntimeError("canary-fault")
 
-    for each in (app, app.extensions[MACHINES]):
+    for each in (app, *app.extensions[MACHINES]):
         for name in [name for name in each.view_functions if not name.endswith("static")]:
             each.view_functions[name] = breaks
     for path in ("/", "/elevations/X", "/review", "/elevate/practice/1", "/sign-in/callback", "/healthz"):

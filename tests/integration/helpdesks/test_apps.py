@@ -37,6 +37,22 @@ FILES = {
         "app/styles/images/icon.svg",
         "config/iparams.json",
     },
+    "servicenow": {
+        "README.md",
+        "now.config.json",
+        "package.json",
+        "src/fluent/column.now.ts",
+        "src/fluent/flow.now.ts",
+        "src/fluent/generated/keys.ts",
+        "src/fluent/properties.now.ts",
+        "src/fluent/rules.now.ts",
+        "src/scripts/elevate_button.js",
+        "src/scripts/flow_tell.js",
+        "src/scripts/pick_first.js",
+        "src/scripts/pick_last.js",
+        "src/scripts/tell.js",
+        "src/scripts/ticket_elevate_call.js",
+    },
 }
 SIZES = {"assets/logo.png": 320, "assets/logo-small.png": 128}  # pixels that Zendesk asks for
 
@@ -50,8 +66,8 @@ def read(kind: str, name: str) -> Any:
 
 
 def test_there_is_an_app_for_each_helpdesk_that_shows_one() -> None:
-    assert apps.kinds() == ["freshservice", "zendesk"]
-    with pytest.raises(apps.NoApp, match="freshservice, zendesk"):
+    assert apps.kinds() == ["freshservice", "servicenow", "zendesk"]
+    with pytest.raises(apps.NoApp, match="freshservice, servicenow, zendesk"):
         apps.pack("zammad", url=URL, connection="zammad")
 
 
@@ -66,9 +82,9 @@ def test_every_file_of_the_source_is_packed_and_the_same_each_time(kind: str) ->
 def test_the_example_address_is_left_nowhere_but_in_words(kind: str) -> None:
     archive = opened(kind)
     for name in archive.namelist():
-        if name.endswith((".json", ".js", ".html")):
+        if name.endswith((".json", ".js", ".ts", ".html")):
             text = archive.read(name).decode()
-            assert not re.search(rf'"(url|default_value)": "{OURS}', text), name
+            assert not re.search(rf"""(url"|default_value"|value): ["']{OURS}""", text), name
 
 
 def test_zendesk_loads_our_page_with_a_signature() -> None:

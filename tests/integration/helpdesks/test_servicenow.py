@@ -350,8 +350,9 @@ def rule() -> Callable[..., dict[str, Any]]:
         pytest.skip("needs node, to run the scripts for ServiceNow")
 
     def run(name: str, **world: Any) -> dict[str, Any]:
-        script = GLIDE + (APP / name).read_text()
-        done = subprocess.run([node, "-"], input=f"const world = {json.dumps(world)};\n{script}\n{LEFT}", check=True,
+        shared, script = ((APP / "src/scripts" / it).read_text() for it in ("ticket_elevate_call.js", name))
+        source = f"const world = {json.dumps(world)};\n{GLIDE}\n{shared}\n{RUN.replace('SCRIPT', script)}"
+        done = subprocess.run([node, "-"], input=source, check=True,
                               capture_output=True, text=True, timeout=30)  # fmt: skip
         found: dict[str, Any] = json.loads(done.stdout)
         return found
@@ -366,6 +367,45 @@ def test_what_our_rule_sends_is_what_we_read(rule: Callable[..., dict[str, Any]]
     assert sent["endpoint"] == "https://elevate.example.org/webhooks/now"
     event = connected().read_delivery(sent["headers"], sent["body"].encode(), now=datetime.now(UTC))
     assert (event.ticket, event.kind, event.idle, event.secret) == (NUMBER, "assigned", False, "first")
+    assert (sent["executed"], sent["failed"]) == ("without waiting", "")
+
+
+@pytest.mark.parametrize("world", [{"down": True}, {"secret": ""}])
+def test_our_rule_lets_a_ticket_be_saved_that_we_cannot_be_told_of(
+    rule: Callable[..., dict[str, Any]], world: dict[str, Any]
+) -> None:
+    left = rule("tell.js", **{"secret": SECRET, "current": {"assigned_to": TECHNICIAN}, "user": TECHNICIAN, **world})
+    assert (left["failed"], left["executed"]) == ("", "")
+    assert len(left["logged"]) == 1
+    assert SECRET.removeprefix("whsec_") not in json.dumps(left["logged"])
+
+
+STARTED = "2026-11-24 09:59:58"
+
+
+def test_what_our_flow_sends_is_one_delivery_however_often_it_tries(
+    rule: Callable[..., dict[str, Any]], connected: Connect
+) -> None:
+    world = {"secret": SECRET, "current": {"assigned_to": TECHNICIAN}, "user": SERVICE, "status": 202}
+    tries = [rule("flow_tell.js", started=started, **world) for started in (STARTED, STARTED, "2026-11-24 10:00:00")]
+    assert [(it["failed"], it["executed"], it["logged"]) for it in tries] == [("", "waiting", [])] * 3
+    events = [connected().read_delivery(it["headers"], it["body"].encode(), now=datetime.now(UTC)) for it in tries]
+    for event in events:
+        assert (event.ticket, event.kind, event.idle, event.revision) == (NUMBER, "changed", False, "4")
+    first, again, another_run = (event.delivery_id for event in events)
+    assert first == again
+    assert first != another_run
+    later = rule("flow_tell.js", started=STARTED, **{**world, "current": {"sys_mod_count": "5"}})
+    assert later["headers"]["webhook-id"] != first
+
+
+@pytest.mark.parametrize(
+    "world", [{"status": 0}, {"status": 302}, {"status": 401}, {"status": 503}, {"down": True}, {"secret": ""}]
+)
+def test_our_flow_is_told_that_we_were_not(rule: Callable[..., dict[str, Any]], world: dict[str, Any]) -> None:
+    """Its step fails, so that the flow tries again."""
+    left = rule("flow_tell.js", **{"started": STARTED, "secret": SECRET, "user": SERVICE, **world})
+    assert left["failed"] == f"Ticket Elevate was not told of {NUMBER}: HTTP status {world.get('status', 0)}."
 
 
 @pytest.mark.parametrize(
@@ -433,7 +473,8 @@ def test_settings_that_would_not_do_stop_the_start_and_quote_no_secret(
 
 GLIDE = """
 const crypto = require('crypto');
-const left = {headers: {}};
+const left = {headers: {}, executed: '', failed: '', logged: []};
+const Class = {create: () => function() { this.initialize(); }};
 const fields = Object.assign({number: 'INC0004821', sys_mod_count: '4'}, world.current);
 const current = {
     getValue: (name) => fields[name] || null,
@@ -454,8 +495,10 @@ const gs = {
     getUserID: () => world.user,
     generateGUID: () => crypto.randomBytes(16).toString('hex'),
     getSession: () => ({isInteractive: () => world.interactive !== false, isImpersonating: () => !!world.playing}),
-    error: () => {},
+    error: (text) => { left.logged.push(text); },
 };
+const inputs = {ticket: current, started: world.started};
+const outputs = {};
 class CertificateEncryption {
     generateMac(key, algorithm, data) {
         return crypto.createHmac('sha256', Buffer.from(key, 'base64')).update(data).digest('base64');
@@ -467,10 +510,18 @@ const sn_ws = {RESTMessageV2: class {
     setEndpoint(url) { left.endpoint = url; }
     setRequestHeader(name, value) { left.headers[name.toLowerCase()] = value; }
     setRequestBody(body) { left.body = body; }
-    executeAsync() { left.sent = true; }
+    executeAsync() { left.executed = this.answer() && 'without waiting'; }
+    execute() { left.executed = this.answer() && 'waiting'; return {getStatusCode: () => world.status}; }
+    answer() {
+        if (world.down) { throw new Error('no way to ' + left.endpoint + ' with ' + world.secret); }
+        return true;
+    }
 }};
 """
-LEFT = """
+RUN = """
+try {
+SCRIPT
+} catch (failed) { left.failed = failed.message; }
 left.pick = fields.u_elevate_pick || '';
 if (world.key) { left.mac = new CertificateEncryption().generateMac(world.key, 'HmacSHA256', world.data); }
 console.log(JSON.stringify(left));

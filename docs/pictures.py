@@ -158,6 +158,24 @@ def administrator(browser: Browser, stage: Stage, desk: Desk) -> None:
     take(page, "try-a-rule")
 
 
+def add_attribute(stage: Stage) -> None:
+    """What docs/connect-zammad.md has an administrator of Zammad make: an attribute of tickets that is our link."""
+    api = f"{stage.facts['helpdesk_url']}/api/v1/object_manager_attributes"
+    admin = {"Authorization": f"Token token={stage.facts['helpdesk_once']['admin_token']}"}
+    template = f"{stage.public_url}/elevate/{CONNECTION}/#{{ticket.id}}"
+    attribute = {
+        "object": "Ticket",
+        "name": "ticket_elevate",
+        "display": "Ticket Elevate",
+        "data_type": "input",
+        "data_option": {"type": "text", "maxlength": 120, "default": "Elevate", "linktemplate": template},
+        "screens": {"edit": {"ticket.agent": {"shown": True}}},
+        "active": True,
+    }
+    requests.post(api, json=attribute, headers=admin, timeout=10).raise_for_status()
+    requests.post(f"{api}_execute_migrations", headers=admin, timeout=10).raise_for_status()
+
+
 def button(browser: Browser, kind: str) -> None:
     """Our button on a ticket of a hosted helpdesk's double, pressed and with the role active where it shows that."""
     with tempfile.TemporaryDirectory(prefix="te-") as place, staged(Path(place), rules, helpdesk=kind) as stage:
@@ -165,6 +183,8 @@ def button(browser: Browser, kind: str) -> None:
         if kind in apps.kinds():
             packed = apps.pack(kind, url=stage.public_url, connection=CONNECTION)
             desk.practice("/app", {"zip": base64.b64encode(packed).decode()})
+        if kind == "zammad":
+            add_attribute(stage)
         ticket = desk.ticket("Locked out after the holidays", "Password reset")
         desk.assign(ticket, by="approver")
         desk.note(ticket, "so nothing was activated")

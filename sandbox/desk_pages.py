@@ -7,7 +7,7 @@ from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from sandbox.desk import Account, Desk, Ticket, Wrong
-from sandbox.vendors import HasPanel, ShowsApps, Vendor
+from sandbox.vendors import HasPanel, LinksAttributes, ShowsApps, Vendor
 
 
 class DeskPages:
@@ -66,7 +66,8 @@ class DeskPages:
                 history=ticket.history,
                 who=who,
                 agents=[a for a in self.desk.accounts() if a.agent],
-                elevate=self.desk.elevate_link(ticket),
+                elevate="" if isinstance(self.vendor, LinksAttributes) else self.desk.elevate_link(ticket),
+                links=self._links(ticket, who),
                 panel=isinstance(self.vendor, HasPanel) and bool(self.desk.elevate_url),
                 app=self._app(ticket, who),
             )
@@ -77,6 +78,9 @@ class DeskPages:
             abort(404)
         told = self.vendor.panel(number, who.id, request.get_json())
         return jsonify(told) if told is not None else Response("Invalid response from remote", 502)
+
+    def _links(self, ticket: Ticket, who: Account) -> list[tuple[str, str, str]]:
+        return self.vendor.attribute_links(ticket) if who.agent and isinstance(self.vendor, LinksAttributes) else []
 
     def _app(self, ticket: Ticket, who: Account) -> Markup:
         if not (who.agent and self.desk.app and isinstance(self.vendor, ShowsApps)):

@@ -53,6 +53,14 @@ class ShowsApps(Protocol):
         """HTML of the uploaded app beside this ticket, on a page of `origin`."""
 
 
+@runtime_checkable
+class LinksAttributes(Protocol):
+    """A helpdesk in which an administrator makes a link of a ticket's attribute: it has no button of its own for us."""
+
+    def attribute_links(self, ticket: Ticket) -> list[tuple[str, str, str]]:
+        """What agents see of them on this ticket: the name, the value, and where it leads."""
+
+
 VENDORS: dict[str, Callable[[Desk, Sender, Clock], Vendor]] = {
     "freshservice": Freshservice,
     "jira": Jira,

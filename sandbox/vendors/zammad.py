@@ -228,6 +228,9 @@ class Zammad:
             ticket = self._found(number)
             return jsonify([self._article(ticket, it) for it in sorted(ticket.notes, key=_order)])
 
+    def attribute_links(self, ticket: Ticket) -> list[tuple[str, str, str]]:
+        return self._managed.attributes.links(self._attributes(ticket))
+
     # What things look like
 
     def _accounts(self) -> list[Account]:

@@ -1,4 +1,4 @@
-"""The part of the double of Zammad in which an administrator's program manages webhooks and triggers.
+"""The part of the double of Zammad in which an administrator's program manages webhooks, triggers and attributes.
 
 Source: Zammad's source: webhooks_controller.rb, triggers_controller.rb, app/models/trigger.rb and webhook.rb.
 """
@@ -14,6 +14,8 @@ from flask import Response, jsonify, request
 
 from sandbox.desk import Wrong
 from sandbox.sender import Sender
+from sandbox.vendors.zammad_attributes import PATHS as ATTRIBUTE_PATHS
+from sandbox.vendors.zammad_attributes import Attributes
 
 # What of the desk changes which attribute of a ticket.
 _CHANGES = {"ticket.owner_id": "ticket.assigned", "ticket.state_id": "ticket.status_changed"}
@@ -26,6 +28,7 @@ class Managed:
         self.token = secrets.token_urlsafe(48)  # of an administrator
         self._rows: dict[str, Rows] = {"webhooks": {}, "triggers": {}}
         self._number = 100
+        self.attributes = Attributes()
 
     def routes(self) -> Iterator[tuple[str, Callable[..., Any], str]]:
         kinds = "<any(webhooks, triggers):what>"
@@ -33,9 +36,10 @@ class Managed:
         yield f"/{kinds}", self.create, "POST"
         yield f"/{kinds}/<number>", self.change, "PUT"
         yield f"/{kinds}/<number>", self.delete, "DELETE"
+        yield from self.attributes.routes()
 
     def is_managing(self, path: str) -> bool:
-        return path.split("/")[3:4] in (["webhooks"], ["triggers"])
+        return path.split("/")[3:4] in (["webhooks"], ["triggers"], *([it] for it in ATTRIBUTE_PATHS))
 
     def all(self, what: str) -> Response:
         return jsonify(list(self._rows[what].values()))

@@ -16,7 +16,7 @@ from flask_compress import Compress
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from integration import settings
+from integration import logs, settings
 from integration.deployment import Deployment
 from integration.records import review as reviewed
 from integration.rule import in_words
@@ -30,7 +30,6 @@ from webhooks import (
     language,
     linking,
     live,
-    logs,
     machines,
     mine,
     problems,

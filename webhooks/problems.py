@@ -68,7 +68,7 @@ def page(
 
 
 def database_away(error: Exception) -> Response:
-    log.error("database_away", extra={"correlation_id": correlation_id(), "error": type(error).__name__})
+    log.error("database_away", extra={"correlation_id": correlation_id(), "raised": type(error).__name__})
     return away()
 
 

@@ -188,7 +188,7 @@ def _listed(links: list[Link]) -> list[Listed]:
             try:
                 tickets = answer()
             except (at_once.TookTooLong, HelpdeskError) as error:
-                log.info("tickets_not_listed", extra={"connection": it.connection, "error": type(error).__name__})
+                log.info("tickets_not_listed", extra={"connection": it.connection, "raised": type(error).__name__})
                 found.append(Listed(it.connection, (), failed=True))
             else:
                 found.append(Listed(it.connection, tuple(tickets)))

@@ -86,7 +86,7 @@ def _step(run: Run, it: Activation) -> Iterable[Due]:
     except EntraUnavailable as error:
         return later(run, it, max(pause(it), timedelta(seconds=error.after or 0)))
     except EntraError as error:
-        log.warning("activation_hindered", extra={"activation": it.id, "error": type(error).__name__})
+        log.warning("activation_hindered", extra={"activation": it.id, "raised": type(error).__name__})
         if it.state is ActivationState.ASKED and run.now - it.created_at > PATIENCE:
             return fail(run, it, str(error), code="setup")
         return later(run, it, pause(it))
@@ -210,7 +210,7 @@ def _end_sessions(run: Run, it: Activation) -> None:
     except EntraUnavailable:
         raise
     except EntraError as error:
-        log.warning("sessions_not_revoked", extra={"activation": it.id, "error": type(error).__name__})
+        log.warning("sessions_not_revoked", extra={"activation": it.id, "raised": type(error).__name__})
         return
     with change(run) as changed:
         changed.record(Kind.SESSIONS_REVOKED, activation=it.id)
@@ -241,7 +241,7 @@ def _look_before_giving_back(run: Run, it: Activation, target: Target) -> tuple[
     try:
         return True, shown(run, it, target)
     except EntraError as error:
-        log.warning("give_back_unseen", extra={"activation": it.id, "error": type(error).__name__})
+        log.warning("give_back_unseen", extra={"activation": it.id, "raised": type(error).__name__})
         return False, None
 
 

@@ -202,7 +202,7 @@ def _open(changed: Change, ticket: Ticket, found: Rule | Refusal) -> None:
     assert ticket.assignee is not None
     run, tx, pick = changed.run, changed.tx, ticket.pick
     if elevations.of_pick(tx, ticket.connection, ticket.number, ticket.assignee.account, pick) or _clicked(tx, ticket):
-        log.info("pick_seen_before", extra={"ticket": ticket.number})
+        log.info("pick_seen_before", extra={"connection": ticket.connection})
         return
     link = people.link_of(tx, ticket.connection, ticket.assignee.account)
     if link is not None and not link.is_of(ticket.assignee.address):

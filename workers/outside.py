@@ -34,7 +34,7 @@ def look(run: Run, it: Activation) -> list[Due]:
     try:
         there = run.deployment.tenant.actives(it.tid, it.oid, run.now, kind)
     except EntraError as error:
-        log.info("not_looked", extra={"activation": it.id, "error": type(error).__name__})
+        log.info("not_looked", extra={"activation": it.id, "raised": type(error).__name__})
         return _keep(run, it, at)
     _spare_the_others(run, it, there, at + BEHIND)
     if _is_in(it, there) or not all(target.id for target, _ in there):

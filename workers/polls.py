@@ -82,7 +82,7 @@ def _keep(tx: sa.Connection, it: Poll, changes: Changes, now: datetime) -> None:
     unread = deliveries.unread(tx, it.id, changes.tickets, told=True)
     if unread:
         kept = deliveries.store_all(tx, [deliveries.found(it.id, ticket, now=now) for ticket in unread])
-        log.info("changes_found", extra={"helpdesk": it.id, "new": len(kept)})
+        log.info("changes_found", extra={"connection": it.id, "count": len(kept)})
 
 
 def _postpone(run: Run, it: Poll, due_at: datetime | None, outcome: str) -> list[Due]:

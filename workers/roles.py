@@ -108,7 +108,7 @@ class _Reader:
         try:
             read()
         except EntraError as error:
-            log.info("roles_not_read", extra={"kind": str(kind), "error": type(error).__name__})
+            log.info("roles_not_read", extra={"kind": str(kind), "raised": type(error).__name__})
             trouble = Trouble(self.clock(), str(error), isinstance(error, SignInNeeded), policies)
             with self.deployment.records.write() as tx:
                 roles.keep_trouble(tx, self.tid, self.oid, kind, trouble)

@@ -45,7 +45,7 @@ def _answered(deployment: Deployment, it: Kept, now: datetime) -> bool:
     except SignInNeeded:
         return True
     except EntraError as error:
-        log.info("sign_in_not_seen", extra={"error": type(error).__name__})
+        log.info("sign_in_not_seen", extra={"raised": type(error).__name__})
         return False
     with deployment.records.write() as tx:
         signins.works(tx, it, now=now)

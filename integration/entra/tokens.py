@@ -208,10 +208,10 @@ class Tokens:
             cache.deserialize(plain)
             accounts = list(cache.search(cache.CredentialType.ACCOUNT))
         except (Unsealable, ValueError):
-            log.error("stored sign-in does not open", extra={"tid": tid, "oid": oid, "row_version": row.version})
+            log.error("stored sign-in does not open", extra={"row_version": row.version})
             raise SignInNeeded("Your stored sign-in cannot be opened. Please sign in again.") from None
         if len(accounts) != 1 or accounts[0].get("home_account_id") != row.home_account_id:
-            log.error("stored sign-in is somebody else's", extra={"tid": tid, "oid": oid, "row_version": row.version})
+            log.error("stored sign-in is somebody else's", extra={"row_version": row.version})
             raise SignInNeeded("Your stored sign-in cannot be used. Please sign in again.")
         return cache, accounts[0]
 

@@ -17,13 +17,13 @@ from freezegun import freeze_time
 from werkzeug.test import TestResponse
 
 from integration.deployment import Deployment
+from integration.logs import JsonLines
 from integration.records import elevations, people
 from integration.records.people import Link
 from tests.conftest import Desk, Practice, settings_for
 from tests.integration.helpdesks.test_zendesk import settings as zendesk_settings
 from tests.webhooks.conftest import Browser, rows
 from webhooks.app import create_app
-from webhooks.logs import JsonLines
 
 Open = Callable[..., Browser]
 ZENDESK = "https://example.zendesk.com"

@@ -16,6 +16,7 @@ from freezegun import freeze_time
 
 from integration.deployment import Deployment
 from integration.elevation import State
+from integration.logs import JsonLines
 from integration.records import administration, people
 from integration.records.people import Link
 from integration.records.tables import deliveries, elevations
@@ -23,7 +24,6 @@ from tests.conftest import Desk, Practice, practice_runs, settings_for
 from tests.webhooks.conftest import rows
 from tests.webhooks.test_linking import entries
 from webhooks.app import create_app
-from webhooks.logs import JsonLines
 from webhooks.panels import LATER, SOON
 
 PANEL = "/panels/practice"

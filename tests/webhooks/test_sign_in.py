@@ -13,11 +13,11 @@ import pytest
 import sqlalchemy as sa
 from flask import Flask
 
+from integration import logs
 from integration.deployment import Deployment
 from integration.records.tables import journal, journal_private, sign_in_flows, web_sessions
 from tests.conftest import Practice, settings_for
 from tests.webhooks.conftest import Browser, onward, rows
-from webhooks import logs
 from webhooks.app import MACHINES, create_app
 from webhooks.review import _cell, _line
 

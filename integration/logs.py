@@ -1,4 +1,4 @@
-"""The web process' log: one line of JSON for each event, made of an allow-list, so that nothing new leaks by itself."""
+"""The log of our processes: one line of JSON for each event, made of an allow-list, so that nothing leaks by itself."""
 
 import json
 import logging
@@ -19,8 +19,15 @@ FIELDS = (
     "connection",
     "secret",
     "elevation",
+    "activation",
+    "delivery",
+    "kind",
+    "place",
+    "row_version",
     "count",
     "reason",
+    "code",
+    "raised",
 )
 
 

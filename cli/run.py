@@ -65,9 +65,8 @@ def programs(found: Settings, directory: Path) -> dict[str, str]:
         "web": f"{python} -m gunicorn --bind {found.bind} --workers {found.web_processes} --worker-class gthread "
         "--threads 8 --limit-request-line 4094 --limit-request-fields 50 --no-control-socket "
         "'webhooks.app:create_app()'",
-        "worker": f"{celery} worker --concurrency {found.worker_processes} --loglevel {found.log_level} "
-        "--without-gossip --without-mingle",
-        "beat": f"{celery} beat --schedule {directory}/beat --loglevel {found.log_level}",
+        "worker": f"{celery} worker --concurrency {found.worker_processes} --without-gossip --without-mingle",
+        "beat": f"{celery} beat --schedule {directory}/beat",
     }
     if found.redis_url:
         return commands

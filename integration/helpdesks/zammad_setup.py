@@ -1,11 +1,14 @@
-"""What Zammad's API creates for us, with an administrator's token: the webhook, and the triggers that call it.
+"""What Zammad's API creates for us, with an administrator's token: the webhook, the triggers that call it, the link.
 
 Wire facts: Zammad's source, github.com/zammad/zammad: app/controllers/webhooks_controller.rb and triggers_controller.rb
 with their policies (admin.webhook, admin.trigger), app/models/trigger.rb (a name is taken once), spec/models/
 webhook_spec.rb (a webhook that a trigger calls cannot be deleted), app/policies/ticket/article_policy.rb (whoever wrote
-a note may delete it, for ten minutes if nothing else is set).
+a note may delete it, for ten minutes if nothing else is set), object_manager_attributes_controller.rb with
+app/models/object_manager/attribute.rb (an attribute is only planned until somebody executes the migrations, after which
+Zammad must be restarted; one that is planned is deleted at once).
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +17,11 @@ from integration.helpdesks.http import AnswerUnusable, Door
 from integration.helpdesks.setup import ByHand, Kept, Made, Once, Place, Undo, creating
 from integration.helpdesks.values import exact, table, tables
 from integration.helpdesks.zammad_settings import ZammadSettings
-from integration.tickets import Finding
+from integration.tickets import Finding, HelpdeskRefused
 
 # What must have changed, for a trigger to call us: the attribute in its condition, and the word for it.
 _CHANGES = (("ticket.owner_id", "owner"), ("ticket.state_id", "state"))
+_ATTRIBUTES, LABEL = "object_manager_attributes", "Ticket Elevate"
 
 
 class ZammadSetup(ByHand):
@@ -25,9 +29,9 @@ class ZammadSetup(ByHand):
     once = (
         Once(
             "admin_token",
-            "An access token of an administrator with the permissions admin.webhook and admin.trigger. It is used now, "
-            "to make the webhook and two triggers, and kept nowhere: delete it afterwards. Without it they are left to "
-            "you.",
+            "An access token of an administrator with the permissions admin.webhook, admin.trigger and admin.object. "
+            "It is used now, to make the webhook, two triggers and the attribute for the link, and kept nowhere: "
+            "delete it afterwards. Without it they are left to you.",
             secret=True,
         ),
     )
@@ -49,7 +53,8 @@ class ZammadSetup(ByHand):
         return found.what.endswith("says what its triggers did")  # an older Zammad does not: tickets get the link
 
     def creates(self, once: Mapping[str, str]) -> Sequence[str]:
-        return ("a webhook", *(f"a trigger on a change of the {it}" for _, it in _CHANGES)) if _token(once) else ()
+        triggers = (f"a trigger on a change of the {it}" for _, it in _CHANGES)
+        return ("a webhook", *triggers, f"an attribute of tickets, {LABEL}, that is a link") if _token(once) else ()
 
     def make(self, place: Place, kept: Kept, once: Mapping[str, str], undo: list[Undo]) -> Made:
         headers = {"Authorization": f"Token token={_token(once)}"}
@@ -76,7 +81,7 @@ class ZammadSetup(ByHand):
                 admin.create("triggers", f"the trigger on the {word}", wanted)
                 findings.append(Finding(f"{what} (new)", True))
         secret = webhook.get("signature_token")
-        return Made(secret if isinstance(secret, str) else "", tuple(findings))
+        return Made(secret if isinstance(secret, str) else "", (*findings, *_link(admin, place)))
 
     def by_hand(self, place: Place, secret: Path | None, made: bool) -> Sequence[str]:
         webhook = (
@@ -88,7 +93,7 @@ class ZammadSetup(ByHand):
         done = ("Delete the administrator's token: it is needed no more.",)
         return (
             *(done if made else webhook),
-            f"For a link on each ticket, give an attribute of tickets the link template {place.page('#{ticket.id}')}.",
+            f"For a link on each new ticket, {_attribute_by_hand(place)}",
         )
 
     def take_back(self, number: str, marker: str) -> bool:
@@ -133,6 +138,44 @@ class _Administrator:
 
 def _token(once: Mapping[str, str]) -> str:
     return once.get("admin_token", "")
+
+
+def _link(admin: _Administrator, place: Place) -> list[Finding]:
+    """Plan the attribute that is a link. When the database is changed for it is not ours to say."""
+    wanted = _attribute(place)
+    template, what = wanted["data_option"]["linktemplate"], "an attribute of tickets is a link to our page"
+    try:
+        rows = admin.all(_ATTRIBUTES)
+        if any(table(it.get("data_option")).get("linktemplate") == template for it in rows):
+            return [Finding(f"{what} (it was there)", True)]
+        if any(it.get("name") == wanted["name"] for it in rows):
+            return [Finding(f"an attribute is named {wanted['name']} and has another link: change it by hand", True)]
+        admin.create(_ATTRIBUTES, "the attribute", wanted)
+    except HelpdeskRefused:
+        return [Finding("the attribute for the link is left by hand: the token lacks admin.object", True)]
+    return [Finding(f"{what} (planned)", True)]
+
+
+def _attribute(place: Place) -> dict[str, Any]:
+    template = place.page("#{ticket.id}")
+    return {
+        "object": "Ticket",
+        "name": f"elevate_{re.sub('[^a-z0-9]', '_', place.connection.lower())}_link",  # no name may end in _id
+        "display": LABEL,
+        "active": True,
+        "position": 1900,
+        "data_type": "input",
+        # A field without a value shows no link.
+        "data_option": {"type": "text", "maxlength": 120, "null": True, "default": "Elevate", "linktemplate": template},
+        "screens": {"edit": {"ticket.agent": {"shown": True}}},
+    }
+
+
+def _attribute_by_hand(place: Place) -> str:
+    return (
+        "let System > Objects > Ticket have an attribute of type Text with any default and the link template "
+        f"{place.page('#{ticket.id}')}, and press Update Database there at a quiet time: Zammad must be restarted then."
+    )
 
 
 def _webhook(place: Place, secret: str) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Zammad:
         self.dialect: Dialect = ZammadWebhooks(self)
         sender.secrets = [secrets.token_hex(32)]
         self._token = secrets.token_urlsafe(48)
-        self._managed = Managed(sender)
+        self._managed = Managed(sender, clock)
         self.once = {"admin_token": self._managed.token}
 
     def account(self, of: str) -> str:

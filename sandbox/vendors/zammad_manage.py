@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from flask import Response, jsonify, request
 
+from sandbox.clock import Clock
 from sandbox.desk import Wrong
 from sandbox.sender import Sender
 from sandbox.vendors.zammad_attributes import PATHS as ATTRIBUTE_PATHS
@@ -23,12 +24,12 @@ Rows = dict[str, dict[str, Any]]
 
 
 class Managed:
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, sender: Sender, clock: Clock) -> None:
         self._sender = sender
         self.token = secrets.token_urlsafe(48)  # of an administrator
         self._rows: dict[str, Rows] = {"webhooks": {}, "triggers": {}}
         self._number = 100
-        self.attributes = Attributes()
+        self.attributes = Attributes(clock)
 
     def routes(self) -> Iterator[tuple[str, Callable[..., Any], str]]:
         kinds = "<any(webhooks, triggers):what>"

@@ -102,11 +102,11 @@ class Administrator:
         rows = self.practice.log()["requests"]
         done = [it for it in rows if (it["status"] or it.get("done_status") or 599) < 300]
         taken = [it for it in done if it["side"] == "helpdesk" and it["method"] != "GET"]
-        return [f"{it['method']} {it['path']}" for it in taken if re.search("webhooks|triggers", it["path"])]
+        return [f"{it['method']} {it['path']}" for it in taken if re.search("webhooks|triggers|attributes", it["path"])]
 
-    def forbid(self, path: str, method: str = "") -> None:
+    def forbid(self, path: str, method: str = "", times: int = 100) -> None:
         match = {"side": "helpdesk", "method": method, "path": path}
-        fault = {"match": match, "kind": "status", "status": 403, "body": "{}", "times": 100}
+        fault = {"match": match, "kind": "status", "status": 403, "body": "{}", "times": times}
         self.practice.control("/faults", fault)
 
     def left_nothing(self, created: list[str], settings_before: str) -> None:
@@ -624,7 +624,7 @@ def test_an_internal_address_is_called_only_if_that_is_said(administrator: Admin
 
     assert administrator.connect("--set", "internal=true", url=url).exit_code == 0
     assert administrator.table()["internal"] is True
-    assert len(administrator.created()) == len(before) + 3
+    assert len(administrator.created()) == len(before) + 4
 
 
 @pytest.mark.parametrize("running", ["zendesk"], indirect=True, scope="module")
@@ -781,6 +781,21 @@ def test_a_webhook_of_where_we_were_once_is_named_beside_the_new_one(administrat
     assert said.exit_code == 0, said.output
     assert f"a webhook calls https://new.example.org/webhooks/{administrator.name} (new)" in said.output
     assert f"another webhook calls {PUBLIC}/webhooks/{administrator.name}: delete it" in said.output
+
+
+@pytest.mark.parametrize("running", ["zammad"], indirect=True, scope="module")
+def test_the_link_on_each_ticket_is_planned_where_the_token_may_do_that(administrator: Administrator) -> None:
+    administrator.forbid("/object_manager_attributes$", times=1)
+    said = administrator.connect()
+    assert said.exit_code == 0
+    assert "the attribute for the link is left by hand: the token lacks admin.object" in said.output
+
+    said = administrator.connect("--replace")
+
+    assert said.exit_code == 0
+    assert "an attribute of tickets is a link to our page (planned)" in said.output
+    assert "press Update Database there at a quiet time" in said.output
+    assert "(it was there)" in administrator.connect("--replace").output.partition("an attribute of tickets")[2]
 
 
 @pytest.mark.parametrize("running", ["zammad"], indirect=True, scope="module")

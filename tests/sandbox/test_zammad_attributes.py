@@ -30,6 +30,8 @@ def test_the_link_is_there_once_the_migrations_are_executed(zammad: Practice) ->
     assert LINK not in page_of(zammad, ticket, "technician")
     assert called(zammad, "_execute_migrations", {}) == 200
 
+    assert LINK not in page_of(zammad, ticket, "technician")  # the column is empty where there was a ticket before
+    ticket = zammad.new_ticket()
     assert f'href="{LINK}{ticket}"' in page_of(zammad, ticket, "technician")
     assert LINK not in page_of(zammad, ticket, "requester")
     assert called(zammad, "", ATTRIBUTE) == 422  # a name is taken once

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from flask import Blueprint, Flask, Response, current_app, request
 
 from integration.deployment import Deployment
-from integration.tickets import DeliveryUnreadable, SignatureRefused
+from integration.rules_file import RulesInvalid
+from integration.tickets import DeliveryUnreadable, SignatureRefused, TicketEvent
 from webhooks import current
 from webhooks.bell import Bell
 from webhooks.committer import Committer
@@ -38,7 +39,7 @@ def receive(connection: str) -> Response:
         return problem(401, str(error))
     except DeliveryUnreadable as error:
         return problem(400, str(error))
-    if event.shown is not None and not deployment.rules.concern(event.shown):
+    if _may_wait(deployment, event):
         event = replace(event, waits=True)
     committer: Committer = current_app.extensions[COMMITTER]
     if not committer.keep(connection, event, now=now):
@@ -47,6 +48,16 @@ def receive(connection: str) -> Response:
         bell: Bell = current_app.extensions[BELL]
         bell.ring()
     return Response(status=202)
+
+
+def _may_wait(deployment: Deployment, event: TicketEvent) -> bool:
+    """Whether it shows a ticket that no rule is for. It only says in which order calls are worked."""
+    if event.shown is None:
+        return False
+    try:
+        return not deployment.rules.concern(event.shown)
+    except RulesInvalid:
+        return False  # a mistake in the rules must not cost a call, which some helpdesks make once
 
 
 def headers_given() -> dict[str, str]:

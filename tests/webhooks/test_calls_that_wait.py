@@ -57,11 +57,24 @@ def tdx(practice: Practice, sqlite_url: str, tmp_path: Path) -> Iterator[Deploym
 def test_what_shows_a_ticket_that_no_rule_is_for_is_kept_as_what_waits(
     tdx: Deployment, changes: dict[str, Any], waits: bool
 ) -> None:
+    assert called(tdx, changes) == [waits]
+
+
+def test_a_mistake_in_the_rules_costs_no_call(tdx: Deployment, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text("[[rules]]\nnobody = 1\n")
+    broken = Deployment(tdx.settings.model_copy(update={"rules_file": rules}))
+    assert called(broken, {"TypeName": "Printer"}) == [False]
+    broken.records.dispose()
+
+
+def called(deployment: Deployment, changes: dict[str, Any]) -> list[bool]:
+    """What is kept of a call about `TICKET` with these changes: whether it waits."""
     body = json.dumps({"ItemID": 7, "Item": {**TICKET, **changes}}).encode()
     headers = {"X-Tdx-Signature": hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()}
 
-    answer = create_app(tdx).test_client().post("/webhooks/tdx", data=body, headers=headers)
+    answer = create_app(deployment).test_client().post("/webhooks/tdx", data=body, headers=headers)
 
     assert answer.status_code == 202
-    with tdx.records.read() as connection:
-        assert connection.execute(sa.select(deliveries.c.waits)).scalars().all() == [waits]
+    with deployment.records.read() as connection:
+        return list(connection.execute(sa.select(deliveries.c.waits)).scalars())

@@ -26,7 +26,8 @@ def press(me: Someone, *names: str) -> None:
     for name in names:
         button = me.page.get_by_role("button", name=name, exact=False)
         link = me.page.get_by_role("link", name=name, exact=True)
-        button.or_(link).first.click()
+        with me.page.expect_navigation():  # or what comes next is asked of the page that is left
+            button.or_(link).first.click()
 
 
 def reload_until(me: Someone, words: str) -> str:

@@ -118,10 +118,11 @@ _HAS_OPEN = deliveries.c.ticket.in_(
         elevations.c.connection == sa.bindparam("of"), elevations.c.state.in_(sorted(OPEN))
     )
 )
-# What may start something; what may end something, though no rule is for the ticket any more; all other calls; polls.
+# What may end something, though no rule is for the ticket any more: there are few of these, and none may starve.
+_ENDING = _claiming_next(_CALLED, _WAITS, _HAS_OPEN)
+# What may start or end something; calls that do neither; polls.
 _TURNS = (
     _claiming_next(_CALLED, _USUAL),
-    _claiming_next(_CALLED, _WAITS, _HAS_OPEN),
     _claiming_next(_CALLED, _WAITS),
     _claiming_next(deliveries.c.found.is_(True)),
 )
@@ -140,10 +141,10 @@ def claim_next(
 
     A connection whose brake is on has none.
 
-    A call about a ticket that no rule is for waits until no other call does, and what polls found until no call does,
-    as long as calls do not come without end: see `found_first`.
+    A call about a ticket that no rule is for waits until no other call does, unless something runs for that ticket, and
+    what polls found until no call does, as long as calls do not come without end: see `found_first`.
     """
-    for statement in reversed(_TURNS) if found_first else _TURNS:
+    for statement in (_ENDING, *(reversed(_TURNS) if found_first else _TURNS)):
         for connection in turns:
             row = due.claim(tx, statement, now=now, of=connection, brake=f"{OF_HELPDESK}{connection}")
             if row is not None:

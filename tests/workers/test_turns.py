@@ -285,7 +285,7 @@ def test_a_call_about_a_ticket_that_no_rule_is_for_waits_until_no_other_does(des
     ends = keep(desk, held, 0, waits=True)  # its category was changed; and then it was solved
     usual = keep(desk, "2", 0)
 
-    assert [taken(desk) for _ in range(4)] == [usual, ends, waits, None]
+    assert [taken(desk) for _ in range(4)] == [ends, usual, waits, None]  # what gives a role back must not starve
 
 
 def test_what_waits_is_let_go_when_no_pick_would_start_by_itself_any_more(desk: Desk, practice: Practice) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ulid import ULID
 
 from integration.brake import OF_HELPDESK
-from integration.elevation import OPEN
+from integration.elevation import OPEN, State
 from integration.records import due
 from integration.records.tables import UtcDateTime, brakes, deliveries, elevations
 from integration.tickets import ChangedTicket, TicketEvent
@@ -115,7 +115,7 @@ def _claiming_next(*where: sa.ColumnElement[bool]) -> due.Claim:
 _CALLED, _WAITS, _USUAL = deliveries.c.found.is_(False), deliveries.c.waits.is_(True), deliveries.c.waits.is_(False)
 _HAS_OPEN = deliveries.c.ticket.in_(
     sa.select(elevations.c.ticket).where(
-        elevations.c.connection == sa.bindparam("of"), elevations.c.state.in_(sorted(OPEN))
+        elevations.c.connection == sa.bindparam("of"), elevations.c.state.in_(sorted(OPEN - {State.OFFERED}))
     )
 )
 # What may end something, though no rule is for the ticket any more: there are few of these, and none may starve.
@@ -144,8 +144,9 @@ def claim_next(
     A call about a ticket that no rule is for waits until no other call does, unless something runs for that ticket, and
     what polls found until no call does, as long as calls do not come without end: see `found_first`.
     """
-    for statement in (_ENDING, *(reversed(_TURNS) if found_first else _TURNS)):
-        for connection in turns:
+    order = (_ENDING, *(reversed(_TURNS) if found_first else _TURNS))
+    for connection in turns:  # what comes first on one connection must not hold up another
+        for statement in order:
             row = due.claim(tx, statement, now=now, of=connection, brake=f"{OF_HELPDESK}{connection}")
             if row is not None:
                 return Delivery(**row._mapping)

@@ -19,7 +19,8 @@ import requests
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cli.stage import CONNECTION, Stage, staged, wait
-from integration.helpdesks import apps
+from integration.helpdesks import apps, zammad_setup
+from integration.helpdesks.setup import Place
 from integration.rules import SHIPPED
 from tests.end_to_end.request_tracker import PASSWORD
 from tests.end_to_end.request_tracker_stage import Stage as RequestTracker
@@ -159,20 +160,11 @@ def administrator(browser: Browser, stage: Stage, desk: Desk) -> None:
 
 
 def add_attribute(stage: Stage) -> None:
-    """What docs/connect-zammad.md has an administrator of Zammad make: an attribute of tickets that is our link."""
+    """What `ticket-elevate connect zammad` plans, and an administrator of Zammad then updates the database for."""
     api = f"{stage.facts['helpdesk_url']}/api/v1/object_manager_attributes"
     admin = {"Authorization": f"Token token={stage.facts['helpdesk_once']['admin_token']}"}
-    template = f"{stage.public_url}/elevate/{CONNECTION}/#{{ticket.id}}"
-    attribute = {
-        "object": "Ticket",
-        "name": "ticket_elevate",
-        "display": "Ticket Elevate",
-        "data_type": "input",
-        "data_option": {"type": "text", "maxlength": 120, "default": "Elevate", "linktemplate": template},
-        "screens": {"edit": {"ticket.agent": {"shown": True}}},
-        "active": True,
-    }
-    requests.post(api, json=attribute, headers=admin, timeout=10).raise_for_status()
+    planned = zammad_setup.attribute(Place(CONNECTION, stage.public_url))
+    requests.post(api, json=planned, headers=admin, timeout=10).raise_for_status()
     requests.post(f"{api}_execute_migrations", headers=admin, timeout=10).raise_for_status()
 
 

@@ -93,7 +93,9 @@ class ZammadSetup(ByHand):
         done = ("Delete the administrator's token: it is needed no more.",)
         return (
             *(done if made else webhook),
-            f"For a link on each new ticket, {_attribute_by_hand(place)}",
+            "For a link on each new ticket, let System > Objects > Ticket have an attribute of type Text with any "
+            f"default and the link template {_template(place)}, and press Update Database there at a quiet time: "
+            "Zammad must be restarted then.",
         )
 
     def take_back(self, number: str, marker: str) -> bool:
@@ -142,11 +144,10 @@ def _token(once: Mapping[str, str]) -> str:
 
 def _link(admin: _Administrator, place: Place) -> list[Finding]:
     """Plan the attribute that is a link. When the database is changed for it is not ours to say."""
-    wanted = _attribute(place)
-    template, what = wanted["data_option"]["linktemplate"], "an attribute of tickets is a link to our page"
+    wanted, what = attribute(place), "an attribute of tickets is a link to our page"
     try:
         rows = admin.all(_ATTRIBUTES)
-        if any(table(it.get("data_option")).get("linktemplate") == template for it in rows):
+        if any(table(it.get("data_option")).get("linktemplate") == _template(place) for it in rows):
             return [Finding(f"{what} (it was there)", True)]
         if any(it.get("name") == wanted["name"] for it in rows):
             return [Finding(f"an attribute is named {wanted['name']} and has another link: change it by hand", True)]
@@ -156,8 +157,13 @@ def _link(admin: _Administrator, place: Place) -> list[Finding]:
     return [Finding(f"{what} (planned)", True)]
 
 
-def _attribute(place: Place) -> dict[str, Any]:
-    template = place.page("#{ticket.id}")
+def _template(place: Place) -> str:
+    return place.page("#{ticket.id}")
+
+
+def attribute(place: Place) -> dict[str, Any]:
+    """The attribute of tickets that is a link to our page, as Zammad's API takes it."""
+    options = {"type": "text", "maxlength": 120, "null": True, "linktemplate": _template(place)}
     return {
         "object": "Ticket",
         "name": f"elevate_{re.sub('[^a-z0-9]', '_', place.connection.lower())}_link",  # no name may end in _id
@@ -165,17 +171,9 @@ def _attribute(place: Place) -> dict[str, Any]:
         "active": True,
         "position": 1900,
         "data_type": "input",
-        # A field without a value shows no link.
-        "data_option": {"type": "text", "maxlength": 120, "null": True, "default": "Elevate", "linktemplate": template},
+        "data_option": {**options, "default": "Elevate"},  # a field without a value shows no link
         "screens": {"edit": {"ticket.agent": {"shown": True}}},
     }
-
-
-def _attribute_by_hand(place: Place) -> str:
-    return (
-        "let System > Objects > Ticket have an attribute of type Text with any default and the link template "
-        f"{place.page('#{ticket.id}')}, and press Update Database there at a quiet time: Zammad must be restarted then."
-    )
 
 
 def _webhook(place: Place, secret: str) -> dict[str, Any]:

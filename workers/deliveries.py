@@ -117,7 +117,7 @@ def _told_before(connection: sa.Connection, delivery: Delivery) -> str | None:
 
 def _waited(run: Run, connection: sa.Connection, delivery: Delivery) -> str | None:
     """Why a call is let go for which its helpdesk leaves us no time: it says itself that no rule is for the ticket, and
-    by now no pick would start by itself. So what waits does not grow without end.
+    by now no pick would start by itself. It is let go only when it is claimed, after what is preferred.
     """
     if not delivery.waits or run.now - delivery.received_at <= ACT_FRESHNESS:
         return None

@@ -118,7 +118,7 @@ _HAS_OPEN = deliveries.c.ticket.in_(
         elevations.c.connection == sa.bindparam("of"), elevations.c.state.in_(sorted(OPEN - {State.OFFERED}))
     )
 )
-# What may end something, though no rule is for the ticket any more: there are few of these, and none may starve.
+# What may end something, though no rule is for the ticket any more: behind all other calls it could wait for ever.
 _ENDING = _claiming_next(_CALLED, _WAITS, _HAS_OPEN)
 # What may start or end something; calls that do neither; polls.
 _TURNS = (

@@ -272,9 +272,9 @@ def test_one_tries_a_helpdesk_after_it_asked_us_to_wait_and_the_others_keep_thei
             assert (deliveries.claim_next(tx, ["practice"], now=now) is not None) is found
 
 
-def taken(desk: Desk) -> str | None:
+def taken(desk: Desk, *turns: str) -> str | None:
     with desk.deployment.records.write() as tx:
-        it = deliveries.claim_next(tx, ["practice"], now=desk.now())
+        it = deliveries.claim_next(tx, turns or ["practice"], now=desk.now())
     return it.id if it else None
 
 
@@ -286,6 +286,25 @@ def test_a_call_about_a_ticket_that_no_rule_is_for_waits_until_no_other_does(des
     usual = keep(desk, "2", 0)
 
     assert [taken(desk) for _ in range(4)] == [ends, usual, waits, None]  # what gives a role back must not starve
+
+
+def test_what_is_preferred_on_one_connection_holds_up_no_other(desk: Desk, practice: Practice) -> None:
+    desk.link()
+    ends = keep(desk, pick(desk, practice), 0, waits=True)
+    elsewhere = keep(desk, "7", 0, connection="second")
+
+    assert [taken(desk, "second", "practice") for _ in range(2)] == [elsewhere, ends]
+
+
+def test_an_offer_alone_is_no_reason_to_be_preferred(desk: Desk, practice: Practice) -> None:
+    ticket = practice.new_ticket()
+    practice.assign(ticket, by="approver")
+    desk.deliver(ticket)
+    assert desk.only(ticket).state == State.OFFERED
+    waits = keep(desk, ticket, 1, waits=True)
+    usual = keep(desk, "2", 0)
+
+    assert [taken(desk) for _ in range(2)] == [usual, waits]
 
 
 def test_what_waits_is_let_go_when_no_pick_would_start_by_itself_any_more(desk: Desk, practice: Practice) -> None:

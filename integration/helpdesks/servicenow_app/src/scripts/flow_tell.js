@@ -2,7 +2,8 @@
 // when the flow started.
 //
 // Waits for the answer, since a flow in the background holds nobody up, and fails when it is not a good one: then the
-// flow tries again later. All tries of one run of the flow are one delivery, which Ticket Elevate takes once.
+// flow tries again later. The tries of one run of the flow are one delivery, which Ticket Elevate takes once, as long as
+// the record was not saved again in between.
 (function execute(inputs, outputs) {
     var ticket = inputs.ticket;
     var run = String(inputs.started).replace(/[^0-9]/g, '');

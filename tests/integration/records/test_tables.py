@@ -19,6 +19,7 @@ from integration.records import comments, elevations, journal, people
 from integration.records.people import Link
 from integration.records.store import Records
 from integration.records.tables import metadata
+from integration.tickets import Person, Status, Ticket
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -124,6 +125,29 @@ def test_a_journal_of_the_first_version_is_taken_along(database_url: str) -> Non
         journal.append(tx, Kind.PICK_PLANNED, now=NOON, cause="click")
         report = verify.verify(list(journal.export(tx)))
     assert (report.ok, report.entries, report.private_open) == (True, 2, 1), verify.render(report)
+    records.dispose()
+
+
+def test_untold_picks_of_an_older_version_are_known_again(database_url: str) -> None:
+    """TeamDynamix named each the same; what is open would be ended as handed over, and what was clicked would start
+    again by itself.
+    """
+    records = Records(database_url)
+    records.migrate("0009")
+    columns = ("id", "connection", "ticket", "account", "pick", "state", "version", "attempts", "created_at")
+    older = sa.table("elevations", *(sa.column(name, metadata.tables["elevations"].c[name].type) for name in columns))
+    accounts = ("5f0c-uid", "u" * 128)
+    with records.write() as tx:
+        for account in accounts:
+            row = (account[:4], "tdx", "7", account, "untold", State.OFFERED, 1, 0, NOON)
+            tx.execute(older.insert().values(dict(zip(columns, row, strict=True))))
+
+    records.migrate()
+
+    with records.read() as connection:
+        for account in accounts:
+            ticket = Ticket("tdx", "7", "", Status.OPEN, NOON, assignee=Person(account))
+            assert elevations.of_pick(connection, "tdx", "7", account, ticket.pick)
     records.dispose()
 
 

@@ -122,8 +122,6 @@ class TicketEvent:
     # The ticket as the call shows it, where it shows all that a rule may look at. Nothing follows from it but the order
     # in which calls are worked.
     shown: Ticket | None = None
-    # It shows a ticket that no rule is for: it is read when nothing else of its helpdesk waits.
-    waits: bool = False
     # Our own account caused it, or it says itself that nothing changed that we look at: it is stored for the record,
     # and the ticket is not read.
     idle: bool = False

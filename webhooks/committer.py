@@ -36,9 +36,9 @@ class Committer:
         self._waiting: deque[_Waiting] = deque()  # those that are being committed stay in it until they are
         self._changing = threading.Lock()
 
-    def keep(self, connection: str, event: TicketEvent, *, now: datetime) -> bool:
+    def keep(self, connection: str, event: TicketEvent, *, now: datetime, waits: bool = False) -> bool:
         """Commit a delivery: True when it is new, False when it was kept before. Raises what the database raises."""
-        mine = _Waiting(deliveries.row(connection, event, now=now))
+        mine = _Waiting(deliveries.row(connection, event, now=now, waits=waits))
         with self._changing:
             self._waiting.append(mine)
             first = self._waiting[0] is mine

@@ -3,7 +3,6 @@
 Some helpdesks call inside the technician's own click and open transaction, so nothing here may wait for anybody.
 """
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from flask import Blueprint, Flask, Response, current_app, request
@@ -39,10 +38,8 @@ def receive(connection: str) -> Response:
         return problem(401, str(error))
     except DeliveryUnreadable as error:
         return problem(400, str(error))
-    if _may_wait(deployment, event):
-        event = replace(event, waits=True)
     committer: Committer = current_app.extensions[COMMITTER]
-    if not committer.keep(connection, event, now=now):
+    if not committer.keep(connection, event, now=now, waits=_may_wait(deployment, event)):
         return Response(status=200)
     if not event.idle:
         bell: Bell = current_app.extensions[BELL]

@@ -13,7 +13,7 @@ from celery.signals import after_task_publish, worker_process_init
 from integration import checkpoints, settings
 from integration.deployment import Deployment
 from integration.records import heartbeats
-from integration.records.deliveries import claim_next, forget
+from integration.records.deliveries import claim_next, forget, let_go
 from workers import (
     activations,
     comments,
@@ -141,6 +141,8 @@ def begin_polls() -> None:
 
 @app.task(name="forget")  # type: ignore[untyped-decorator]
 def forget_deliveries() -> None:
+    with deployment().records.write() as tx:
+        let_go(tx, now=datetime.now(UTC))
     with deployment().records.write() as tx:
         forget(tx, deployment().helpdesks, now=datetime.now(UTC))
 

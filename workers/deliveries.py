@@ -34,7 +34,7 @@ def step(run: Run, due: Due) -> Iterable[Due]:
         return []
     run.cause = f"delivery:{delivery.delivery_id}"
     with run.deployment.records.read() as connection:
-        told = _told_before(connection, delivery) or _waited(run, connection, delivery)
+        told = _told_before(connection, delivery)
         # Before the ticket is read: whoever comes later may tell of something that this reading does not see.
         alike = [] if told else deliveries.alike(connection, delivery, now=run.now)
     if told:
@@ -113,17 +113,6 @@ def _told_before(connection: sa.Connection, delivery: Delivery) -> str | None:
     if deliveries.shown_before(connection, delivery):
         return deliveries.SAME
     return "a call told it before" if _is_known(connection, delivery) else None
-
-
-def _waited(run: Run, connection: sa.Connection, delivery: Delivery) -> str | None:
-    """Why a call is let go for which its helpdesk leaves us no time: it says itself that no rule is for the ticket, and
-    by now no pick would start by itself. It is let go only when it is claimed, after what is preferred.
-    """
-    if not delivery.waits or run.now - delivery.received_at <= ACT_FRESHNESS:
-        return None
-    if elevations.open_on_ticket(connection, delivery.connection, delivery.ticket):
-        return None
-    return "no rule is for what it shows, and there was no time to look"
 
 
 def _finish(run: Run, delivery: Delivery, outcome: str) -> list[Due]:

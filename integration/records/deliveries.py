@@ -11,19 +11,20 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ulid import ULID
 
 from integration.brake import OF_HELPDESK
-from integration.elevation import OPEN, State
+from integration.elevation import ACT_FRESHNESS, OPEN
 from integration.records import due
 from integration.records.tables import UtcDateTime, brakes, deliveries, elevations
 from integration.tickets import ChangedTicket, TicketEvent
 
 READ, ALIKE, SAME = "done", "read together with another one", "it shows what was read before"  # outcomes
+LET_GO = "no rule is for what it shows, and there was no time to look"
 POLL = "poll"  # the kind of a delivery that nobody sent
 PANEL = "panel"  # and of a press in a panel, which says nothing of whether webhooks arrive
 # A change that a poll found is read a moment later: by then its webhook call was worked, where one came.
 SETTLE = timedelta(seconds=5)
 NEAREST, NEAR = 10, timedelta(seconds=10)  # of a ticket's deliveries, for `shown_before`
 KEPT, UNREAD_KEPT = timedelta(days=35), timedelta(days=4)
-AT_ONCE = 5_000
+AT_ONCE, LET_GO_AT_ONCE = 5_000, 20_000
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ class Delivery:
 Row = dict[str, Any]  # what is inserted for a delivery
 
 
-def row(connection: str, event: TicketEvent, *, now: datetime) -> Row:
+def row(connection: str, event: TicketEvent, *, now: datetime, waits: bool = False) -> Row:
+    """`waits`: as far as the call shows its ticket, no rule is for it. Such calls stand behind the others, except where
+    something is open for their ticket.
+    """
     return {
         "id": str(ULID()),
         "connection": connection,
@@ -65,7 +69,7 @@ def row(connection: str, event: TicketEvent, *, now: datetime) -> Row:
         "changed_at": event.shown_at,
         "fingerprint": event.fingerprint,
         "found": False,
-        "waits": event.waits,
+        "waits": waits,
     }
 
 
@@ -76,19 +80,27 @@ def found(connection: str, ticket: ChangedTicket, *, now: datetime) -> Row:
     return {**row(connection, event, now=now), "due_at": now + SETTLE, "found": True}
 
 
-def store(tx: sa.Connection, connection: str, event: TicketEvent, *, now: datetime) -> str | None:
+def store(tx: sa.Connection, connection: str, event: TicketEvent, *, now: datetime, waits: bool = False) -> str | None:
     """Keep a delivery; its new id, or None where the same one was kept before."""
-    return next(iter(store_all(tx, [row(connection, event, now=now)])), None)
+    return next(iter(store_all(tx, [row(connection, event, now=now, waits=waits)])), None)
 
 
 def store_all(tx: sa.Connection, rows: Sequence[Row]) -> set[str]:
     """Keep deliveries; the ids of those that were not kept before. Of two alike the first one is kept."""
     # Always in the same order: two processes that store the same two deliveries must not wait for each other.
     ordered = sorted(rows, key=lambda it: (it["connection"], it["delivery_id"]))
+    new = _insert(tx, ordered)
+    waiting = [it["id"] for it in ordered if it["waits"] and it["id"] in new]
+    if waiting:
+        tx.execute(_COUNTING.where(deliveries.c.id.in_(waiting), _COUNTS))
+    return new
+
+
+def _insert(tx: sa.Connection, rows: Sequence[Row]) -> set[str]:
     if tx.dialect.name == "postgresql":  # one round trip for all of them
-        return set(tx.execute(_INSERT_ONCE_THERE, ordered).scalars())
-    ids = {it["id"] for it in ordered}
-    if tx.execute(_INSERT_ONCE, ordered).rowcount == len(ids):  # half the work of asking which
+        return set(tx.execute(_INSERT_ONCE_THERE, rows).scalars())
+    ids = {it["id"] for it in rows}
+    if tx.execute(_INSERT_ONCE, rows).rowcount == len(ids):  # half the work of asking which
         return ids
     return set(tx.execute(sa.select(deliveries.c.id).where(deliveries.c.id.in_(ids))).scalars())
 
@@ -97,32 +109,31 @@ _INSERT_ONCE = sqlite.insert(deliveries).on_conflict_do_nothing()
 _INSERT_ONCE_THERE = postgresql.insert(deliveries).on_conflict_do_nothing().returning(deliveries.c.id)
 
 
+# Of what waits, the calls that something may follow from by now: there is something open for their ticket.
+_COUNTS = sa.exists().where(
+    elevations.c.connection == deliveries.c.connection,
+    elevations.c.ticket == deliveries.c.ticket,
+    elevations.c.state.in_(sorted(OPEN)),
+)
+_COUNTING = deliveries.update().values(waits=False)
+
+
 _CLAIM, _SETTLE = due.claiming(deliveries), due.saving(deliveries)
 _NOW: sa.BindParameter[datetime] = sa.bindparam("now")
-# Whoever is claimed while its helpdesk asks us to wait is put off in vain: it loses its place, and one of its tries.
-_HELD = sa.exists().where(
-    brakes.c.name == sa.bindparam("brake"), sa.or_(brakes.c.until > _NOW, brakes.c.probe_until > _NOW)
-)
+_HELD = sa.select(brakes.c.name).where(sa.or_(brakes.c.until > _NOW, brakes.c.probe_until > _NOW))
 
 
 def _claiming_next(*where: sa.ColumnElement[bool]) -> due.Claim:
     of = deliveries.c.connection == sa.bindparam("of")
-    oldest = sa.select(deliveries.c.id).where(of, *where, due.is_due(deliveries), ~_HELD)
-    first = oldest.order_by(deliveries.c.due_at).limit(1).with_for_update(skip_locked=True)
+    oldest = sa.select(deliveries.c.id).where(of, *where, due.is_due(deliveries)).order_by(deliveries.c.due_at)
+    first = oldest.limit(1).with_for_update(skip_locked=True)
     return due.taking(deliveries, deliveries.c.id == first.scalar_subquery())
 
 
-_CALLED, _WAITS, _USUAL = deliveries.c.found.is_(False), deliveries.c.waits.is_(True), deliveries.c.waits.is_(False)
-_HAS_OPEN = deliveries.c.ticket.in_(
-    sa.select(elevations.c.ticket).where(
-        elevations.c.connection == sa.bindparam("of"), elevations.c.state.in_(sorted(OPEN - {State.OFFERED}))
-    )
-)
-# What may end something, though no rule is for the ticket any more: behind all other calls it could wait for ever.
-_ENDING = _claiming_next(_CALLED, _WAITS, _HAS_OPEN)
-# What may start or end something; calls that do neither; polls.
+_CALLED, _WAITS = deliveries.c.found.is_(False), deliveries.c.waits.is_(True)
+# What something may follow from; other calls; what polls found.
 _TURNS = (
-    _claiming_next(_CALLED, _USUAL),
+    _claiming_next(_CALLED, deliveries.c.waits.is_(False)),
     _claiming_next(_CALLED, _WAITS),
     _claiming_next(deliveries.c.found.is_(True)),
 )
@@ -139,15 +150,16 @@ def claim_next(
 ) -> Delivery | None:
     """Take what has been due for longest, of the first of these connections that has any; None when none has.
 
-    A connection whose brake is on has none.
-
-    A call about a ticket that no rule is for waits until no other call does, unless something runs for that ticket, and
-    what polls found until no call does, as long as calls do not come without end: see `found_first`.
+    A connection whose brake is on has none: whoever is claimed while its helpdesk asks us to wait is put off in vain,
+    and loses its place and one of its tries. A call that `waits` does so until no other call is due, and what polls
+    found until no call is, as long as calls do not come without end: see `found_first`.
     """
-    order = (_ENDING, *(reversed(_TURNS) if found_first else _TURNS))
+    held = set(tx.execute(_HELD, {"now": now}).scalars())
     for connection in turns:  # what comes first on one connection must not hold up another
-        for statement in order:
-            row = due.claim(tx, statement, now=now, of=connection, brake=f"{OF_HELPDESK}{connection}")
+        if f"{OF_HELPDESK}{connection}" in held:
+            continue
+        for statement in reversed(_TURNS) if found_first else _TURNS:
+            row = due.claim(tx, statement, now=now, of=connection)
             if row is not None:
                 return Delivery(**row._mapping)
     return None
@@ -222,8 +234,24 @@ def finish_alike(tx: sa.Connection, others: Iterable[Alike], *, read: datetime |
             _settle(tx, it.id, it.version, due_at=None, outcome=ALIKE, changed_at=read)
 
 
+def let_go(tx: sa.Connection, *, now: datetime) -> int:
+    """Let go of calls that waited in vain, the oldest first, some at a time; how many. Their helpdesk leaves no time to
+    read what no rule is for, and by now no pick that such a call tells of would start by itself. It ends as if the
+    ticket had been read when the call came: with nothing.
+
+    Those that something may follow from by now wait no longer.
+    """
+    due_ones = sa.select(deliveries.c.id).where(_WAITS, deliveries.c.due_at <= now)
+    counting = due_ones.where(_COUNTS).with_for_update(skip_locked=True)
+    tx.execute(_COUNTING.where(deliveries.c.id.in_(counting.scalar_subquery())))
+    old = due_ones.where(deliveries.c.received_at <= now - ACT_FRESHNESS).order_by(deliveries.c.due_at)
+    some = old.limit(LET_GO_AT_ONCE).with_for_update(skip_locked=True)
+    ended = {"due_at": None, "outcome": LET_GO, "version": deliveries.c.version + 1}
+    return tx.execute(deliveries.update().where(deliveries.c.id.in_(some.scalar_subquery())).values(ended)).rowcount
+
+
 def forget(tx: sa.Connection, connected: Collection[str], *, now: datetime) -> int:
-    """Delete what nobody looks at any more, some at a time, and let go of what is due for nobody.
+    """Delete what nobody looks at any more, some at a time, and end what is due for nobody.
 
     A call that cost no reading says nothing after a few days; the others are what pages compare rules by. Gives how
     many were deleted.
@@ -234,7 +262,7 @@ def forget(tx: sa.Connection, connected: Collection[str], *, now: datetime) -> i
         .values(due_at=None, outcome="its helpdesk is not connected any more", version=deliveries.c.version + 1)
     )
     # An id begins with its time, and has an index.
-    unread = sa.or_(deliveries.c.outcome.is_(None), deliveries.c.outcome.in_((ALIKE, SAME)))
+    unread = sa.or_(deliveries.c.outcome.is_(None), deliveries.c.outcome.in_((ALIKE, SAME, LET_GO)))
     old = sa.or_(
         deliveries.c.id < str(ULID.from_datetime(now - KEPT)),
         sa.and_(deliveries.c.id < str(ULID.from_datetime(now - UNREAD_KEPT)), unread),

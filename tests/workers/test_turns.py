@@ -26,11 +26,6 @@ EVENT = TicketEvent("", "", "ticket.updated", "first")
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/elevate.sqlite"
-
-
-@pytest.fixture
 def deployment(practice: Practice, database_url: str, tmp_path: Path) -> Iterator[Deployment]:
     """Two connections to one helpdesk."""
     table = practice.facts["helpdesk"]
@@ -41,10 +36,12 @@ def deployment(practice: Practice, database_url: str, tmp_path: Path) -> Iterato
     made.records.dispose()
 
 
-def keep(desk: Desk, ticket: str, number: int, *, connection: str = "practice", **more: Any) -> str:
+def keep(
+    desk: Desk, ticket: str, number: int, *, connection: str = "practice", waits: bool = False, **more: Any
+) -> str:
     event = replace(EVENT, delivery_id=f"{ticket}_{number}", ticket=ticket, **more)
     with desk.deployment.records.write() as tx:
-        kept = deliveries.store(tx, connection, event, now=desk.now())
+        kept = deliveries.store(tx, connection, event, now=desk.now(), waits=waits)
     assert kept is not None
     return kept
 
@@ -278,52 +275,78 @@ def taken(desk: Desk, *turns: str) -> str | None:
     return it.id if it else None
 
 
-def test_a_call_about_a_ticket_that_no_rule_is_for_waits_until_no_other_does(desk: Desk, practice: Practice) -> None:
-    waits = keep(desk, "1", 0, waits=True)
-    desk.link()
-    held = pick(desk, practice)
-    ends = keep(desk, held, 0, waits=True)  # its category was changed; and then it was solved
-    usual = keep(desk, "2", 0)
-
-    assert [taken(desk) for _ in range(4)] == [ends, usual, waits, None]  # what gives a role back must not starve
-
-
-def test_what_is_preferred_on_one_connection_holds_up_no_other(desk: Desk, practice: Practice) -> None:
-    desk.link()
-    ends = keep(desk, pick(desk, practice), 0, waits=True)
-    elsewhere = keep(desk, "7", 0, connection="second")
-
-    assert [taken(desk, "second", "practice") for _ in range(2)] == [elsewhere, ends]
-
-
-def test_an_offer_alone_is_no_reason_to_be_preferred(desk: Desk, practice: Practice) -> None:
+@pytest.fixture
+def offered(desk: Desk, practice: Practice) -> str:
+    """A ticket that its technician did not take themselves."""
     ticket = practice.new_ticket()
     practice.assign(ticket, by="approver")
     desk.deliver(ticket)
     assert desk.only(ticket).state == State.OFFERED
-    waits = keep(desk, ticket, 1, waits=True)
+    return ticket
+
+
+def test_a_call_about_a_ticket_that_no_rule_is_for_waits_until_no_other_does(desk: Desk) -> None:
+    waits, usual = keep(desk, "1", 0, waits=True), keep(desk, "2", 0)
+
+    assert [taken(desk) for _ in range(3)] == [usual, waits, None]
+
+
+def test_a_call_that_may_end_something_waits_for_no_other_one_and_before_no_other_one(
+    desk: Desk, practice: Practice, offered: str
+) -> None:
+    """Its category was changed, so that no rule is for it any more; and then it was solved."""
+    desk.link()
+    held = pick(desk, practice)
+    waits, first, second = keep(desk, "1", 0, waits=True), keep(desk, "2", 0), keep(desk, held, 0, waits=True)
+    third, fourth = keep(desk, offered, 1, waits=True), keep(desk, "3", 0)
+
+    assert [taken(desk) for _ in range(5)] == [first, second, third, fourth, waits]
+
+
+def test_what_waits_for_a_ticket_on_which_something_was_opened_meanwhile_waits_no_longer(
+    desk: Desk, practice: Practice
+) -> None:
+    desk.link()
+    ticket = practice.new_ticket()
+    late = keep(desk, ticket, 0, waits=True, revision="2")  # no reading of another state answers it
+    other = keep(desk, "1", 0, waits=True)
+    practice.assign(ticket)
+    desk.deliver(ticket)
+    assert desk.only(ticket).state is State.ACTIVE
+    with desk.deployment.records.write() as tx:
+        assert deliveries.let_go(tx, now=desk.now()) == 0
     usual = keep(desk, "2", 0)
 
-    assert [taken(desk) for _ in range(2)] == [usual, waits]
+    assert [taken(desk) for _ in range(4)] == [late, usual, other, None]
 
 
-def test_what_waits_is_let_go_when_no_pick_would_start_by_itself_any_more(desk: Desk, practice: Practice) -> None:
-    desk.link()
-    held, other = pick(desk, practice), practice.new_ticket(category="Something else")
-    desk.advance(timedelta(minutes=6))
-    practice.solve(held)
-    kept = [keep(desk, ticket, 0, waits=True) for ticket in (held, other)]
-    desk.advance(ACT_FRESHNESS + timedelta(seconds=1))
-    late = keep(desk, other, 1, waits=True)
+def test_what_waits_is_let_go_when_no_pick_would_start_by_itself_any_more(
+    desk: Desk, practice: Practice, offered: str
+) -> None:
+    """Whether or not its helpdesk leaves any time: else a flood would grow without end."""
+    other = practice.new_ticket(category="Something else")
+    in_hand, *kept = [keep(desk, other, number, waits=True) for number in range(3)]
+    keep(desk, other, 3)
+    practice.solve(offered)
+    keep(desk, offered, 1, waits=True)
+    BrakeRows(desk.deployment.records).hold("helpdesk:practice", desk.now() + timedelta(hours=1))
+    desk.advance(ACT_FRESHNESS - timedelta(seconds=1))
+    keep(desk, other, 4, waits=True)
 
-    for it in kept:
-        desk.step(Due(What.DELIVERY, it))
+    def let_go() -> list[str]:
+        with desk.deployment.records.write() as tx:
+            deliveries.let_go(tx, now=desk.now())
+            gone = table.c.outcome == deliveries.LET_GO
+            return list(tx.execute(sa.select(table.c.id).where(gone, table.c.due_at.is_(None))).scalars())
 
-    assert desk.only(held).end_reason == EndReason.SOLVED
+    assert let_go() == []
+    desk.advance(timedelta(seconds=2))
+    with desk.deployment.records.write() as tx:
+        assert deliveries.claim(tx, in_hand, now=desk.now()) is not None
+    assert let_go() == kept
     assert readings(practice, other) == 0
-    assert "no time to look" in str(outcomes(desk)[2])
-    desk.step(Due(What.DELIVERY, late))
-    assert outcomes(desk)[1:] == ["done", outcomes(desk)[2], "done"]
+    desk.sweep()
+    assert desk.only(offered).end_reason == EndReason.SOLVED
 
 
 def test_what_a_call_tells_of_that_still_waits_is_not_found_once_more(desk: Desk) -> None:

@@ -24,6 +24,7 @@ class _Waiting:
         self.row = row
         self.taken = False  # somebody tried to commit it
         self.kept: bool | None = None  # how that came out; None: it failed with its neighbours, and is tried alone
+        self.away: Exception | None = None  # or the database could not be reached
         self.woken = threading.Lock()  # let go when it was taken, or is first in line
         self.woken.acquire()
 
@@ -46,6 +47,8 @@ class Committer:
             mine.woken.acquire()
         if not mine.taken:
             self._commit_line(mine)
+        if mine.away is not None:
+            raise mine.away
         if mine.kept is not None:
             return mine.kept
         # A neighbour may have been what the database refuses; then it is refused alone, and this one is kept.
@@ -53,22 +56,26 @@ class Committer:
             return bool(deliveries.store_all(tx, [mine.row]))
 
     def _commit_line(self, mine: _Waiting) -> None:
-        batch = [mine]
+        batch: list[_Waiting] = []
         try:
             with self._records.write() as tx:
                 # Only now, with the database's own lock in hand: the longer that took, the more go along.
-                with self._changing:
-                    batch = list(self._waiting)
+                batch = self._line()
                 kept = deliveries.store_all(tx, [it.row for it in batch])
             for it in batch:
                 it.kept = it.row["id"] in kept
-        except (sa.exc.SQLAlchemyError, OSError, UnicodeError):
-            if len(batch) == 1:
+        except (sa.exc.SQLAlchemyError, OSError, UnicodeError) as error:
+            if not batch:  # one after another, each would wait as long for a database that is away
+                batch = self._line()
+                for it in batch:
+                    it.away = error
+            elif len(batch) == 1:
                 raise
-            log.warning("deliveries_tried_alone", extra={"count": len(batch)})
+            else:
+                log.warning("deliveries_tried_alone", extra={"count": len(batch)})
         finally:
             with self._changing:
-                for it in batch:
+                for it in batch or [mine]:
                     self._waiting.popleft()
                     it.taken = True
                 following = self._waiting[0] if self._waiting else None
@@ -76,3 +83,7 @@ class Committer:
                 it.woken.release()
             if following is not None:
                 following.woken.release()
+
+    def _line(self) -> list[_Waiting]:
+        with self._changing:
+            return list(self._waiting)

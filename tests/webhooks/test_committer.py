@@ -50,6 +50,17 @@ class Gate(Records):
             yield tx
 
 
+class Away(Gate):
+    """Their database cannot be reached, which takes them as long as the gate is closed."""
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        self.transactions += 1
+        assert self.open.wait(20)
+        raise sa.exc.OperationalError("connect", None, OSError("no route"))
+        yield
+
+
 def event(delivery_id: str, ticket: str = "4821") -> TicketEvent:
     return TicketEvent(delivery_id, ticket, "ticket.assigned", "first")
 
@@ -59,9 +70,11 @@ def stored(records: Records) -> list[str]:
         return sorted(connection.execute(sa.select(deliveries.c.delivery_id)).scalars())
 
 
-def together(records: Records, events: list[TicketEvent]) -> tuple[list[bool | BaseException], int]:
+def together(
+    records: Records, events: list[TicketEvent], gate_of: type[Gate] = Gate
+) -> tuple[list[bool | BaseException], int]:
     """What each of the events is answered when all of them wait for one commit, and the number of transactions."""
-    gate = Gate(records)
+    gate = gate_of(records)
     committer = Committer(gate)
 
     def keep(it: TicketEvent) -> bool | BaseException:
@@ -136,6 +149,12 @@ def test_each_one_hears_of_a_database_that_is_away_and_the_next_one_is_kept(tmp_
     records.migrate()
     assert keep(0) is True
     records.dispose()
+
+
+def test_nobody_waits_for_a_database_that_is_away_for_longer_than_the_first_in_line(records: Records) -> None:
+    answers, transactions = together(records, [event(f"msg_{n}") for n in range(THREADS)], Away)
+    assert all(isinstance(it, sa.exc.OperationalError) for it in answers)
+    assert transactions == 1
 
 
 def test_two_processes_may_store_the_same_deliveries_in_any_order(records: Records) -> None:

@@ -9,7 +9,7 @@ import logging
 from http import HTTPStatus
 
 from flask import Flask, Response
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from integration.deployment import Deployment
 from webhooks import deliveries, guards, health, language, metrics, panels
@@ -38,11 +38,15 @@ def create(deployment: Deployment) -> dict[tuple[str, ...], Flask]:
 def _answering(name: str, deployment: Deployment) -> Flask:
     app = Flask(name, static_folder=None)
     app.config.update(DEPLOYMENT=deployment, MAX_CONTENT_LENGTH=deliveries.LARGEST + 1)
+    app.url_map.merge_slashes = False  # an address with one too many is unknown; no helpdesk follows a redirect
 
     @app.errorhandler(HTTPException)
     def known(error: HTTPException) -> Response:
         code = error.code or 500
-        return problem(code, WORDS.get(code, HTTPStatus(code).phrase + "."))
+        answer = problem(code, WORDS.get(code, HTTPStatus(code).phrase + "."))
+        if isinstance(error, MethodNotAllowed):
+            answer.allow.update(error.valid_methods or ())
+        return answer
 
     @app.errorhandler(Exception)
     def unknown(error: Exception) -> Response:  # with its twin in `problems`, where a request's surprises end

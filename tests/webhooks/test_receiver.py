@@ -119,6 +119,15 @@ def test_an_unknown_helpdesk_is_not_found(url: str, sender: Sender) -> None:
     assert_problem(answer, 404)
 
 
+def test_an_address_that_is_not_quite_ours_is_said_to_be_and_redirects_nowhere(url: str, sender: Sender) -> None:
+    headers = sender.headers(BODY)
+    for wrong in (url.replace("/webhooks/", "/webhooks//"), f"{url}/"):
+        assert_problem(requests.post(wrong, BODY, headers=headers, timeout=10, allow_redirects=False), 404)
+    answer = requests.get(url, headers=headers, timeout=10, allow_redirects=False)
+    assert_problem(answer, 405)
+    assert set(answer.headers["Allow"].split(", ")) == {"POST", "OPTIONS"}
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_large_body_is_refused_chunked_or_not(chunked: bool, url: str, sender: Sender, both: Deployment) -> None:
     """Threat 45."""

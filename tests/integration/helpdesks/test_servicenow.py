@@ -370,6 +370,19 @@ def test_what_our_rule_sends_is_what_we_read(rule: Callable[..., dict[str, Any]]
     assert (sent["executed"], sent["failed"]) == ("without waiting", "")
 
 
+def test_what_was_pasted_with_a_slash_or_a_line_break_at_its_end_will_do(
+    rule: Callable[..., dict[str, Any]], connected: Connect
+) -> None:
+    for pasted in ("/", "//", "/\n", " "):
+        world = {"secret": SECRET, "pasted": pasted, "current": {"assigned_to": TECHNICIAN}, "user": TECHNICIAN}
+        sent = rule("tell.js", changed=["assigned_to"], **world)
+        assert sent["endpoint"] == "https://elevate.example.org/webhooks/now"
+        event = connected().read_delivery(sent["headers"], sent["body"].encode(), now=datetime.now(UTC))
+        assert event.ticket == NUMBER
+        opened = rule("elevate_button.js", **world)["opened"]
+        assert opened == f"https://elevate.example.org/elevate/now/{NUMBER}"
+
+
 @pytest.mark.parametrize("world", [{"down": True}, {"secret": ""}])
 def test_our_rule_lets_a_ticket_be_saved_that_we_cannot_be_told_of(
     rule: Callable[..., dict[str, Any]], world: dict[str, Any]
@@ -400,12 +413,21 @@ def test_what_our_flow_sends_is_one_delivery_however_often_it_tries(
 
 
 @pytest.mark.parametrize(
-    "world", [{"status": 0}, {"status": 302}, {"status": 401}, {"status": 503}, {"down": True}, {"secret": ""}]
+    ("world", "status"),
+    [
+        *(({"status": status}, str(status)) for status in (0, 302, 401, 503)),
+        ({"status": "none"}, "none"),
+        ({"status": None}, "null"),
+        ({"down": True}, "0"),
+        ({"secret": ""}, "0"),
+    ],
 )
-def test_our_flow_is_told_that_we_were_not(rule: Callable[..., dict[str, Any]], world: dict[str, Any]) -> None:
+def test_our_flow_is_told_that_we_were_not(
+    rule: Callable[..., dict[str, Any]], world: dict[str, Any], status: str
+) -> None:
     """Its step fails, so that the flow tries again."""
     left = rule("flow_tell.js", **{"started": STARTED, "secret": SECRET, "user": SERVICE, **world})
-    assert left["failed"] == f"Ticket Elevate was not told of {NUMBER}: HTTP status {world.get('status', 0)}."
+    assert left["failed"] == f"Ticket Elevate was not told of {NUMBER}: HTTP status {status}."
 
 
 @pytest.mark.parametrize(
@@ -486,10 +508,11 @@ const current = {
 };
 const previous = world.previous && {getValue: (name) => world.previous[name] || null};
 const properties = {
-    'ticket_elevate.base': 'https://elevate.example.org',
-    'ticket_elevate.connection.incident': 'now',
-    'ticket_elevate.secret': world.secret || '',
+    'ticket_elevate.base': 'https://elevate.example.org' + (world.pasted || ''),
+    'ticket_elevate.connection.incident': 'now' + (world.pasted || '').replaceAll('/', ''),
+    'ticket_elevate.secret': (world.secret || '') + (world.pasted || '').replaceAll('/', ''),
 };
+const action = {setRedirectURL: (url) => { left.opened = url; }};
 const gs = {
     getProperty: (name) => properties[name],
     getUserID: () => world.user,

@@ -4,7 +4,7 @@
 // Opens our page for this ticket. It saves nothing and starts nothing: the page asks who is there, reads the ticket
 // again, and starts only for its assignee when they press the button there.
 (function openElevate() {
-    var base = gs.getProperty('ticket_elevate.base');
-    var connection = gs.getProperty('ticket_elevate.connection.' + current.getTableName());
-    action.setRedirectURL(base + '/elevate/' + connection + '/' + encodeURIComponent(current.getValue('number')));
+    var our = new TicketElevateCall();
+    var number = encodeURIComponent(current.getValue('number'));
+    action.setRedirectURL(our.base() + '/elevate/' + our.connection(current) + '/' + number);
 })();

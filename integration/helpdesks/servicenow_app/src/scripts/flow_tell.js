@@ -19,7 +19,7 @@
         // Nothing of the call is shown: it could hold the key.
         status = 0;
     }
-    if (status < 200 || status > 299) {
+    if (!(status >= 200 && status <= 299)) {
         throw new Error('Ticket Elevate was not told of ' + ticket.getValue('number') + ': HTTP status ' + status + '.');
     }
 })(inputs, outputs);

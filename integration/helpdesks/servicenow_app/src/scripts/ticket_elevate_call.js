@@ -7,12 +7,27 @@ var TicketElevateCall = Class.create();
 TicketElevateCall.prototype = {
     initialize: function() {},
 
+    // The address of Ticket Elevate, to which a path can be added.
+    base: function() {
+        return this._property('base').replace(/\/+$/, '');
+    },
+
+    // What Ticket Elevate calls the connection of this ticket's table.
+    connection: function(ticket) {
+        return this._property('connection.' + ticket.getTableName());
+    },
+
+    // What somebody pasted may have a line break at its end. '' where there is none.
+    _property: function(name) {
+        return String(gs.getProperty('ticket_elevate.' + name) || '').trim();
+    },
+
     // The call about `ticket`, a GlideRecord, ready to be sent; null where the properties are not filled in.
     // A delivery that is sent again keeps its `id`. The time is that of now, so each try is signed anew.
     made: function(ticket, event, id) {
-        var base = gs.getProperty('ticket_elevate.base');
-        var secret = gs.getProperty('ticket_elevate.secret');
-        var connection = gs.getProperty('ticket_elevate.connection.' + ticket.getTableName());
+        var base = this.base();
+        var secret = this._property('secret');
+        var connection = this.connection(ticket);
         if (!base || !secret || !connection) {
             gs.error('Ticket Elevate is not told: a system property ticket_elevate.* is empty.');
             return null;

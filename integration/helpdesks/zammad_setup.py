@@ -152,8 +152,9 @@ def _link(admin: _Administrator, place: Place) -> list[Finding]:
         if any(it.get("name") == wanted["name"] for it in rows):
             return [Finding(f"an attribute is named {wanted['name']} and has another link: change it by hand", True)]
         admin.create(_ATTRIBUTES, "the attribute", wanted)
-    except HelpdeskRefused:
-        return [Finding("the attribute for the link is left by hand: the token lacks admin.object", True)]
+    except HelpdeskRefused as error:
+        lacks = "the token lacks admin.object" if error.status == 403 else f"Zammad refused it (HTTP {error.status})"
+        return [Finding(f"the attribute for the link is left by hand: {lacks}", True)]
     return [Finding(f"{what} (planned)", True)]
 
 

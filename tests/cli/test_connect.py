@@ -104,9 +104,9 @@ class Administrator:
         taken = [it for it in done if it["side"] == "helpdesk" and it["method"] != "GET"]
         return [f"{it['method']} {it['path']}" for it in taken if re.search("webhooks|triggers|attributes", it["path"])]
 
-    def forbid(self, path: str, method: str = "", times: int = 100) -> None:
+    def forbid(self, path: str, method: str = "", times: int = 100, status: int = 403) -> None:
         match = {"side": "helpdesk", "method": method, "path": path}
-        fault = {"match": match, "kind": "status", "status": 403, "body": "{}", "times": times}
+        fault = {"match": match, "kind": "status", "status": status, "body": "{}", "times": times}
         self.practice.control("/faults", fault)
 
     def left_nothing(self, created: list[str], settings_before: str) -> None:
@@ -789,6 +789,10 @@ def test_the_link_on_each_ticket_is_planned_where_the_token_may_do_that(administ
     said = administrator.connect()
     assert said.exit_code == 0
     assert "the attribute for the link is left by hand: the token lacks admin.object" in said.output
+    administrator.forbid("/object_manager_attributes$", "POST", times=1, status=422)
+    said = administrator.connect("--replace")
+    assert said.exit_code == 0
+    assert "the attribute for the link is left by hand: Zammad refused it (HTTP 422)" in said.output
 
     said = administrator.connect("--replace")
 

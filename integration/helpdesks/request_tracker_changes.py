@@ -52,9 +52,12 @@ def changed_since(ask: Ask, since: datetime, page: int, now: datetime) -> Change
     last = -(-first.total // LISTED)
     if last <= 1:
         return _told(first.rows if page == 1 else (), since, now, more=False)
+    onward = page > 1
     begin = _first_page(ask, since, last) + (page - 1) * PAGES
     end = min(begin + PAGES - 1, last)
-    return _told(_rows(ask, since, begin, end, onward=page > 1), since, now, more=end < last)
+    # One page is told again: what changed since the look before went to the end, and others moved up in its place.
+    rows = _rows(ask, since, begin - 1 if onward else begin, end, onward=onward)
+    return _told(rows, since, now, more=end < last)
 
 
 def _rows(ask: Ask, since: datetime, begin: int, end: int, *, onward: bool) -> list[dict[str, Any]]:

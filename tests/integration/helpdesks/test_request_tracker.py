@@ -284,6 +284,17 @@ def test_a_ticket_that_changes_while_it_is_looked_for_hides_no_other(rt, helpdes
     assert rows["1301"] == NOW
 
 
+def test_tickets_that_change_between_two_looks_hide_no_other(rt, helpdesk):
+    lists(helpdesk, rows := {str(number): NOW - EARLIER for number in range(1, 1_201)})
+
+    told = set()
+    for page in (1, 2, 3):
+        told |= {it.number for it in rt.changed_since(NOW - EARLIER, page=page, now=NOW).tickets}
+        rows |= dict.fromkeys(sorted(rows, key=rows.get)[:90], NOW)
+
+    assert told == set(rows)
+
+
 def test_beyond_the_last_page_nothing_is_told(rt, helpdesk):
     lists(helpdesk, {str(number): NOW for number in range(1, 251)})
     assert len(rt.changed_since(NOW, now=NOW).tickets) == 250

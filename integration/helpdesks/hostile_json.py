@@ -21,20 +21,15 @@ class Hostile(ValueError):
 def parse(text: bytes) -> Any:
     """The value that UTF-8 `text` stands for. Raises Hostile."""
     try:
-        value = json.loads(
-            text.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-            parse_int=_short_int,
-            parse_float=_finite,
-        )
+        value = _DECODER.decode(text.decode("utf-8"))
     except Hostile:
         raise
     except RecursionError:
         raise Hostile("it is nested too deeply") from None
     except ValueError:  # JSONDecodeError and UnicodeDecodeError alike; both would quote the text
         raise Hostile("it is not JSON in UTF-8") from None
-    _not_too_deep(value)
+    if text.count(b"{") + text.count(b"[") > DEEPEST:  # what opens no more cannot be too deep
+        _not_too_deep(value)
     return value
 
 
@@ -85,3 +80,8 @@ def _not_too_deep(value: Any) -> None:
         if not level:
             return
     raise Hostile("it is nested too deeply")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_short_int, parse_float=_finite
+)

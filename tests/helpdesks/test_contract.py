@@ -7,11 +7,15 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from html import unescape
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
 
 from integration.helpdesks import connect
 from integration.tickets import (
@@ -592,6 +596,32 @@ def test_an_answer_that_is_no_ticket_is_one_of_our_errors(helpdesk: Helpdesk, be
         # Where a vendor's list of notes is the whole answer, an empty one only says that there is none.
         assert (answer, helpdesk.has_note(number, MARKER)) == ("[]", False)
     bench.mend()
+
+
+def test_an_answer_about_another_ticket_is_one_of_our_errors(
+    helpdesk: Helpdesk, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cache between us mixes them up, or a search finds what only begins alike."""
+    asked, other = picked(bench), picked(bench)
+    assert read(helpdesk, bench, other).number == other
+    send = HTTPAdapter.send
+    anywhere = re.compile(rf"((?<![\w.-])|(?<=%[0-9A-F]{{2}})){re.escape(asked)}(?![\w.-])")
+    changed = 0
+
+    def mixed_up(self: HTTPAdapter, request: PreparedRequest, **more: Any) -> Response:
+        nonlocal changed
+        parts = urlsplit(str(request.url))
+        (path, here), (query, there) = (anywhere.subn(other, part) for part in (parts.path, parts.query))
+        request.url = urlunsplit(parts._replace(path=path, query=query))
+        changed += here + there
+        return send(self, request, **more)
+
+    monkeypatch.setattr(HTTPAdapter, "send", mixed_up)
+    with pytest.raises(HelpdeskError):
+        read(helpdesk, bench, asked)
+    monkeypatch.undo()
+    assert changed, "its number is in no address: nothing was mixed up"
+    assert read(helpdesk, bench, asked).number == asked
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

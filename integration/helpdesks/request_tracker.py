@@ -41,6 +41,7 @@ MOST_LOOKUPS = 10  # of requesters' addresses: each costs a call of about 0.2 s
 
 _TOKEN = re.compile(r"[0-9]+-([0-9]+)-[0-9a-f]+")
 _PERSON = "id,Name,RealName,EmailAddress"
+_FIELDS = ("Subject", "Status", "Queue", "LastUpdated", "Due", "CustomFields")
 
 
 class RequestTracker:
@@ -219,13 +220,27 @@ class RequestTracker:
             raise TicketGone(self.connection, clean(number, limit=64))
 
     def _read(self, number: str) -> dict[str, Any]:
-        more = urlencode({"fields[Owner]": _PERSON, "fields[Creator]": _PERSON, "fields[Queue]": "Name"})
-        raw = table(self._door.call("GET", f"/ticket/{number}?{more}", number=number))
+        people = {"Owner", "Creator", *self._settings.requester_roles}
+        # In a list, and in no other answer, RT tells the addresses of those who have a role, too.
+        rows = self._list(
+            "/tickets",
+            **{"query": f"id = {number}", "fields": ",".join((*_FIELDS, *sorted(people))), "fields[Queue]": "Name"},
+            **{f"fields[{role}]": _PERSON for role in sorted(people)},
+        )
+        if not rows:
+            raise self._not_listed(number)
+        if exact(rows[0].get("id")) != number:
+            raise AnswerUnusable(self.connection, "it is another ticket than the one that was asked for")
+        return rows[0]
+
+    def _not_listed(self, number: str) -> HelpdeskError:
+        """Why: RT lists nothing that is deleted, merged or hidden from us. Raises what hides it."""
+        raw = table(self._door.call("GET", f"/ticket/{number}", number=number))
         # A merged ticket answers as the one that it became.
         ids = {exact(raw.get("id")), exact(table(raw.get("EffectiveId")).get("id"))}
         if ids != {number} or raw.get("Status") == "deleted":
-            raise TicketGone(self.connection, number)
-        return raw
+            return TicketGone(self.connection, number)
+        return HelpdeskUnavailable(self.connection, after=1)
 
     def _status(self, raw: Mapping[str, Any]) -> Status:
         return self._settings.status_map.get(word(raw.get("Status")) or "", Status.ON_HOLD)

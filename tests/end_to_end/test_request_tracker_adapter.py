@@ -7,7 +7,6 @@ signed, names a state that can be read when it arrives, and costs the technician
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -119,10 +118,10 @@ def test_what_changed_since_is_told_in_any_time_zone_of_our_account(
 def test_more_changes_than_one_look_tells_are_found_by_the_next_ones(rt: RtInstance, helpdesk: RequestTracker) -> None:
     """What changed within the hour before is in RT's answers, too."""
     old = rt.create_ticket("one of many", Owner="technician")
-    _copy(rt, old, 150, at=_updated(helpdesk, old) - timedelta(minutes=20))
+    rt.copies(old, 150, at=_updated(helpdesk, old) - timedelta(minutes=20))
     since = _next_second(_updated(helpdesk, old))
     together = _next_second(since)
-    made = _copy(rt, old, 620, at=together)
+    made = rt.copies(old, 620, at=together)
     looks = [helpdesk.changed_since(since, page=page, now=together) for page in (1, 2, 3)]
     assert [look.more for look in looks] == [True, False, False]
     told = [it for look in looks for it in look.tickets]
@@ -338,19 +337,6 @@ def _updated(helpdesk: RequestTracker, number: str) -> datetime:
     at = helpdesk.ticket(number, now=_now()).updated_at
     assert at is not None
     return at
-
-
-def _copy(rt: RtInstance, number: str, count: int, *, at: datetime) -> set[str]:
-    """So many tickets like this one, last changed at the same moment, as after a bulk update."""
-    with closing(sqlite3.connect(rt.folder / "rt.sqlite")) as database, database:
-        names = [row[1] for row in database.execute("PRAGMA table_info(Tickets)")]
-        same = ", ".join(name for name in names if name not in ("id", "EffectiveId", "LastUpdated"))
-        (last,) = database.execute("SELECT max(id) FROM Tickets").fetchone()
-        ids = range(last + 1, last + count + 1)
-        copy = f"SELECT ?, ?, ?, {same} FROM Tickets WHERE id = ?"  # noqa: S608  # the columns of RT's own table
-        statement = f"INSERT INTO Tickets (id, EffectiveId, LastUpdated, {same}) {copy}"
-        database.executemany(statement, [(new, new, f"{at:%Y-%m-%d %H:%M:%S}", number) for new in ids])
-    return {str(new) for new in ids}
 
 
 def _next_second(at: datetime) -> datetime:

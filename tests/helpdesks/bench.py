@@ -32,6 +32,7 @@ class Bench(Protocol):
     `colleague` are accounts of two people who work on tickets, `requester` that of somebody who files them, all as the
     adapter names accounts.
     `tells_repeats`: whether a call that is sent again can be told from a new one.
+    `signs_time`: whether its signature covers the time at which a call was sent.
     """
 
     settings: Mapping[str, Any]
@@ -39,6 +40,7 @@ class Bench(Protocol):
     colleague: str
     requester: str
     tells_repeats: bool
+    signs_time: bool
 
     def new_ticket(self, subject: str = "Cannot sign in", category: str = "Password reset") -> str:
         """The number of a ticket that the requester filed; nobody has it yet."""
@@ -87,7 +89,9 @@ class Bench(Protocol):
         """By the helpdesk's clock."""
 
     def later(self) -> bool:
-        """Let two minutes go by. False where that cannot be done, or where the helpdesk tells no changes."""
+        """Let time go by until what was done is told and what follows is told as later: two minutes, where a list lags.
+        False where that cannot be done, or where the helpdesk tells no changes.
+        """
 
     def changed_together(self, count: int) -> Sequence[str]:
         """The numbers of `count` tickets of the technician that changed at one moment; none if that cannot be done."""

@@ -1,4 +1,4 @@
-"""Whom the contract suite is held against: every double of ours, or with `--adapter package:Name` somebody's bench.
+"""Whom the contract suite is held against: every bench of ours, or with `--adapter package:Name` somebody else's.
 
 That is a class without arguments, or one with `started(folder)`: a context manager that gives a maker of benches.
 """
@@ -19,6 +19,11 @@ BENCHES = (
     *KINDS,
     pytest.param("tests.helpdesks.doubles:Generic", id="generic"),
     pytest.param("tests.helpdesks.django_desk.bench:DjangoDesk", marks=pytest.mark.stories, id="django_desk"),
+    pytest.param(
+        "tests.helpdesks.request_tracker_bench:RequestTrackerBench",
+        marks=[pytest.mark.request_tracker, pytest.mark.timeout(900)],
+        id="request_tracker",
+    ),
 )
 
 

@@ -17,6 +17,7 @@ from tests.helpdesks.bench import Delivery, Note
 ADDRESSES_ARE_UNIQUE = ("freshservice", "teamdynamix", "zammad", "zendesk")  # or are what people log in by
 NOBODY_IS_DISABLED = ("generic", "practice_desk")  # the practice helpdesk's API does not tell
 WITHOUT_IDS = ("freshservice",)  # neither an id nor a time is in what they send
+NO_TIME_IS_SIGNED = ("freshservice", "teamdynamix", "zammad")
 _STATUS = {Status.OPEN: "open", Status.ON_HOLD: "pending", Status.SOLVED: "solved"}
 
 
@@ -38,6 +39,7 @@ class Double:
         self.settings: Mapping[str, Any] = practice.facts["helpdesk"]
         accounts = practice.facts["helpdesk_accounts"]
         self.tells_repeats = self.settings["kind"] not in WITHOUT_IDS
+        self.signs_time = self.settings["kind"] not in NO_TIME_IS_SIGNED
         self._keys = {account: key for key, account in accounts.items()}
         self.technician, self.colleague, self.requester = (
             accounts[key] for key in ("technician", "technician2", "requester")

@@ -120,6 +120,16 @@ def test_a_delivery_without_its_headers_is_refused(helpdesk: Helpdesk, bench: Be
         helpdesk.read_delivery({}, sent.body, now=bench.now())
 
 
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_delivery_of_another_time_is_refused(helpdesk: Helpdesk, bench: Bench, hours: int) -> None:
+    """Kept by somebody and sent once more; the clocks themselves are never that far apart."""
+    if not bench.signs_time:
+        pytest.skip("it signs no time")
+    sent = of_the_pick(bench, picked(bench))
+    with pytest.raises(SignatureRefused):
+        helpdesk.read_delivery(sent.headers, sent.body, now=bench.now() + timedelta(hours=hours))
+
+
 def test_a_delivery_of_another_connection_is_refused(bench: Bench) -> None:
     sent = of_the_pick(bench, picked(bench))
     (name, secret), *_ = bench.settings["secrets"].items()

@@ -2,22 +2,19 @@
 
 import base64
 import re
-import threading
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-
-import requests
 
 from integration.tickets import Status
 from tests.conftest import ROOT
 from tests.end_to_end.receiver import Receiver
 from tests.helpdesks.bench import Delivery, Note
 from tests.helpdesks.django_desk.django_desk import SERVICE_ACCOUNT, Site, site_runs
+from tests.helpdesks.front import Front
 
 SECRET = "a-secret-of-the-bench-0123456789"
 
@@ -40,12 +37,13 @@ def settings_for(site: Site, *, url: str, secret: str) -> dict[str, Any]:
 class DjangoDesk:
     """Satisfies tests.helpdesks.bench.Bench."""
 
-    def __init__(self, site: Site, receiver: Receiver, front: "Front") -> None:
+    def __init__(self, site: Site, receiver: Receiver, front: Front) -> None:
         self._site, self._receiver, self._front = site, receiver, front
         self.settings: Mapping[str, Any] = settings_for(site, url=front.url, secret=SECRET)
         self.technician, self.colleague = (site.accounts[login]["id"] for login in ("technician", "technician2"))
         self.requester = "requester@practice.example"
         self.tells_repeats = False  # it sends no id, and never again
+        self.signs_time = False
 
     @classmethod
     @contextmanager
@@ -121,53 +119,3 @@ class DjangoDesk:
 
     def changed_together(self, count: int) -> Sequence[str]:  # noqa: ARG002
         return []
-
-
-class Front:
-    """Stands at `url` before a web server, keeps who asked for what, and breaks down when told to."""
-
-    def __init__(self, behind: str) -> None:
-        self.seen: list[tuple[str, str]] = []
-        self.fault: tuple[int, str, dict[str, str]] | None = None
-        front, http = self, requests.Session()
-        http.trust_env = False
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                front.seen.append((self.command, self.path.partition("?")[0]))
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                status, answer, headers = front.fault or self._pass_on(body)
-                self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(answer.encode()))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(answer.encode())
-
-            def do_POST(self) -> None:
-                self.do_GET()
-
-            def _pass_on(self, body: bytes) -> tuple[int, str, dict[str, str]]:
-                kept = {name: self.headers[name] for name in ("Authorization", "Content-Type") if name in self.headers}
-                there = http.request(
-                    self.command, behind + self.path, data=body, headers=kept, timeout=60, allow_redirects=False
-                )
-                return there.status_code, there.text, {"Content-Type": there.headers["Content-Type"]}
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    @classmethod
-    @contextmanager
-    def started(cls, behind: str) -> Iterator["Front"]:
-        front = cls(behind)
-        thread = threading.Thread(target=front._server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield front
-        finally:
-            front._server.shutdown()
-            front._server.server_close()
-            thread.join()

@@ -121,12 +121,30 @@ def test_a_transaction_that_is_not_committed_yet_asks_for_a_second(rt, helpdesk)
     assert caught.value.after == 1
 
 
-def test_a_ticket_that_was_deleted_since_is_not_asked_for_again(rt, helpdesk):
-    helpdesk.answer("/REST/2.0/ticket/7", 404, {"message": "Not Found"})
+@pytest.mark.parametrize(
+    ("status", "answer", "raised"),
+    [
+        (404, {"message": "Not Found"}, TicketGone),
+        (200, {"id": 7, "EffectiveId": {"id": "7"}, "Status": "deleted"}, TicketGone),
+        (200, {"id": 9, "EffectiveId": {"id": "9"}, "Status": "open"}, TicketGone),  # it was merged into 9
+        (403, {"message": "Forbidden"}, HelpdeskRefused),
+        (
+            200,
+            {"id": 7, "EffectiveId": {"id": "7"}, "Status": "open"},
+            HelpdeskUnavailable,
+        ),  # and is listed in a moment
+    ],
+)
+def test_why_a_ticket_is_not_listed_is_asked_for(rt, helpdesk, status, answer, raised):
+    """Nothing ends because its queue was hidden from us by mistake."""
+    helpdesk.answer("/REST/2.0/tickets", 200, {"items": [], "total": 0})
+    helpdesk.answer("/REST/2.0/ticket/7", status, answer)
     answer_changes(helpdesk)
 
-    with pytest.raises(TicketGone):
+    with pytest.raises(raised) as caught:
         rt.ticket("7", revision="50", now=NOW)
+
+    assert type(caught.value) is raised
 
 
 def test_a_requester_with_a_login_of_digits_is_not_mistaken_for_another_user(rt, helpdesk):
@@ -403,8 +421,7 @@ def changed(count):
 
 def answer_ticket(helpdesk, *, owner="technician", owner_id=28, status="open", requesters=()):
     ticket = {
-        "id": 7,
-        "EffectiveId": {"type": "ticket", "id": "7"},
+        "id": "7",
         "Subject": "Cannot sign in",
         "Status": status,
         "Owner": {"type": "user", "id": owner_id, "Name": owner, "EmailAddress": f"{owner}@example.com"},
@@ -413,7 +430,7 @@ def answer_ticket(helpdesk, *, owner="technician", owner_id=28, status="open", r
         "Queue": {"id": "3", "Name": "Help desk"},
         "CustomFields": [],
     }
-    helpdesk.answer("/REST/2.0/ticket/7", 200, ticket)
+    helpdesk.answer("/REST/2.0/tickets", 200, {"items": [ticket], "total": 1})
 
 
 @pytest.fixture

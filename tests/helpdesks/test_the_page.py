@@ -25,19 +25,29 @@ def python_of_the_page() -> str:
 
 def test_the_example_of_the_page_passes_the_contract(tmp_path: Path) -> None:
     page = PAGE.read_text()
-    (tmp_path / "practice_desk.py").write_text(python_of_the_page())
-    named = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[0]
-    known = tmp_path / "practice_desk-1.dist-info"
-    known.mkdir()
-    (known / "METADATA").write_text("Metadata-Version: 2.1\nName: practice-desk\nVersion: 1\n")
-    group, entry = re.search(r'"(.+)"\]\n(.+)', named).groups()  # type: ignore[union-attr]
-    (known / "entry_points.txt").write_text(f"[{group}]\n{entry.replace(chr(34), '')}\n")
-    command = re.search(r"```\npytest (.+)\n```", page)
+    package, site = tmp_path / "practice-desk", tmp_path / "site"
+    package.mkdir()
+    (package / "practice_desk.py").write_text(python_of_the_page())
+    (package / "pyproject.toml").write_text(re.findall(r"```toml\n(.*?)```", page, re.DOTALL)[0])
+    # As the page says, but not into the environment of these tests.
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        str(site),
+    ]
+    subprocess.run([*install, str(package)], check=True, timeout=120)
+    command = re.search(r"```\n\.venv/bin/python -m pytest (.+)\n```", page)
     assert command is not None
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "base"),
          *shlex.split(command[1])],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}, capture_output=True, text=True,
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}, capture_output=True, text=True,
         timeout=280, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]

@@ -6,6 +6,7 @@ came in the meantime is first in line. Nothing is answered before the commit tha
 
 import logging
 import threading
+import time
 from collections import deque
 from datetime import datetime
 
@@ -17,6 +18,9 @@ from integration.records.store import Records
 from integration.tickets import TicketEvent
 
 log = logging.getLogger(__name__)
+# Seconds that the first in line gives those who are just being read, where the last commit was for several. Who comes
+# alone is never kept waiting.
+LINGER = 0.001
 
 
 class _Waiting:
@@ -36,6 +40,7 @@ class Committer:
         self._records = records
         self._waiting: deque[_Waiting] = deque()  # those that are being committed stay in it until they are
         self._changing = threading.Lock()
+        self._together = 1  # how many the last commit was for
 
     def keep(self, connection: str, event: TicketEvent, *, now: datetime, waits: bool = False) -> bool:
         """Commit a delivery: True when it is new, False when it was kept before. Raises what the database raises."""
@@ -57,10 +62,13 @@ class Committer:
 
     def _commit_line(self, mine: _Waiting) -> None:
         batch: list[_Waiting] = []
+        if self._together > 1:
+            time.sleep(LINGER)
         try:
             with self._records.write() as tx:
                 # Only now, with the database's own lock in hand: the longer that took, the more go along.
                 batch = self._line()
+                self._together = len(batch)
                 kept = deliveries.store_all(tx, [it.row for it in batch])
             for it in batch:
                 it.kept = it.row["id"] in kept

@@ -123,6 +123,14 @@ def test_what_the_database_refuses_is_refused_alone(records: Records) -> None:
     assert stored(records) == ["msg_1", "msg_3"]
 
 
+def test_who_comes_alone_is_not_kept_waiting(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    committer, waited = Committer(records), []
+    monkeypatch.setattr("webhooks.committer.time.sleep", waited.append)
+    for name in ("msg_1", "msg_2", "msg_3"):
+        assert committer.keep("practice", event(name), now=datetime.now(UTC))
+    assert waited == []
+
+
 def test_nobody_is_answered_before_the_commit(records: Records) -> None:
     gate = Gate(records)
     committer = Committer(gate)

@@ -24,6 +24,8 @@ def clean(text: str, *, limit: int = 200) -> str:
     """
     text = text[: limit * 4]  # before normalising: a subject of a megabyte must not cost a megabyte's work
     if text.isascii() and text.isprintable():  # nothing to drop in it: most ids and many subjects, a good deal sooner
+        if len(text) <= limit and "  " not in text:
+            return text.strip()
         return " ".join(text.split())[:limit].strip()
     spaced = (" " if c in "\t\r\n\u2028\u2029" else c for c in text)
     seen = "".join(c for c in spaced if unicodedata.category(c) not in _UNSEEN and c != _HANGUL_FILLER)

@@ -94,7 +94,7 @@ def _new(viewer: Viewer, found: Claim, now: datetime, *, again: bool) -> Elevati
         ticket=ticket.number,
         account=found.technician.account,
         address=found.technician.address,
-        pick=f"{CLICK}{ULID()}" if again else ticket.pick,
+        pick=another_pick(ticket) if again else ticket.pick,
         state=State.REQUESTED,
         version=1,
         due_at=now,
@@ -105,6 +105,11 @@ def _new(viewer: Viewer, found: Claim, now: datetime, *, again: bool) -> Elevati
         acted_at=now,
         clicked=True,
     )
+
+
+def another_pick(ticket: Ticket) -> str:
+    """The name of a click for an assignment that was used up: of one that the history does not tell, beside its own."""
+    return f"{CLICK}{ULID()}" if ticket.change is not None else f"{ticket.pick[:100]}:{ULID()}"
 
 
 def shown(asked: Asked) -> str:

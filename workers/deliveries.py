@@ -24,6 +24,7 @@ from workers.run import Due, Run, What
 log = logging.getLogger(__name__)
 UNSTARTED = frozenset({State.OFFERED, State.REQUESTED, State.SIGN_IN_NEEDED})
 CLICK = "click:"  # how the pick of a click is named when its assignment was used up before
+CLOCKS = timedelta(minutes=5)  # by which a helpdesk's clock may be ahead of ours
 QUICK_LOOKS = 5  # for a state that the helpdesk is about to show, before we become slower
 REVISION_PATIENCE = timedelta(minutes=5)  # after which the ticket is taken as it stands
 
@@ -232,12 +233,10 @@ def _clicked(tx: sa.Connection, ticket: Ticket) -> bool:
     """Whether a click used this assignment up before the history told of it: else it would start once more by itself,
     and after an End now bring the role back.
     """
-    assert ticket.assignee is not None
-    untold = replace(ticket, change=None).pick
-    it = elevations.of_pick(tx, ticket.connection, ticket.number, ticket.assignee.account, untold)
-    if it is None or not it.clicked or it.acted_at is None or ticket.assigned_at is None:
+    if ticket.assignee is None or ticket.assigned_at is None:
         return False
-    return ticket.assigned_at <= it.acted_at
+    since = ticket.assigned_at - CLOCKS
+    return elevations.untold_click(tx, ticket.connection, ticket.number, ticket.assignee.account, since=since)
 
 
 def _why(ticket: Ticket) -> Offer:

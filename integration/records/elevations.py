@@ -20,6 +20,7 @@ from integration.elevation import (
 from integration.records import due
 from integration.records.tables import activations, elevations
 from integration.targets import TargetKind
+from integration.tickets import UNTOLD
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,13 @@ def of_pick(connection: sa.Connection, desk: str, ticket: str, account: str, pic
     named = {"desk": desk, "number": ticket, "of_account": account, "by_pick": pick}
     row = connection.execute(_OF_PICK, named).first()
     return None if row is None else _elevation(row)
+
+
+def untold_click(connection: sa.Connection, desk: str, ticket: str, account: str, *, since: datetime) -> bool:
+    """Whether the account's holder clicked here since then for an assignment that the history did not tell."""
+    on = (elevations.c.connection == desk, elevations.c.ticket == ticket, elevations.c.account == account)
+    click = (elevations.c.clicked.is_(True), elevations.c.acted_at >= since, elevations.c.pick.startswith(UNTOLD))
+    return connection.execute(sa.select(elevations.c.id).where(*on, *click).limit(1)).first() is not None
 
 
 _PARTS = sa.and_(

@@ -4,15 +4,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from integration.elevation import Elevation, EndReason, State, move
+from integration.elevation import Elevation, EndReason, State, another, move
 from integration.journal import Kind
 from integration.records import elevations, journal, people
 from integration.records.people import Link
+from integration.tickets import Ticket
 from tests.conftest import Desk, Practice, practice_runs
 from tests.workers.steps import end_now, fault, mend
+from webhooks import pressing
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +97,57 @@ def test_a_click_that_was_ended_does_not_start_again_by_itself(desk: Desk, pract
     practice.assign(ticket)
     told(desk, ticket)
     assert [it.state for it in desk.elevations(ticket)] == [State.ENDED, State.ACTIVE]  # that is another pick
+
+
+@pytest.mark.parametrize("ahead", [90, 280])
+def test_a_click_that_was_ended_does_not_start_again_where_the_helpdesks_clock_is_ahead(
+    desk: Desk, practice: Practice, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    helpdesk = desk.deployment.helpdesks["practice"]
+    read = helpdesk.ticket
+
+    def of_tomorrow(number: str, **how: Any) -> Ticket:
+        it = read(number, **how)
+        return replace(it, assigned_at=it.assigned_at + timedelta(seconds=ahead)) if it.assigned_at else it
+
+    monkeypatch.setattr(helpdesk, "ticket", of_tomorrow)
+    link(desk, practice)
+    ticket = offered(desk, practice)
+    assert clicked(desk, ticket).state is State.ACTIVE
+    desk.advance(timedelta(seconds=20))
+    end_now(desk, ticket)
+    mend(practice)
+
+    told(desk, ticket)
+
+    assert desk.only(ticket).end_reason == EndReason.END_NOW
+
+
+def test_a_second_click_that_was_ended_does_not_start_again_by_itself_either(desk: Desk, practice: Practice) -> None:
+    """The ticket was handed over and taken again in between, and the feed told nothing of it all."""
+    link(desk, practice)
+    ticket = offered(desk, practice)
+    first = clicked(desk, ticket)
+    desk.advance(timedelta(minutes=6))
+    end_now(desk, ticket)
+    for who in ("technician2", "technician"):
+        practice.assign(ticket, who)
+        told(desk, ticket)
+    read = desk.deployment.helpdesks["practice"].ticket(ticket, now=desk.now())
+    second = another(first, "E2", now=desk.now(), pick=pressing.another_pick(read), acted_at=desk.now())
+    with desk.deployment.records.write() as tx:
+        elevations.open_elevation(tx, second)
+        facts = {"ticket": f"{second.connection}/{ticket}"}
+        journal.append(tx, Kind.PICK_PLANNED, now=desk.now(), cause="click", elevation="E2", facts=facts)
+    desk.sweep()
+    assert {it.id: it.state for it in desk.elevations(ticket)}["E2"] is State.ACTIVE
+    desk.advance(timedelta(minutes=6))
+    end_now(desk, ticket)
+    mend(practice)
+
+    told(desk, ticket)
+
+    assert not [it for it in desk.elevations(ticket) if it.state in (State.ACTIVE, State.REQUESTED)]
 
 
 def test_a_feed_that_shows_it_within_seconds_starts_the_pick_and_offers_nothing(desk: Desk, practice: Practice) -> None:

@@ -48,7 +48,9 @@ def changed_since(ask: Ask, since: datetime, page: int, now: datetime) -> Change
             # RT has cut the page and then taken out what we may not see: so look whether any other holds something.
             further = (ask(page + ahead).rows for ahead in range(1, LOOKS_AHEAD + 1))
             more = len(first.rows) >= LISTED or any(further)
-        return _told(first.rows, since, now, more=more)
+        # As below: what moved up since the look before.
+        before = ask(page - 1).rows if page > 1 else ()
+        return _told([*before, *first.rows], since, now, more=more)
     last = -(-first.total // LISTED)
     if last <= 1:
         return _told(first.rows if page == 1 else (), since, now, more=False)

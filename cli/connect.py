@@ -346,5 +346,7 @@ def _say_what_is_left(made: _Connection, table: Mapping[str, Any], secret: Path 
     for it in setups.of(made.helpdesk(table)).by_hand(made.place, secret, created):
         click.echo(f"- {it}")
     click.echo("- Restart Ticket Elevate, which reads its settings at start, and run `ticket-elevate doctor`.")
+    if table.get("categories"):
+        return
     page = f"docs/connect-{made.kind.replace('_', '-')}.md"
     click.echo(f"- Give your kinds of work the names that your rules use (`categories`): {page} says how.")

@@ -66,6 +66,8 @@ def _read(deployment: Deployment, connection: str, number: str) -> Ticket:
         known = sorted(deployment.helpdesks)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
+    if not known:
+        raise click.ClickException("No helpdesk is connected yet: `ticket-elevate connect` walks you through it.")
     if connection not in known:
         raise click.ClickException(f"There is no connection {connection!r}. There are: {', '.join(known)}.")
     return Run(deployment, cause="click").ticket(connection, number)

@@ -199,7 +199,10 @@ class HelpdeskUnavailable(HelpdeskError):
 
 class TicketGone(HelpdeskError):
     def __init__(self, connection: str, number: str) -> None:
-        super().__init__(f"Ticket {number} is no longer in {connection}: it was deleted or merged into another one.")
+        super().__init__(
+            f"There is no ticket {number} in {connection} that our account may see: it was deleted or merged, or its "
+            f"number is another one."
+        )
 
 
 class HelpdeskRefused(HelpdeskError):

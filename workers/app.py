@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import count
 from typing import Any
 
 import kombu.exceptions
@@ -41,6 +42,8 @@ STEPS: dict[What, Step] = {
     What.POLL: polls.step,
 }
 EACH = 10  # so many deliveries after another: then one that a poll found, though calls still wait
+# Of this process, and not of one run, which a helpdesk that leaves little time may end before it came to that.
+_TURN = count(1)
 BETWEEN, MOST_OTHERS = timedelta(seconds=1), 20  # what else is due has its turn this often under a flood
 SHARE = timedelta(seconds=60)  # of one message, well within a task's time limit
 
@@ -158,18 +161,17 @@ def work_deliveries() -> None:
     """Work the deliveries that are due, oldest first, the connections in turn: a flood of one starves no other."""
     turns = deque(sorted(deployment().helpdesks))
     now = looked = datetime.now(UTC)
-    stop, done = now + SHARE, 0  # the sweep goes on with the rest
+    stop = now + SHARE  # the sweep goes on with the rest
     while now < stop:
         if now - looked > BETWEEN:
             _work_others(now)
             looked = now
         with deployment().records.write() as tx:
-            taken = claim_next(tx, turns, now=now, found_first=done % EACH == EACH - 1)
+            taken = claim_next(tx, turns, now=now, found_first=next(_TURN) % EACH == 0)
         if taken is None:
             return
         turns.remove(taken.connection)
         turns.append(taken.connection)
-        done += 1
         go(Run(deployment(), cause="sweep"), Due(What.DELIVERY, taken.id, taken), STEPS)
         now = datetime.now(UTC)
 

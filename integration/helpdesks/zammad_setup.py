@@ -91,12 +91,12 @@ class ZammadSetup(ByHand):
             "owner has changed, one that the state has changed.",
         )
         done = ("Delete the administrator's token: it is needed no more.",)
-        return (
-            *(done if made else webhook),
+        link = (
             "For a link on each new ticket, let System > Objects > Ticket have an attribute of type Text with any "
-            f"default and the link template {_template(place)}, and press Update Database there at a quiet time: "
-            "Zammad must be restarted then.",
+            f"default and the link template {_template(place)}, unless one is planned above, and press Update Database "
+            "there at a quiet time: Zammad must be restarted then."
         )
+        return (*(done if made else webhook), link)
 
     def take_back(self, number: str, marker: str) -> bool:
         article = self._notes(number, marker)

@@ -11,6 +11,7 @@ from integration.brake import OF_HELPDESK
 from integration.elevation import State
 from integration.records import polls as polls_of
 from integration.records.deliveries import PANEL, POLL
+from integration.records.due import is_late
 from integration.records.erasure import ERASED
 from integration.records.tables import (
     UtcDateTime,
@@ -159,10 +160,10 @@ def work(connection: sa.Connection, *, now: datetime) -> list[Work]:
 
 
 def _work(connection: sa.Connection, kind: str, table: sa.Table, now: datetime) -> Work:
-    late = sa.case((table.c.due_at <= now, 1))
-    counts = sa.select(sa.func.count(late), sa.func.count(), sa.func.min(table.c.due_at))
+    late = sa.case((is_late(table, now), table.c.due_at))
+    counts = sa.select(sa.func.count(late), sa.func.count(), sa.func.min(late, type_=UtcDateTime()))
     due, all_of_them, first = connection.execute(counts.where(table.c.due_at.is_not(None))).one()
-    return Work(kind, due, first if due else None, all_of_them - due)
+    return Work(kind, due, first, all_of_them - due)
 
 
 def held_until(connection: sa.Connection, *, now: datetime) -> datetime | None:

@@ -97,11 +97,14 @@ def store_all(tx: sa.Connection, rows: Sequence[Row]) -> set[str]:
 
 
 def _insert(tx: sa.Connection, rows: Sequence[Row]) -> set[str]:
-    if tx.dialect.name == "postgresql":  # one round trip for all of them
-        return set(tx.execute(_INSERT_ONCE_THERE, rows).scalars())
     ids = {it["id"] for it in rows}
-    if tx.execute(_INSERT_ONCE, rows).rowcount == len(ids):  # half the work of asking which
+    if tx.dialect.name == "postgresql":  # one round trip for all of them, which says how many in no other way
+        kept = len(tx.execute(_INSERT_ONCE_THERE, rows).all())
+    else:
+        kept = tx.execute(_INSERT_ONCE, rows).rowcount  # half the work of asking which
+    if kept == len(ids):
         return ids
+    # Among them may be what an earlier try kept, whose answer was lost on its way.
     return set(tx.execute(sa.select(deliveries.c.id).where(deliveries.c.id.in_(ids))).scalars())
 
 
@@ -244,9 +247,10 @@ def let_go(tx: sa.Connection, *, now: datetime) -> int:
     due_ones = sa.select(deliveries.c.id).where(_WAITS, deliveries.c.due_at <= now)
     counting = due_ones.where(_COUNTS).with_for_update(skip_locked=True)
     tx.execute(_COUNTING.where(deliveries.c.id.in_(counting.scalar_subquery())))
-    old = due_ones.where(deliveries.c.received_at <= now - ACT_FRESHNESS).order_by(deliveries.c.due_at)
+    old = due_ones.where(deliveries.c.received_at <= now - ACT_FRESHNESS, ~_COUNTS).order_by(deliveries.c.due_at)
     some = old.limit(LET_GO_AT_ONCE).with_for_update(skip_locked=True)
-    ended = {"due_at": None, "outcome": LET_GO, "version": deliveries.c.version + 1}
+    # Nothing was read, up to whatever time the call told.
+    ended = {"due_at": None, "outcome": LET_GO, "changed_at": None, "version": deliveries.c.version + 1}
     return tx.execute(deliveries.update().where(deliveries.c.id.in_(some.scalar_subquery())).values(ended)).rowcount
 
 

@@ -29,6 +29,12 @@ def is_due(table: sa.Table) -> sa.ColumnElement[bool]:
     return found
 
 
+def is_late(table: sa.Table, now: datetime) -> sa.ColumnElement[bool]:
+    """Whether a row should have been worked on by now. Not so calls that wait for all others."""
+    passed: sa.ColumnElement[bool] = table.c.due_at < now
+    return sa.and_(passed, table.c.waits.is_(False)) if "waits" in table.c else passed
+
+
 def claim(
     tx: sa.Connection, statement: Claim, *, now: datetime, lease: timedelta = LEASE, **more: str | bool
 ) -> sa.Row[Any] | None:

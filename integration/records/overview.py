@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from integration.elevation import OPEN, State
+from integration.records.due import is_late
 from integration.records.tables import activations, comments, deliveries, elevations
 
 DUE = {"deliveries": deliveries, "elevations": elevations, "activations": activations, "comments": comments}
@@ -61,6 +62,6 @@ def states(connection: sa.Connection) -> Mapping[State, int]:
 def late(connection: sa.Connection, *, now: datetime) -> Mapping[str, int]:
     """How many rows of each kind should have been worked on by now."""
     return {
-        kind: connection.execute(sa.select(sa.func.count()).select_from(table).where(table.c.due_at < now)).scalar_one()
+        kind: connection.execute(sa.select(sa.func.count()).select_from(table).where(is_late(table, now))).scalar_one()
         for kind, table in DUE.items()
     }

@@ -37,7 +37,7 @@ def test_a_ticket_that_is_not_there_is_said_in_words() -> None:
     answer = CliRunner().invoke(rules, ["explain", "--ticket", "99999"])
 
     assert answer.exit_code == 1
-    assert "Ticket 99999 is no longer in practice" in answer.output
+    assert "There is no ticket 99999 in practice" in answer.output
 
 
 @pytest.mark.usefixtures("settings")

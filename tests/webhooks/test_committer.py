@@ -165,6 +165,21 @@ def test_nobody_waits_for_a_database_that_is_away_for_longer_than_the_first_in_l
     assert transactions == 1
 
 
+def test_what_was_kept_is_new_although_the_answer_to_its_commit_was_lost(records: Records) -> None:
+    """Each is tried alone then, and finds its own row there."""
+
+    class Lossy(Gate):
+        @contextmanager
+        def write(self) -> Iterator[sa.Connection]:
+            with super().write() as tx:
+                yield tx
+            if self.transactions == 1:
+                raise sa.exc.OperationalError("commit", None, OSError("reset"))
+
+    answers, _ = together(records, [event(f"msg_{n}") for n in range(3)], Lossy)
+    assert answers == [True] * 3
+
+
 def test_two_processes_may_store_the_same_deliveries_in_any_order(records: Records) -> None:
     """Threat 2: fifty names, each sent through both committers by four threads; each is new exactly once."""
     both = [Committer(records), Committer(records)]

@@ -662,7 +662,7 @@ def test_a_technician_of_the_helpdesk_is_told_what_a_ticket_lacks(
         (assigned, 403, "another technician"),
         (solved, 409, "solved"),
         (nobodys, 409, "Nobody is assigned"),
-        ("999999", 404, "no longer in practice"),
+        ("999999", 404, "in practice that our account may see"),
     ):
         answer = colleague.get(f"/elevate/practice/{number}")
         assert (answer.status_code, words in answer.text) == (status, True), answer.text

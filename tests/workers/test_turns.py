@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from integration.brake import PROBE
 from integration.deployment import Deployment
 from integration.elevation import ACT_FRESHNESS, EndReason, State
-from integration.records import deliveries
+from integration.records import deliveries, overview
 from integration.records.brake import BrakeRows
 from integration.records.deliveries import Delivery
+from integration.records.tables import brakes as brakes_table
 from integration.records.tables import deliveries as table
 from integration.tickets import ChangedTicket, Ticket, TicketEvent
 from tests.conftest import Desk, Practice, settings_for
@@ -210,6 +211,36 @@ def test_deliveries_are_forgotten_when_nobody_looks_at_them_any_more(desk: Desk,
     assert kept_after(36) == []
 
 
+def test_what_polls_found_has_its_turn_although_a_helpdesk_leaves_little_time(
+    desk: Desk, practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run of the task ends with the helpdesk's minute, before it came to the tenth delivery."""
+    monkeypatch.setattr(app, "deployment", lambda: desk.deployment)
+    brakes = BrakeRows(desk.deployment.records)
+    for number in range(40):
+        keep(desk, practice.new_ticket(category="Something else"), number, waits=True)
+    ticket = practice.new_ticket(category="Something else")
+    with desk.deployment.records.write() as tx:
+        found = deliveries.found("practice", ChangedTicket(ticket, desk.now()), now=desk.now() - timedelta(minutes=1))
+        deliveries.store_all(tx, [found])
+    go, worked = app.go, []
+
+    def braked(*run: Any) -> None:
+        go(*run)
+        worked.append(run[1].id)
+        if len(worked) % 3 == 0:
+            brakes.hold("helpdesk:practice", datetime.now(UTC) + timedelta(seconds=30))
+
+    monkeypatch.setattr(app, "go", braked)
+    for _ in range(5):
+        app.work_deliveries()
+        with desk.deployment.records.write() as tx:
+            tx.execute(brakes_table.delete())
+
+    assert found["id"] in worked
+    assert len(worked) == 15
+
+
 def test_the_pick_of_a_quiet_connection_does_not_stand_behind_the_flood_of_another(
     desk: Desk, practice: Practice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,7 +356,8 @@ def test_what_waits_is_let_go_when_no_pick_would_start_by_itself_any_more(
 ) -> None:
     """Whether or not its helpdesk leaves any time: else a flood would grow without end."""
     other = practice.new_ticket(category="Something else")
-    in_hand, *kept = [keep(desk, other, number, waits=True) for number in range(3)]
+    years = desk.now() + timedelta(days=999)
+    in_hand, *kept = [keep(desk, other, number, waits=True, shown_at=years) for number in range(3)]
     keep(desk, other, 3)
     practice.solve(offered)
     keep(desk, offered, 1, waits=True)
@@ -340,11 +372,15 @@ def test_what_waits_is_let_go_when_no_pick_would_start_by_itself_any_more(
             return list(tx.execute(sa.select(table.c.id).where(gone, table.c.due_at.is_(None))).scalars())
 
     assert let_go() == []
+    with desk.deployment.records.read() as connection:  # the usual one, and that of the offer: nothing hangs on others
+        assert overview.late(connection, now=desk.now())["deliveries"] == 2
     desk.advance(timedelta(seconds=2))
     with desk.deployment.records.write() as tx:
         assert deliveries.claim(tx, in_hand, now=desk.now()) is not None
     assert let_go() == kept
     assert readings(practice, other) == 0
+    with desk.deployment.records.read() as connection:  # whatever time it told, nothing was read
+        assert set(connection.execute(sa.select(table.c.changed_at).where(table.c.id.in_(kept))).scalars()) == {None}
     desk.sweep()
     assert desk.only(offered).end_reason == EndReason.SOLVED
 

@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -174,14 +175,24 @@ class RtInstance:
     def copies(self, number: str, count: int, *, at: datetime) -> set[str]:
         """So many tickets like this one, last changed at the same moment, as after a bulk update."""
         with closing(sqlite3.connect(self.folder / "rt.sqlite")) as database, database:
-            names = [row[1] for row in database.execute("PRAGMA table_info(Tickets)")]
-            same = ", ".join(name for name in names if name not in ("id", "EffectiveId", "LastUpdated"))
-            (last,) = database.execute("SELECT max(id) FROM Tickets").fetchone()
-            ids = range(last + 1, last + count + 1)
-            copy = f"SELECT ?, ?, ?, {same} FROM Tickets WHERE id = ?"  # noqa: S608  # the columns of RT's own table
-            statement = f"INSERT INTO Tickets (id, EffectiveId, LastUpdated, {same}) {copy}"
-            database.executemany(statement, [(new, new, f"{at:%Y-%m-%d %H:%M:%S}", number) for new in ids])
-        return {str(new) for new in ids}
+            new = _next_ids(database, "Tickets", count)
+            changes = [{"id": it, "EffectiveId": it, "LastUpdated": f"{at:%Y-%m-%d %H:%M:%S}"} for it in new]
+            _copy_row(database, "Tickets", number, changes)
+        return {str(it) for it in new}
+
+    def comment_often(self, number: str, text: str, times: int, *, by: str) -> None:
+        """So many comments, all but the first one written into the database as RT would have."""
+        self.call(by, "POST", f"/ticket/{number}/comment", {"Content": text, "ContentType": "text/plain"})
+        with closing(sqlite3.connect(self.folder / "rt.sqlite")) as database, database:
+            made = (
+                "SELECT max(id) FROM Transactions WHERE ObjectType = 'RT::Ticket' AND ObjectId = ? AND Type = 'Comment'"
+            )
+            (first,) = database.execute(made, (number,)).fetchone()
+            (content,) = database.execute("SELECT id FROM Attachments WHERE TransactionId = ?", (first,)).fetchone()
+            acts, contents = (_next_ids(database, table, times - 1) for table in ("Transactions", "Attachments"))
+            _copy_row(database, "Transactions", first, [{"id": it} for it in acts])
+            pairs = zip(contents, acts, strict=True)
+            _copy_row(database, "Attachments", content, [{"id": it, "TransactionId": act} for it, act in pairs])
 
     def hours_pass(self) -> None:
         """Whatever was done before was done three hours ago."""
@@ -220,6 +231,21 @@ class RtInstance:
 
     def log(self) -> str:
         return "".join(path.read_text(errors="replace") for path in (self.folder / "var" / "log").glob("*"))
+
+
+def _next_ids(database: sqlite3.Connection, table: str, count: int) -> range:
+    (last,) = database.execute(f"SELECT max(id) FROM {table}").fetchone()  # noqa: S608  # a table of RT's
+    return range(last + 1, last + count + 1)
+
+
+def _copy_row(database: sqlite3.Connection, table: str, row_id: str, copies: Sequence[Mapping[str, object]]) -> None:
+    """The row, once for each of `copies`, with what that changes of it."""
+    changed = list(copies[0])
+    names = [row[1] for row in database.execute(f"PRAGMA table_info({table})") if row[1] not in changed]
+    marks = ", ".join("?" * len(changed))
+    copy = f"SELECT {marks}, {', '.join(names)} FROM {table} WHERE id = ?"  # noqa: S608  # a table of RT's
+    statement = f"INSERT INTO {table} ({', '.join([*changed, *names])}) {copy}"  # noqa: S608
+    database.executemany(statement, [(*it.values(), row_id) for it in copies])
 
 
 def _lay_out(folder: Path, port: int) -> None:

@@ -200,8 +200,8 @@ class HelpdeskUnavailable(HelpdeskError):
 class TicketGone(HelpdeskError):
     def __init__(self, connection: str, number: str) -> None:
         super().__init__(
-            f"There is no ticket {number} in {connection} that our account may see: it was deleted or merged, or its "
-            f"number is another one."
+            f"There is no ticket {number} in {connection} that our account may see: it was deleted or merged, or the "
+            f"number is wrong."
         )
 
 

@@ -62,9 +62,9 @@ class Committer:
 
     def _commit_line(self, mine: _Waiting) -> None:
         batch: list[_Waiting] = []
-        if self._together > 1:
-            time.sleep(LINGER)
         try:
+            if self._together > 1:
+                time.sleep(LINGER)
             with self._records.write() as tx:
                 # Only now, with the database's own lock in hand: the longer that took, the more go along.
                 batch = self._line()

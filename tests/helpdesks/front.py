@@ -1,8 +1,9 @@
 """What stands between an adapter and a real helpdesk on the bench."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -57,3 +58,22 @@ class Front:
             front._server.shutdown()
             front._server.server_close()
             thread.join()
+
+
+class BehindFront:
+    """The part of a bench that its front plays."""
+
+    _front: Front
+
+    def calls(self) -> Sequence[tuple[str, str]]:
+        found, self._front.seen[:] = list(self._front.seen), []
+        return found
+
+    def break_down(self, status: int, *, body: str = "{}", headers: Mapping[str, str] | None = None) -> None:
+        self._front.fault = (status, body, dict(headers or {}))
+
+    def mend(self) -> None:
+        self._front.fault = None
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ from tests.conftest import until
 from tests.end_to_end.receiver import PATIENCE, Receiver
 from tests.end_to_end.request_tracker import RtInstance, install_packages
 from tests.helpdesks.bench import Delivery, Note
-from tests.helpdesks.front import Front
+from tests.helpdesks.front import BehindFront, Front
 
 SECRET = "whsec_VGhlIHNlY3JldCBvZiBhIHRlc3QsIDMyIGJ5dGVzISE="
 _STATUS = {Status.OPEN: "open", Status.ON_HOLD: "stalled", Status.SOLVED: "resolved"}
 
 
-class RequestTrackerBench:
+class RequestTrackerBench(BehindFront):
     """Satisfies tests.helpdesks.bench.Bench."""
 
     def __init__(self, rt: RtInstance, receiver: Receiver, front: Front) -> None:
@@ -123,19 +123,6 @@ class RequestTrackerBench:
     def signed(self, body: bytes) -> Mapping[str, str]:
         headers = StandardWebhooks(Clock()).headers(Message("rt-1-1", body), [SECRET])
         return {name.lower(): value for name, value in headers.items()}
-
-    def calls(self) -> Sequence[tuple[str, str]]:
-        found, self._front.seen[:] = list(self._front.seen), []
-        return found
-
-    def break_down(self, status: int, *, body: str = "{}", headers: Mapping[str, str] | None = None) -> None:
-        self._front.fault = (status, body, dict(headers or {}))
-
-    def mend(self) -> None:
-        self._front.fault = None
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
     def later(self) -> bool:
         """RT writes down whole seconds, and its list does not lag: the next one is late enough."""

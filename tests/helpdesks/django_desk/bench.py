@@ -5,7 +5,6 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from tests.conftest import ROOT
 from tests.end_to_end.receiver import Receiver
 from tests.helpdesks.bench import Delivery, Note
 from tests.helpdesks.django_desk.django_desk import SERVICE_ACCOUNT, Site, site_runs
-from tests.helpdesks.front import Front
+from tests.helpdesks.front import BehindFront, Front
 
 SECRET = "a-secret-of-the-bench-0123456789"
 
@@ -34,7 +33,7 @@ def settings_for(site: Site, *, url: str, secret: str) -> dict[str, Any]:
     return {**settings_on_the_page(), "url": url, "token": token, "secrets": {"2026-11": secret}}
 
 
-class DjangoDesk:
+class DjangoDesk(BehindFront):
     """Satisfies tests.helpdesks.bench.Bench."""
 
     def __init__(self, site: Site, receiver: Receiver, front: Front) -> None:
@@ -100,19 +99,6 @@ class DjangoDesk:
 
     def signed(self, body: bytes) -> Mapping[str, str]:
         return {"Authorization": "Basic " + base64.b64encode(f"elevate:{SECRET}".encode()).decode()}
-
-    def calls(self) -> Sequence[tuple[str, str]]:
-        found, self._front.seen[:] = list(self._front.seen), []
-        return found
-
-    def break_down(self, status: int, *, body: str = "{}", headers: Mapping[str, str] | None = None) -> None:
-        self._front.fault = (status, body, dict(headers or {}))
-
-    def mend(self) -> None:
-        self._front.fault = None
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
 
     def later(self) -> bool:
         return False  # its API neither sorts nor tells when a ticket changed

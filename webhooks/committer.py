@@ -28,7 +28,7 @@ class _Waiting:
         self.row = row
         self.taken = False  # somebody tried to commit it
         self.kept: bool | None = None  # how that came out; None: it failed with its neighbours, and is tried alone
-        self.away: Exception | None = None  # or the database could not be reached
+        self.failed: Exception | None = None  # or what its own bringer is told
         self.woken = threading.Lock()  # let go when it was taken, or is first in line
         self.woken.acquire()
 
@@ -52,8 +52,8 @@ class Committer:
             mine.woken.acquire()
         if not mine.taken:
             self._commit_line(mine)
-        if mine.away is not None:
-            raise mine.away
+        if mine.failed is not None:
+            raise mine.failed
         if mine.kept is not None:
             return mine.kept
         # A neighbour may have been what the database refuses; then it is refused alone, and this one is kept.
@@ -73,14 +73,13 @@ class Committer:
             for it in batch:
                 it.kept = it.row["id"] in kept
         except (sa.exc.SQLAlchemyError, OSError, UnicodeError) as error:
-            if not batch:  # one after another, each would wait as long for a database that is away
-                batch = self._line()
-                for it in batch:
-                    it.away = error
-            elif len(batch) == 1:
-                raise
-            else:
+            if len(batch) > 1:
                 log.warning("deliveries_tried_alone", extra={"count": len(batch)})
+            else:
+                # It was alone; or the database is away, and one after another each would wait as long for it.
+                batch = batch or self._line()
+                for it in batch:
+                    it.failed = error
         finally:
             with self._changing:
                 for it in batch or [mine]:

@@ -71,6 +71,16 @@ def clicked(desk: Desk, ticket: str) -> Elevation:
     return desk.only(ticket)
 
 
+def clicked_and_ended(desk: Desk, practice: Practice, *, after: timedelta) -> str:
+    """A ticket whose feed is still silent when its technician, who clicked, ends it again."""
+    link(desk, practice)
+    ticket = offered(desk, practice)
+    assert clicked(desk, ticket).state is State.ACTIVE
+    desk.advance(after)
+    end_now(desk, ticket)
+    return ticket
+
+
 def test_a_click_that_waits_goes_on_when_the_feed_shows_the_assignment(desk: Desk, practice: Practice) -> None:
     ticket = offered(desk, practice)
     waits = clicked(desk, ticket)
@@ -83,11 +93,7 @@ def test_a_click_that_waits_goes_on_when_the_feed_shows_the_assignment(desk: Des
 
 
 def test_a_click_that_was_ended_does_not_start_again_by_itself(desk: Desk, practice: Practice) -> None:
-    link(desk, practice)
-    ticket = offered(desk, practice)
-    assert clicked(desk, ticket).state is State.ACTIVE
-    desk.advance(timedelta(minutes=6))
-    end_now(desk, ticket)
+    ticket = clicked_and_ended(desk, practice, after=timedelta(minutes=6))
     mend(practice)
 
     told(desk, ticket)
@@ -111,11 +117,7 @@ def test_a_click_that_was_ended_does_not_start_again_where_the_helpdesks_clock_i
         return replace(it, assigned_at=it.assigned_at + timedelta(seconds=ahead)) if it.assigned_at else it
 
     monkeypatch.setattr(helpdesk, "ticket", of_tomorrow)
-    link(desk, practice)
-    ticket = offered(desk, practice)
-    assert clicked(desk, ticket).state is State.ACTIVE
-    desk.advance(timedelta(seconds=20))
-    end_now(desk, ticket)
+    ticket = clicked_and_ended(desk, practice, after=timedelta(seconds=20))
     mend(practice)
 
     told(desk, ticket)
@@ -125,11 +127,8 @@ def test_a_click_that_was_ended_does_not_start_again_where_the_helpdesks_clock_i
 
 def test_a_second_click_that_was_ended_does_not_start_again_by_itself_either(desk: Desk, practice: Practice) -> None:
     """The ticket was handed over and taken again in between, and the feed told nothing of it all."""
-    link(desk, practice)
-    ticket = offered(desk, practice)
-    first = clicked(desk, ticket)
-    desk.advance(timedelta(minutes=6))
-    end_now(desk, ticket)
+    ticket = clicked_and_ended(desk, practice, after=timedelta(minutes=6))
+    first = desk.only(ticket)
     for who in ("technician2", "technician"):
         practice.assign(ticket, who)
         told(desk, ticket)

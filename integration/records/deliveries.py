@@ -1,6 +1,7 @@
 """Stored deliveries."""
 
 import hashlib
+import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -98,8 +99,8 @@ def store_all(tx: sa.Connection, rows: Sequence[Row]) -> set[str]:
 
 def _insert(tx: sa.Connection, rows: Sequence[Row]) -> set[str]:
     ids = {it["id"] for it in rows}
-    if tx.dialect.name == "postgresql":  # one round trip for all of them, which says how many in no other way
-        kept = len(tx.execute(_INSERT_ONCE_THERE, rows).all())
+    if tx.dialect.name == "postgresql":
+        kept = tx.execute(_INSERT_ONCE_THERE, {"rows": json.dumps(rows, default=_in_utc, ensure_ascii=False)}).rowcount
     else:
         kept = tx.execute(_INSERT_ONCE, rows).rowcount  # half the work of asking which
     if kept == len(ids):
@@ -108,8 +109,23 @@ def _insert(tx: sa.Connection, rows: Sequence[Row]) -> set[str]:
     return set(tx.execute(sa.select(deliveries.c.id).where(deliveries.c.id.in_(ids))).scalars())
 
 
+def _in_utc(time: datetime) -> str:
+    utc = UtcDateTime().process_bind_param(time, None)
+    assert utc is not None
+    return utc.isoformat()
+
+
 _INSERT_ONCE = sqlite.insert(deliveries).on_conflict_do_nothing()
-_INSERT_ONCE_THERE = postgresql.insert(deliveries).on_conflict_do_nothing().returning(deliveries.c.id)
+# One statement for however many, with one parameter: SQLAlchemy makes a new one for each number of rows otherwise, and
+# the driver has 15 parameters a row to make ready.
+_ROWS = sa.func.json_to_recordset(sa.bindparam("rows", type_=sa.Text).cast(sa.JSON))
+_GIVEN = _ROWS.table_valued(*(sa.column(it.name, it.type) for it in deliveries.c if it.name != "outcome"))
+_INSERT_ONCE_THERE = (
+    postgresql.insert(deliveries)
+    .from_select(_GIVEN.c.keys(), sa.select(_GIVEN.render_derived(with_types=True)))
+    .on_conflict_do_nothing()
+    .execution_options(preserve_rowcount=True)
+)
 
 
 # Of what waits, the calls that something may follow from by now: there is something open for their ticket.

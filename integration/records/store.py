@@ -1,6 +1,7 @@
 """The database: one door for reading and one for writing, on SQLite and PostgreSQL alike."""
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 # What a read or write raises while the database is away, starts, or takes nobody more.
 AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
 CONNECT_PATIENCE = 5  # seconds; a database that is off the network must not hold a page for minutes
+RESTED = 1.0  # seconds that a connection lay unused, after which it is asked whether it still stands
 
 
 class Records:
@@ -31,11 +33,13 @@ class Records:
         self.engine = sa.create_engine(
             url,
             hide_parameters=True,  # an error of the database ends in a log; what was to be written must not
-            pool_pre_ping=not self.sqlite,
             connect_args={"timeout": 10} if self.sqlite else _connecting(url),
         )
         if self.sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
+        else:
+            _ask_the_rested(self.engine)
+        self._autocommitting = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -61,6 +65,18 @@ class Records:
                     raise
                 connection.commit()
 
+    @contextmanager
+    def write_apart(self) -> Iterator[sa.Connection]:
+        """Statements that need not be kept together. On PostgreSQL each is committed by itself, without the two round
+        trips of a transaction's begin and end; on SQLite they are one transaction all the same.
+        """
+        if self.sqlite:
+            with self.write() as tx:
+                yield tx
+        else:
+            with self._autocommitting.connect() as connection:
+                yield connection
+
     def migrate(self, version: str = "head") -> None:
         """Bring the tables up to this version of the product, or an older one (tests)."""
         config = Config()
@@ -83,6 +99,25 @@ def put(tx: sa.Connection, table: sa.Table, key: dict[str, Any], values: dict[st
 def _connecting(url: str) -> dict[str, Any]:
     """Nothing that `url` says itself."""
     return {} if "connect_timeout" in sa.make_url(url).query else {"connect_timeout": CONNECT_PATIENCE}
+
+
+def _ask_the_rested(engine: sa.Engine) -> None:
+    """What `pool_pre_ping` does, a round trip before each use, but only for connections that lay unused for a while.
+    One that was used just now tells by itself, and SQLAlchemy then gives up all others with it.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def laid_down(_connection: Any, record: Any) -> None:
+        record.info["rests_since"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def ask(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get("rests_since", time.monotonic()) < RESTED:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise sa.exc.InvalidatePoolError from error
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

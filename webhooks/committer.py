@@ -6,7 +6,6 @@ came in the meantime is first in line. Nothing is answered before the commit tha
 
 import logging
 import threading
-import time
 from collections import deque
 from datetime import datetime
 
@@ -18,9 +17,9 @@ from integration.records.store import Records
 from integration.tickets import TicketEvent
 
 log = logging.getLogger(__name__)
-# Seconds that the first in line gives those who are just being read, where the last commit was for several. Who comes
-# alone is never kept waiting.
-LINGER = 0.001
+# Seconds at most that the first in line waits until as many stand there as the last commit was for: they are just being
+# read. Who comes alone again and again is not kept waiting.
+LINGER = 0.003
 
 
 class _Waiting:
@@ -39,7 +38,7 @@ class Committer:
     def __init__(self, records: Records) -> None:
         self._records = records
         self._waiting: deque[_Waiting] = deque()  # those that are being committed stay in it until they are
-        self._changing = threading.Lock()
+        self._changing = threading.Condition(threading.Lock())  # told when enough stand in line
         self._together = 1  # how many the last commit was for
 
     def keep(self, connection: str, event: TicketEvent, *, now: datetime, waits: bool = False) -> bool:
@@ -48,6 +47,8 @@ class Committer:
         with self._changing:
             self._waiting.append(mine)
             first = self._waiting[0] is mine
+            if self._enough():
+                self._changing.notify()
         if not first:
             mine.woken.acquire()
         if not mine.taken:
@@ -57,15 +58,15 @@ class Committer:
         if mine.kept is not None:
             return mine.kept
         # A neighbour may have been what the database refuses; then it is refused alone, and this one is kept.
-        with self._records.write() as tx:
+        with self._records.write_apart() as tx:
             return bool(deliveries.store_all(tx, [mine.row]))
 
     def _commit_line(self, mine: _Waiting) -> None:
         batch: list[_Waiting] = []
         try:
-            if self._together > 1:
-                time.sleep(LINGER)
-            with self._records.write() as tx:
+            with self._changing:
+                self._changing.wait_for(self._enough, LINGER)
+            with self._records.write_apart() as tx:
                 # Only now, with the database's own lock in hand: the longer that took, the more go along.
                 batch = self._line()
                 self._together = len(batch)
@@ -90,6 +91,9 @@ class Committer:
                 it.woken.release()
             if following is not None:
                 following.woken.release()
+
+    def _enough(self) -> bool:
+        return len(self._waiting) >= self._together
 
     def _line(self) -> list[_Waiting]:
         with self._changing:

@@ -42,11 +42,11 @@ class Gate(Records):
         self.transactions = 0
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write_apart(self) -> Iterator[sa.Connection]:
         self.transactions += 1
         self.arrived.set()
         assert self.open.wait(20)
-        with self._records.write() as tx:
+        with self._records.write_apart() as tx:
             yield tx
 
 
@@ -54,7 +54,7 @@ class Away(Gate):
     """Their database cannot be reached, which takes them as long as the gate is closed."""
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write_apart(self) -> Iterator[sa.Connection]:
         self.transactions += 1
         assert self.open.wait(20)
         raise sa.exc.OperationalError("connect", None, OSError("no route"))
@@ -125,10 +125,34 @@ def test_what_the_database_refuses_is_refused_alone(records: Records) -> None:
 
 def test_who_comes_alone_is_not_kept_waiting(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     committer, waited = Committer(records), []
-    monkeypatch.setattr("webhooks.committer.time.sleep", waited.append)
+    monkeypatch.setattr(committer._changing, "wait", waited.append)
     for name in ("msg_1", "msg_2", "msg_3"):
         assert committer.keep("practice", event(name), now=datetime.now(UTC))
     assert waited == []
+
+
+def test_as_many_as_came_together_are_waited_for_and_not_for_ever(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(records)
+    committer = Committer(gate)
+
+    def keep(name: str) -> bool:
+        return committer.keep("practice", event(name), now=datetime.now(UTC))
+
+    with ThreadPoolExecutor(3) as threads:
+        answers = []
+        for count in (1, 2, 3):
+            answers.append(threads.submit(keep, f"msg_{count}"))
+            until(lambda count=count: len(committer._waiting) == count, "it waits")
+        gate.open.set()
+        assert [it.result(20) for it in answers] == [True] * 3
+        monkeypatch.setattr("webhooks.committer.LINGER", 20.0)
+        assert list(threads.map(keep, ("msg_4", "msg_5", "msg_6"))) == [True] * 3  # long before that
+        assert gate.transactions == 2
+    monkeypatch.setattr("webhooks.committer.LINGER", 0.001)
+    assert keep("msg_7")
+    assert gate.transactions == 3
 
 
 def test_nobody_is_answered_before_the_commit(records: Records) -> None:
@@ -170,8 +194,8 @@ def test_what_was_kept_is_new_although_the_answer_to_its_commit_was_lost(records
 
     class Lossy(Gate):
         @contextmanager
-        def write(self) -> Iterator[sa.Connection]:
-            with super().write() as tx:
+        def write_apart(self) -> Iterator[sa.Connection]:
+            with super().write_apart() as tx:
                 yield tx
             if self.transactions == 1:
                 raise sa.exc.OperationalError("commit", None, OSError("reset"))

@@ -93,7 +93,7 @@ class Rules:
 
     def concern(self, ticket: Ticket) -> bool:
         """Whether any rule is for this ticket, whatever it says then."""
-        found = self.match(ticket)
+        found = self._find(ticket)
         return not isinstance(found, Refusal) or found.code is not RefusalCode.NO_RULE
 
     def match(self, ticket: Ticket) -> Rule | Refusal:

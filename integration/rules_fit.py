@@ -45,7 +45,7 @@ def _words(rule: Rule, ticket: Ticket) -> Iterator[Condition]:
 
 
 def _fields(rule: Rule, ticket: Ticket) -> Iterator[Condition]:
-    given = {folded(name): value for name, value in ticket.fields.items()}
+    given = {folded(name): value for name, value in ticket.fields.items()} if rule.match.field else {}
     for name, wanted in rule.match.field:
         found = given.get(folded(name))
         met = _among(found, wanted)

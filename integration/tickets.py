@@ -121,8 +121,8 @@ class TicketEvent:
     fingerprint: str | None = None
     # Ticket.updated_at as the call shows it, beside a fingerprint: then it is known without a reading, too.
     shown_at: datetime | None = None
-    # The ticket as the call shows it, where it shows all that a rule may look at. Nothing follows from it but the order
-    # in which calls are worked.
+    # The ticket as the call shows it, where it shows all that rules are matched by; its people may be left out. Nothing
+    # follows from it but the order in which calls are worked.
     shown: Ticket | None = None
     # Our own account caused it, or it says itself that nothing changed that we look at: it is stored for the record,
     # and the ticket is not read.

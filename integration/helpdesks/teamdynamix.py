@@ -99,7 +99,11 @@ class TeamDynamix:
                 "This call is signed, but it does not say which ticket it is about. Send JSON, and set ticket_paths to "
                 "where the number of the ticket stands in it."
             )
-        shown = _shown(payload, number)
+        tickets = [it for it in tables([payload, *payload.values()]) if "ResponsibleUid" in it]
+        # None where it shows no ticket, another one, or two.
+        shown = tickets[0] if len(tickets) == 1 and exact(tickets[0].get("ID")) == number else None
+        # Rules look at custom attributes too, which some calls leave out.
+        whole = shown is not None and isinstance(shown.get("Attributes"), list)
         return TicketEvent(
             # The body of a webhook holds the whole ticket with its time of change, so that no two changes look alike.
             # What a workflow step sends may be the same words each time.
@@ -109,8 +113,8 @@ class TeamDynamix:
             secret=secret,
             fingerprint=_fingerprint(shown) if shown else None,
             shown_at=moment(shown.get("ModifiedDate")) if shown else None,
-            shown=self._whole(shown, number, now),
-            idle=_idle(payload, number),
+            shown=self._matched(shown, number, now) if shown and whole else None,
+            idle=_idle(tickets, number),
         )
 
     def _tells_when(self, body: bytes) -> bool:
@@ -118,14 +122,15 @@ class TeamDynamix:
 
     def ticket(self, number: str, *, revision: str | None = None, now: datetime) -> Ticket:  # noqa: ARG002
         raw = self._read(number)
-        found = self._shows(raw, number, now)
+        told = self._matched(raw, number, now)
+        found = replace(told, assignee=self._assignee(raw), requesters=self._requesters(raw))
         if found.assignee is None or found.status is Status.SOLVED:  # with 60 calls a minute, none is made for nothing
             return found
         by, at, change = self._assignment(number, raw, found.assignee)
         return replace(found, assignee=self._person(found.assignee), assigned_by=by, assigned_at=at, change=change)
 
-    def _shows(self, raw: Mapping[str, Any], number: str, now: datetime) -> Ticket:
-        """What a ticket itself tells, without its feed."""
+    def _matched(self, raw: Mapping[str, Any], number: str, now: datetime) -> Ticket:
+        """A ticket as far as rules are found by it: without its people."""
         return Ticket(
             connection=self.connection,
             number=number,
@@ -134,20 +139,9 @@ class TeamDynamix:
             read_at=now,
             category=self._category(raw),
             queue=word(raw.get("ResponsibleGroupName")),
-            assignee=self._assignee(raw),
             updated_at=moment(raw.get("ModifiedDate")),
-            requesters=self._requesters(raw),
             fields=_fields(raw),
         )
-
-    def _whole(self, shown: Mapping[str, Any] | None, number: str, now: datetime) -> Ticket | None:
-        """The ticket as a call shows it. None where its custom attributes are left out, or it would not be read."""
-        if shown is None or not isinstance(shown.get("Attributes"), list):
-            return None
-        try:
-            return self._shows(shown, number, now)
-        except HelpdeskError:
-            return None
 
     def ticket_url(self, number: str) -> str:
         self._known(number)
@@ -358,20 +352,13 @@ def _at(payload: Mapping[str, Any], path: str) -> Any:
     return here
 
 
-def _idle(payload: Mapping[str, Any], number: str) -> bool:
+def _idle(shown: Sequence[Mapping[str, Any]], number: str) -> bool:
     """Whether the call shows a ticket that nobody has and that never changed since it was made: nothing runs for it.
 
     Any other ticket that nobody has may just have been given back, which ends what runs. And that our own account
     changed a ticket last says nothing of who caused this call: the body may be newer than its cause.
     """
-    shown = [it for it in tables([payload, *payload.values()]) if "ResponsibleUid" in it]
     return bool(shown) and all(exact(it.get("ID")) == number and _never_touched(it) for it in shown)
-
-
-def _shown(payload: Mapping[str, Any], number: str) -> Mapping[str, Any] | None:
-    """The ticket as the call shows it; None where it shows none, another, or two."""
-    shown = [it for it in tables([payload, *payload.values()]) if "ResponsibleUid" in it]
-    return shown[0] if len(shown) == 1 and exact(shown[0].get("ID")) == number else None
 
 
 def _fingerprint(shown: Mapping[str, Any]) -> str:

@@ -13,9 +13,11 @@ _NO_TIME = re.compile(r"0001-01-01(?![0-9])")
 
 def word(value: Any) -> str | None:
     """A string, number or truth value as clean text; None where there is nothing to read."""
+    if isinstance(value, str):
+        return clean(value) or None
     if isinstance(value, bool):
         return "true" if value else "false"
-    return clean(str(value)) or None if isinstance(value, str | int | float) else None
+    return clean(str(value)) if isinstance(value, int | float) else None
 
 
 def filled(value: Any) -> str | None:

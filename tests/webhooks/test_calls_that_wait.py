@@ -51,7 +51,6 @@ def tdx(practice: Practice, sqlite_url: str, tmp_path: Path) -> Iterator[Deploym
         ({}, False),
         ({"TypeName": "Printer"}, True),
         ({"TypeName": "Printer", "Attributes": None}, False),  # what a rule looks at may be what is left out
-        ({"TypeName": "Printer", "ResponsibleUid": "canary"}, False),
     ],
 )
 def test_what_shows_a_ticket_that_no_rule_is_for_is_kept_as_what_waits(

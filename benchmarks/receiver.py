@@ -54,7 +54,7 @@ def measure(directory: Path, *, quick: bool = False) -> dict[str, float]:
         for port in ports.values():
             _load(port, 1.0)  # imports, connections and caches
         found = [{name: _load(port, seconds) for name, port in ports.items()} for _ in range(rounds)]
-        each = [_of_each_kind(ports, 0.7 if quick else 2.0) for _ in range(1 if quick else 5)]
+        each = [_of_each_kind(ports, 0.7 if quick else 2.0) for _ in range(1 if quick else 7)]
     return _figures(found, list(databases)) | _ratios(each)
 
 
@@ -73,16 +73,18 @@ def _toml(value: Any) -> str:
 
 
 def _of_each_kind(ports: dict[str, int], seconds: float) -> dict[str, float]:
-    """Answers per second, of the bare route and of each kind."""
-    kinds = {kind: _load(ports["sqlite"], seconds, kind)["per_second"] for kind in adapters.KINDS}
-    return {"bare": _load(ports["bare"], seconds)["per_second"], **kinds}
+    """The ratio of each kind, against a bare round of its own just before it."""
+
+    def ratio(kind: str) -> float:
+        bare: float = _load(ports["bare"], seconds / 2)["per_second"]
+        found: float = _load(ports["sqlite"], seconds, kind)["per_second"]
+        return found / bare
+
+    return {kind: ratio(kind) for kind in adapters.KINDS}
 
 
 def _ratios(each: list[dict[str, float]]) -> dict[str, float]:
-    return {
-        f"receiver_ratio_of_{kind}": round(median(found[kind] / found["bare"] for found in each), 3)
-        for kind in adapters.KINDS
-    }
+    return {f"receiver_ratio_of_{kind}": round(median(it[kind] for it in each), 3) for kind in adapters.KINDS}
 
 
 def _load(port: int, seconds: float, kind: str = "") -> dict[str, Any]:

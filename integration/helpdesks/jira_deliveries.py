@@ -85,7 +85,7 @@ def _signed_with(keys: Mapping[str, bytes], given: str, body: bytes) -> str:
     method, _, digest = given.partition("=")
     if method not in _METHODS or not re.fullmatch(r"[0-9a-f]+", digest):
         raise SignatureRefused
-    return fitting(keys, lambda key: hmac.compare_digest(hmac.digest(key, body, method).hex(), digest))
+    return fitting(keys, lambda key: hmac.compare_digest(hmac.new(key, body, method).hexdigest(), digest))
 
 
 def _time(milliseconds: Any) -> datetime | None:

@@ -59,7 +59,7 @@ def verify(keys: Mapping[str, bytes], headers: Mapping[str, str], body: bytes, *
     signed = b".".join((delivery_id.encode(), time.encode(), body))
 
     def signed_it(key: bytes) -> bool:
-        expected = hmac.digest(key, signed, hashlib.sha256)
+        expected = hmac.new(key, signed, hashlib.sha256).digest()
         matches = [hmac.compare_digest(expected, signature) for signature in given]  # each of them, always
         return True in matches
 

@@ -242,7 +242,7 @@ class TeamDynamix:
                 self._keys, value.removeprefix("Basic ") if header == "authorization" else value
             )
         given = self._signature(headers.get("x-tdx-signature", ""))
-        return fitting(self._keys, lambda key: hmac.compare_digest(hmac.digest(key, body, hashlib.sha256), given))
+        return fitting(self._keys, lambda key: hmac.compare_digest(hmac.new(key, body, hashlib.sha256).digest(), given))
 
     def _signature(self, text: str) -> bytes:
         prefix, bare = self._settings.signature_prefix, text.removeprefix(self._settings.signature_prefix)
@@ -368,9 +368,10 @@ def _fingerprint(shown: Mapping[str, Any]) -> str:
 
 
 def _never_touched(raw: Mapping[str, Any]) -> bool:
-    made, changed = moment(raw.get("CreatedDate")), moment(raw.get("ModifiedDate"))
-    new = raw["ResponsibleUid"] in (None, NOBODY) and exact(raw.get("StatusClass")) in ("1", "2")
-    return new and made is not None and made == changed
+    if raw["ResponsibleUid"] not in (None, NOBODY) or exact(raw.get("StatusClass")) not in ("1", "2"):
+        return False
+    made = moment(raw.get("CreatedDate"))
+    return made is not None and made == moment(raw.get("ModifiedDate"))
 
 
 def _fields(raw: Mapping[str, Any]) -> dict[str, str]:

@@ -277,7 +277,7 @@ class Zendesk:
             raise SignatureRefused from None
         signed = at.encode() + body
         return delivery_id, fitting(
-            self._keys, lambda key: hmac.compare_digest(hmac.digest(key, signed, hashlib.sha256), signature)
+            self._keys, lambda key: hmac.compare_digest(hmac.new(key, signed, hashlib.sha256).digest(), signature)
         )
 
     def _known(self, number: str) -> None:

@@ -1,6 +1,7 @@
 """The database: one door for reading and one for writing, on SQLite and PostgreSQL alike."""
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,16 +55,14 @@ class Records:
                 yield connection
             return
         assert self._lock_path is not None
-        with self._lock_path.open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with self.engine.connect() as connection:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                except BaseException:
-                    connection.rollback()
-                    raise
-                connection.commit()
+        with _locked(self._lock_path), self.engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
 
     @contextmanager
     def write_apart(self) -> Iterator[sa.Connection]:
@@ -87,6 +86,17 @@ class Records:
 
     def dispose(self) -> None:
         self.engine.dispose()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """While nobody else has it. Each time anew: threads that share an open file share its lock."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
 
 
 def put(tx: sa.Connection, table: sa.Table, key: dict[str, Any], values: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from integration.tickets import TicketEvent
 log = logging.getLogger(__name__)
 # Seconds at most that the first in line waits until as many stand there as the last commit was for: they are just being
 # read. Who comes alone again and again is not kept waiting.
-LINGER = 0.003
+LINGER = 0.005
 
 
 class _Waiting:

@@ -364,7 +364,7 @@ def _idle(shown: Sequence[Mapping[str, Any]], number: str) -> bool:
 def _fingerprint(shown: Mapping[str, Any]) -> str:
     """Every edit of every ticket is sent, and most of them are comments."""
     told = {name: value for name, value in shown.items() if name not in _CHANGES_ALWAYS}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode("ascii")).hexdigest()
+    return hashlib.sha256(json.dumps(told).encode("ascii")).hexdigest()
 
 
 def _never_touched(raw: Mapping[str, Any]) -> bool:

@@ -25,6 +25,7 @@ from integration.secret_files import read_secret
 from integration.tickets import Finding, Helpdesk, HelpdeskError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_CATEGORIES = "categories"  # a setting of most kinds: the names that rules use
 _FIRST = "current"  # what the secret of the calls is called in the settings
 
 
@@ -346,7 +347,10 @@ def _say_what_is_left(made: _Connection, table: Mapping[str, Any], secret: Path 
     for it in setups.of(made.helpdesk(table)).by_hand(made.place, secret, created):
         click.echo(f"- {it}")
     click.echo("- Restart Ticket Elevate, which reads its settings at start, and run `ticket-elevate doctor`.")
-    if table.get("categories"):
+    if table.get(_CATEGORIES):
         return
-    page = f"docs/connect-{made.kind.replace('_', '-')}.md"
-    click.echo(f"- Give your kinds of work the names that your rules use (`categories`): {page} says how.")
+    if _CATEGORIES in made.adapter.Settings.model_fields:
+        page = f"docs/connect-{made.kind.replace('_', '-')}.md"
+        click.echo(f"- Give your kinds of work the names that your rules use (`{_CATEGORIES}`): {page} says how.")
+    else:
+        click.echo("- See to it that your rules name the kinds of work as this helpdesk does: docs/rules.md says how.")

@@ -78,8 +78,8 @@ def _show(tried: Tried, url: str, *, supposed: bool) -> None:
     click.echo(f"Ticket {it.number}: {it.subject}\n{url}\n")
     solved = " (answered as if it were open)" if tried.solved else ""
     rows = {
-        "read": f"at {it.read_at:%Y-%m-%d %H:%M:%S}Z, {it.status}{solved}",
-        "category": it.category or "none: set category_field, or categories",
+        "read": f"at {it.read_at:%Y-%m-%d %H:%M:%S}Z, {it.status.words}{solved}",
+        "category": it.category or "none: the settings of this connection say where it stands",
         "queue": it.queue or "none",
         "requester": ", ".join(map(_person, it.requesters)) or "none: a pick only offers the link",
         "assignee": f"{_person(it.assignee)}{' (supposed)' if supposed else ''}" if it.assignee else "nobody",

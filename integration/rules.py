@@ -212,9 +212,9 @@ def _rules(digest: str, contents: rules_file.Contents) -> Rules:
 
 def _check_ticket(found: RuleMatch, ticket: Ticket) -> RuleMatch | Refusal:
     rule, number = found.rule, clean(ticket.number)
-    is_open = ticket.status is not Status.SOLVED
-    analysis = (*found.analysis, Condition("The ticket is open", is_open, f"Its status is {ticket.status}."))
-    if not is_open:
+    solved = ticket.status is Status.SOLVED
+    analysis = (*found.analysis, Condition("The ticket is not solved", not solved, f"It is {ticket.status.words}."))
+    if solved:
         reason = f"Ticket {number} is solved, so nothing is activated for it. Reopen it if there is still work to do."
         return _refused(rule, RefusalCode.NOT_OPEN, reason, analysis)
     if ticket.assignee is not None:  # plan refuses a ticket without one; here there is nobody to compare yet

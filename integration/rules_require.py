@@ -9,9 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from integration.rule import Require, Sla, folded, in_words
 from integration.rules_fit import Condition, either
-from integration.tickets import Status, Ticket
-
-_STATUS_WORDS = {Status.OPEN: "open", Status.ON_HOLD: "on hold", Status.SOLVED: "solved"}
+from integration.tickets import Ticket
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,9 @@ def moment(text: str) -> datetime | None:
 
 def _status(require: Require, ticket: Ticket) -> Iterator[Requirement]:
     if require.status:
-        words = " or ".join(_STATUS_WORDS[status] for status in require.status)
+        words = " or ".join(status.words for status in require.status)
         condition = Condition(
-            f"The ticket is {words}", ticket.status in require.status, f"It is {_STATUS_WORDS[ticket.status]}."
+            f"The ticket is {words}", ticket.status in require.status, f"It is {ticket.status.words}."
         )
         yield Requirement(condition, f"Set its status to {words}.")
 

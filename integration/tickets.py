@@ -49,6 +49,11 @@ class Status(StrEnum):
     ON_HOLD = "on_hold"
     SOLVED = "solved"  # solved, closed, rejected: nobody is working on it any more
 
+    @property
+    def words(self) -> str:
+        """As people read it."""
+        return self.value.replace("_", " ")
+
 
 @dataclass(frozen=True)
 class Ticket:

@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 from babel import Locale
 from flask import Flask, request
 from flask_babel import Babel, format_timedelta, get_locale
+from flask_babel import gettext as _
 from markupsafe import Markup
 
 from integration.deployment import Deployment
+from integration.tickets import Status
 
 LANGUAGES = ("en", "de")  # the first is what sentences are written in, and what everybody else reads
 
@@ -40,6 +42,12 @@ def install(app: Flask, deployment: Deployment) -> None:
     def day(at: datetime | None) -> Markup | str:
         """The date alone, in the desk's zone, with the moment itself on hover."""
         return _time(at, "day", f"{at.astimezone(zone):%Y-%m-%d}", when(at)) if at else ""
+
+    @app.template_filter("status")
+    def status(of: Status) -> str:
+        """A ticket's, in the reader's language."""
+        words = {Status.OPEN: _("open"), Status.ON_HOLD: _("on hold"), Status.SOLVED: _("solved")}
+        return str(words[of])
 
     @app.template_filter("same_day")
     def same_day(at: datetime | None, as_: datetime, *, beside: bool = False) -> Markup | str:

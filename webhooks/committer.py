@@ -73,8 +73,9 @@ class Committer:
                 kept = deliveries.store_all(tx, [it.row for it in batch])
             for it in batch:
                 it.kept = it.row["id"] in kept
-        except (sa.exc.SQLAlchemyError, OSError, UnicodeError) as error:
-            if len(batch) > 1:
+        except Exception as error:  # noqa: BLE001 - whatever refuses one of them; whoever brought that one is told
+            # A connection that was cut is not the database's end: the next one may stand.
+            if len(batch) > 1 or (batch and isinstance(error, sa.exc.DBAPIError) and error.connection_invalidated):
                 log.warning("deliveries_tried_alone", extra={"count": len(batch)})
             else:
                 # It was alone; or the database is away, and one after another each would wait as long for it.

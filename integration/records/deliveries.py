@@ -90,19 +90,15 @@ def store_all(tx: sa.Connection, rows: Sequence[Row]) -> set[str]:
     """Keep deliveries; the ids of those that were not kept before. Of two alike the first one is kept."""
     # Always in the same order: two processes that store the same two deliveries must not wait for each other.
     ordered = sorted(rows, key=lambda it: (it["connection"], it["delivery_id"]))
-    new = _insert(tx, ordered)
-    waiting = [it["id"] for it in ordered if it["waits"] and it["id"] in new]
-    if waiting:
-        tx.execute(_COUNTING.where(deliveries.c.id.in_(waiting), _COUNTS))
-    return new
-
-
-def _insert(tx: sa.Connection, rows: Sequence[Row]) -> set[str]:
-    ids = {it["id"] for it in rows}
+    ids = {it["id"] for it in ordered}
     if tx.dialect.name == "postgresql":
-        kept = tx.execute(_INSERT_ONCE_THERE, {"rows": json.dumps(rows, default=_in_utc, ensure_ascii=False)}).rowcount
+        given = json.dumps(ordered, default=_in_utc, ensure_ascii=False)
+        kept = tx.execute(_INSERT_ONCE_THERE, {"rows": given}).rowcount
     else:
-        kept = tx.execute(_INSERT_ONCE, rows).rowcount  # half the work of asking which
+        kept = tx.execute(_INSERT_ONCE, ordered).rowcount  # half the work of asking which
+        waiting = [it["id"] for it in ordered if it["waits"]]
+        if waiting:
+            tx.execute(_COUNTING.where(deliveries.c.id.in_(waiting), _COUNTS))
     if kept == len(ids):
         return ids
     # Among them may be what an earlier try kept, whose answer was lost on its way.
@@ -115,25 +111,27 @@ def _in_utc(time: datetime) -> str:
     return utc.isoformat()
 
 
+def _counts(of: sa.FromClause) -> sa.Exists:
+    """Of what waits, the calls that something may follow from by now: there is something open for their ticket."""
+    same = (elevations.c.connection == of.c.connection, elevations.c.ticket == of.c.ticket)
+    return sa.exists().where(*same, elevations.c.state.in_(sorted(OPEN)))
+
+
 _INSERT_ONCE = sqlite.insert(deliveries).on_conflict_do_nothing()
 # One statement for however many, with one parameter: SQLAlchemy makes a new one for each number of rows otherwise, and
 # the driver has 15 parameters a row to make ready.
 _ROWS = sa.func.json_to_recordset(sa.bindparam("rows", type_=sa.Text).cast(sa.JSON))
-_GIVEN = _ROWS.table_valued(*(sa.column(it.name, it.type) for it in deliveries.c if it.name != "outcome"))
+_NAMES = [it.name for it in deliveries.c if it.name != "outcome"]
+_GIVEN = _ROWS.table_valued(*(sa.column(it, deliveries.c[it].type) for it in _NAMES)).render_derived(with_types=True)
+_WAITING = sa.and_(_GIVEN.c.waits, ~_counts(_GIVEN))
 _INSERT_ONCE_THERE = (
     postgresql.insert(deliveries)
-    .from_select(_GIVEN.c.keys(), sa.select(_GIVEN.render_derived(with_types=True)))
+    .from_select(_NAMES, sa.select(*(_WAITING if it == "waits" else _GIVEN.c[it] for it in _NAMES)))
     .on_conflict_do_nothing()
     .execution_options(preserve_rowcount=True)
 )
 
-
-# Of what waits, the calls that something may follow from by now: there is something open for their ticket.
-_COUNTS = sa.exists().where(
-    elevations.c.connection == deliveries.c.connection,
-    elevations.c.ticket == deliveries.c.ticket,
-    elevations.c.state.in_(sorted(OPEN)),
-)
+_COUNTS = _counts(deliveries)
 _COUNTING = deliveries.update().values(waits=False)
 
 

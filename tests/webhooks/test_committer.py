@@ -5,9 +5,11 @@ the database refuses is refused to the one who brought it and to nobody else.
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,15 +20,16 @@ from integration.records.store import Records
 from integration.records.tables import deliveries
 from integration.tickets import TicketEvent
 from tests.conftest import until
+from tests.integration.records.test_store import cut
 from webhooks.bell import Bell
 from webhooks.committer import Committer
 
 THREADS = 8
 
 
-@pytest.fixture
-def records(database_url: str) -> Iterator[Records]:
-    made = Records(database_url)
+@pytest.fixture(params=["sqlite_url", "postgres_database"], ids=["sqlite", "postgresql"])
+def records(request: pytest.FixtureRequest) -> Iterator[Records]:
+    made = Records(request.getfixturevalue(request.param))
     made.migrate()
     yield made
     made.dispose()
@@ -80,7 +83,7 @@ def together(
     def keep(it: TicketEvent) -> bool | BaseException:
         try:
             return committer.keep("practice", it, now=datetime.now(UTC))
-        except (sa.exc.SQLAlchemyError, UnicodeError) as error:
+        except (sa.exc.SQLAlchemyError, ValueError) as error:
             return error
 
     with ThreadPoolExecutor(len(events)) as threads:
@@ -123,6 +126,26 @@ def test_what_the_database_refuses_is_refused_alone(records: Records) -> None:
     assert stored(records) == ["msg_1", "msg_3"]
 
 
+def test_what_cannot_be_made_ready_for_the_database_is_refused_alone(records: Records) -> None:
+    """A time without a zone, as an adapter of somebody else may give it."""
+    naive = replace(event("msg_2"), shown_at=datetime(2026, 3, 2))  # noqa: DTZ001
+    answers, _ = together(records, [event("msg_1"), naive, event("msg_3")])
+    assert (answers[0], answers[2]) == (True, True)
+    assert isinstance(answers[1], Exception)
+    assert stored(records) == ["msg_1", "msg_3"]
+
+
+def test_one_alone_is_tried_once_more_where_its_connection_was_cut(postgres_database: str) -> None:
+    records = Records(postgres_database)
+    records.migrate()
+    committer = Committer(records)
+    assert committer.keep("practice", event("msg_1"), now=datetime.now(UTC))
+    cut(records)
+    assert committer.keep("practice", event("msg_2"), now=datetime.now(UTC))
+    assert stored(records) == ["msg_1", "msg_2"]
+    records.dispose()
+
+
 def test_who_comes_alone_is_not_kept_waiting(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     committer, waited = Committer(records), []
     monkeypatch.setattr(committer._changing, "wait", waited.append)
@@ -147,9 +170,15 @@ def test_as_many_as_came_together_are_waited_for_and_not_for_ever(
             until(lambda count=count: len(committer._waiting) == count, "it waits")
         gate.open.set()
         assert [it.result(20) for it in answers] == [True] * 3
-        monkeypatch.setattr("webhooks.committer.LINGER", 20.0)
-        assert list(threads.map(keep, ("msg_4", "msg_5", "msg_6"))) == [True] * 3  # long before that
+        monkeypatch.setattr("webhooks.committer.LINGER", 60.0)
+        began = time.monotonic()
+        first = threads.submit(keep, "msg_4")
+        until(lambda: committer._changing._waiters, "it waits for two more")
+        assert gate.transactions == 1
+        assert list(threads.map(keep, ("msg_5", "msg_6"))) == [True] * 2
+        assert first.result(20) is True
         assert gate.transactions == 2
+        assert time.monotonic() - began < 30, "told by the last one, and not by the clock"
     monkeypatch.setattr("webhooks.committer.LINGER", 0.001)
     assert keep("msg_7")
     assert gate.transactions == 3

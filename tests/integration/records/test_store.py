@@ -38,17 +38,16 @@ def cut(records: Records) -> None:
     other.dispose()
 
 
+@pytest.mark.parametrize("door", ["read", "write", "write_apart"])
 def test_a_connection_that_broke_while_it_rested_is_replaced(
-    postgresql: Records, monkeypatch: pytest.MonkeyPatch
+    postgresql: Records, monkeypatch: pytest.MonkeyPatch, door: str
 ) -> None:
     monkeypatch.setattr(store, "RESTED", 0.0)
     with postgresql.read() as first, postgresql.read() as second:
         first.execute(sa.text("SELECT 1"))
         second.execute(sa.text("SELECT 1"))
     cut(postgresql)
-    with postgresql.write() as tx:
-        tx.execute(sa.text("SELECT 1"))
-    with postgresql.write_apart() as tx:
+    with getattr(postgresql, door)() as tx:
         tx.execute(sa.text("SELECT 1"))
 
 

@@ -90,13 +90,12 @@ def store_all(tx: sa.Connection, rows: Sequence[Row]) -> set[str]:
     """Keep deliveries; the ids of those that were not kept before. Of two alike the first one is kept."""
     # Always in the same order: two processes that store the same two deliveries must not wait for each other.
     ordered = sorted(rows, key=lambda it: (it["connection"], it["delivery_id"]))
-    ids = {it["id"] for it in ordered}
+    ids, waiting = {it["id"] for it in ordered}, [it["id"] for it in ordered if it["waits"]]
     if tx.dialect.name == "postgresql":
         given = json.dumps(ordered, default=_in_utc, ensure_ascii=False)
-        kept = tx.execute(_INSERT_ONCE_THERE, {"rows": given}).rowcount
+        kept = tx.execute(_INSERT_WAITING_THERE if waiting else _INSERT_ONCE_THERE, {"rows": given}).rowcount
     else:
         kept = tx.execute(_INSERT_ONCE, ordered).rowcount  # half the work of asking which
-        waiting = [it["id"] for it in ordered if it["waits"]]
         if waiting:
             tx.execute(_COUNTING.where(deliveries.c.id.in_(waiting), _COUNTS))
     if kept == len(ids):
@@ -123,13 +122,16 @@ _INSERT_ONCE = sqlite.insert(deliveries).on_conflict_do_nothing()
 _ROWS = sa.func.json_to_recordset(sa.bindparam("rows", type_=sa.Text).cast(sa.JSON))
 _NAMES = [it.name for it in deliveries.c if it.name != "outcome"]
 _GIVEN = _ROWS.table_valued(*(sa.column(it, deliveries.c[it].type) for it in _NAMES)).render_derived(with_types=True)
-_WAITING = sa.and_(_GIVEN.c.waits, ~_counts(_GIVEN))
-_INSERT_ONCE_THERE = (
-    postgresql.insert(deliveries)
-    .from_select(_NAMES, sa.select(*(_WAITING if it == "waits" else _GIVEN.c[it] for it in _NAMES)))
-    .on_conflict_do_nothing()
-    .execution_options(preserve_rowcount=True)
-)
+
+
+def _insert_once_there(waits: sa.ColumnElement[bool]) -> sa.Insert:
+    given = sa.select(*(waits if it == "waits" else _GIVEN.c[it] for it in _NAMES))
+    insert = postgresql.insert(deliveries).from_select(_NAMES, given).on_conflict_do_nothing()
+    return insert.execution_options(preserve_rowcount=True)
+
+
+_INSERT_ONCE_THERE = _insert_once_there(_GIVEN.c.waits)
+_INSERT_WAITING_THERE = _insert_once_there(sa.and_(_GIVEN.c.waits, ~_counts(_GIVEN)))
 
 _COUNTS = _counts(deliveries)
 _COUNTING = deliveries.update().values(waits=False)

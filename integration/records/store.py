@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 # What a read or write raises while the database is away, starts, or takes nobody more.
 AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
 CONNECT_PATIENCE = 5  # seconds; a database that is off the network must not hold a page for minutes
-RESTED = 1.0  # seconds that a connection lay unused, after which it is asked whether it still stands
+RESTED = 0.1  # seconds that a connection lay unused, after which it is asked whether it still stands
 
 
 class Records:
@@ -122,7 +122,8 @@ def _ask_the_rested(engine: sa.Engine) -> None:
 
     @event.listens_for(engine, "checkout")
     def ask(connection: Any, record: Any, _proxy: Any) -> None:
-        if time.monotonic() - record.info.get("rests_since", time.monotonic()) < RESTED:
+        now = time.monotonic()
+        if 0 <= now - record.info.get("rests_since", now) < RESTED:
             return
         try:
             engine.dialect.do_ping(connection)

@@ -81,8 +81,11 @@ class Practice:
     def assign(self, ticket: str, to: str = "technician", *, by: str | None = None) -> None:
         self.desk("POST", f"/api/tickets/{ticket}/assign", {"assignee": to}, by=by or to)
 
+    def set_status(self, ticket: str, status: str, *, by: str = "technician") -> None:
+        self.desk("POST", f"/api/tickets/{ticket}/status", {"status": status}, by=by)
+
     def solve(self, ticket: str, *, by: str = "technician") -> None:
-        self.desk("POST", f"/api/tickets/{ticket}/status", {"status": "solved"}, by=by)
+        self.set_status(ticket, "solved", by=by)
 
     def notes(self, ticket: str) -> list[str]:
         found = next(t for t in self.state()["tickets"] if str(t["id"]) == ticket)
@@ -157,6 +160,17 @@ def postgres_database(postgres_url: str) -> str:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     engine.dispose()
     return server.set(database=name).render_as_string(hide_password=False)
+
+
+def cut_connections(url: str) -> None:
+    """As a PostgreSQL does that is restarted: every connection ends, those that nobody uses too."""
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        )
+    engine.dispose()
 
 
 def settings_for(practice: Practice, database_url: str, directory: Path, **more: Any) -> Settings:

@@ -103,7 +103,7 @@ class TeamDynamix:
         # None where it shows no ticket, another one, or two.
         shown = tickets[0] if len(tickets) == 1 and exact(tickets[0].get("ID")) == number else None
         # Rules look at custom attributes too, which some calls leave out.
-        whole = shown is not None and isinstance(shown.get("Attributes"), list)
+        whole = shown if shown and isinstance(shown.get("Attributes"), list) else None
         return TicketEvent(
             # The body of a webhook holds the whole ticket with its time of change, so that no two changes look alike.
             # What a workflow step sends may be the same words each time.
@@ -113,7 +113,7 @@ class TeamDynamix:
             secret=secret,
             fingerprint=_fingerprint(shown) if shown else None,
             shown_at=moment(shown.get("ModifiedDate")) if shown else None,
-            shown=self._matched(shown, number, now) if shown and whole else None,
+            shown=self._matched(whole, number, now) if whole else None,
             idle=_idle(tickets, number),
         )
 

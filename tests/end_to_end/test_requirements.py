@@ -24,10 +24,6 @@ duration = "30m"
 """
 
 
-def set_status(practice: Practice, ticket: str, status: str) -> None:
-    practice.desk("POST", f"/api/tickets/{ticket}/status", {"status": status})
-
-
 def test_a_ticket_that_changes_while_an_approver_takes_their_time_loses_the_role_in_words(
     someone: Callable[..., Someone], live_practice: Practice
 ) -> None:
@@ -35,7 +31,7 @@ def test_a_ticket_that_changes_while_an_approver_takes_their_time_loses_the_role
     me, boss = someone("technician"), someone("approver")
     me.comes_to("/")
     ticket = live_practice.new_ticket("BitLocker key")
-    set_status(live_practice, ticket, "pending")
+    live_practice.set_status(ticket, "pending")
 
     live_practice.assign(ticket)
     me.note(ticket, "requires more of ticket")
@@ -45,11 +41,11 @@ def test_a_ticket_that_changes_while_an_approver_takes_their_time_loses_the_role
     me.reads("The ticket is not solved: It is on hold.")
     expect(me.page.get_by_role("button", name="Elevate")).to_have_count(0)
 
-    set_status(live_practice, ticket, "open")
+    live_practice.set_status(ticket, "open")
     me.at(f"/elevate/practice/{ticket}")
     me.page.get_by_role("button", name="Elevate").click()
     me.reads("Waiting for approval")
-    set_status(live_practice, ticket, "pending")
+    live_practice.set_status(ticket, "pending")
 
     boss.comes_to("/approvals")
     boss.reads("on hold")

@@ -62,7 +62,7 @@ class Double:
         return True
 
     def set_status(self, number: str, status: Status) -> None:
-        self._practice.desk("POST", f"/api/tickets/{self._own(number)}/status", {"status": _STATUS[status]})
+        self._practice.set_status(self._own(number), _STATUS[status])
 
     def delete(self, number: str) -> None:
         url = f"{self._practice.facts['practice_url']}/_practice/tickets/{self._own(number)}"

@@ -19,8 +19,7 @@ import sqlalchemy as sa
 from integration.records.store import Records
 from integration.records.tables import deliveries
 from integration.tickets import TicketEvent
-from tests.conftest import until
-from tests.integration.records.test_store import cut
+from tests.conftest import cut_connections, until
 from webhooks.bell import Bell
 from webhooks.committer import Committer
 
@@ -135,12 +134,15 @@ def test_what_cannot_be_made_ready_for_the_database_is_refused_alone(records: Re
     assert stored(records) == ["msg_1", "msg_3"]
 
 
-def test_one_alone_is_tried_once_more_where_its_connection_was_cut(postgres_database: str) -> None:
+def test_one_alone_is_tried_once_more_where_its_connection_was_cut(
+    postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("integration.records.store.RESTED", 3600.0)  # nobody asks whether it still stands
     records = Records(postgres_database)
     records.migrate()
     committer = Committer(records)
     assert committer.keep("practice", event("msg_1"), now=datetime.now(UTC))
-    cut(records)
+    cut_connections(postgres_database)
     assert committer.keep("practice", event("msg_2"), now=datetime.now(UTC))
     assert stored(records) == ["msg_1", "msg_2"]
     records.dispose()

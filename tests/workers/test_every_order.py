@@ -115,7 +115,7 @@ class Orders(RuleBasedStateMachine):
 
     @rule(at=ANY, hears=st.booleans())
     def picks(self, at: int, hears: bool) -> None:
-        self.practice.desk("POST", f"/api/tickets/{self.tickets[at]}/status", {"status": "open"})
+        self.practice.set_status(self.tickets[at], "open")
         self.practice.assign(self.tickets[at])
         if hears:
             self.desk.deliver(self.tickets[at])

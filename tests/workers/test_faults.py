@@ -478,7 +478,7 @@ def test_a_ticket_that_is_reopened_and_picked_again_starts_again(desk: Desk, pra
     practice.solve(ticket)
     desk.deliver(ticket)
     desk.sweep()
-    practice.desk("POST", f"/api/tickets/{ticket}/status", {"status": "open"})
+    practice.set_status(ticket, "open")
     desk.deliver(ticket)
     assert [it.state for it in desk.elevations(ticket)] == [State.ENDED]
 

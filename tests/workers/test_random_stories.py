@@ -94,7 +94,7 @@ class Story:
         self._status(self.dice.choice(self.tickets), "open")
 
     def _status(self, ticket: str, status: str) -> None:
-        self.practice.desk("POST", f"/api/tickets/{ticket}/status", {"status": status})
+        self.practice.set_status(ticket, status)
         self._happens(ticket)
 
     def someone_ends_now(self) -> None:
@@ -123,7 +123,7 @@ class Story:
     def heal_and_finish(self) -> None:
         requests.delete(f"{self.practice.facts['practice_url']}/_practice/faults", timeout=10).raise_for_status()
         for ticket in self.tickets:
-            self.practice.desk("POST", f"/api/tickets/{ticket}/status", {"status": "solved"})
+            self.practice.set_status(ticket, "solved")
             self._happens(ticket)
         self.dice.shuffle(self.unheard)
         for ticket, number in self.unheard:

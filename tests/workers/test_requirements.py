@@ -62,7 +62,7 @@ def empty(practice: Practice, ticket: str) -> None:
 
 
 def hold(practice: Practice, ticket: str) -> None:
-    practice.desk("POST", f"/api/tickets/{ticket}/status", {"status": "pending"})
+    practice.set_status(ticket, "pending")
 
 
 def planned(desk: Desk, practice: Practice, **ticket: str) -> str:

@@ -371,13 +371,13 @@ def test_a_policy_that_cannot_be_read_again_leaves_the_tenants_refusal(
 def test_a_ticket_on_hold_needs_a_click_and_what_runs_goes_on(desk: Desk, practice: Practice) -> None:
     desk.link()
     ticket = practice.new_ticket()
-    practice.desk("POST", f"/api/tickets/{ticket}/status", {"status": "pending"})
+    practice.set_status(ticket, "pending")
     practice.assign(ticket)
     desk.deliver(ticket)
     assert desk.only(ticket).state is State.OFFERED
     other = pick(desk, practice)
     assert desk.only(other).state is State.ACTIVE
-    practice.desk("POST", f"/api/tickets/{other}/status", {"status": "pending"})
+    practice.set_status(other, "pending")
     desk.deliver(other)
     assert desk.only(other).state is State.ACTIVE
 

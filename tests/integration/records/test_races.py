@@ -4,13 +4,12 @@ Threads meet at a barrier; whatever order the database then picks, the same must
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from integration import verify
@@ -24,14 +23,6 @@ from integration.tickets import TicketEvent
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PATIENCE = 30  # seconds, for a barrier on a loaded machine
-
-
-@pytest.fixture
-def records(database_url: str) -> Iterator[Records]:
-    made = Records(database_url)
-    made.migrate()
-    yield made
-    made.dispose()
 
 
 def elevation(number: str = "E1", **more: Any) -> Elevation:

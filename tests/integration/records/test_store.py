@@ -10,32 +10,17 @@ from integration.records import deliveries, store
 from integration.records.store import Records
 from integration.records.tables import heartbeats
 from integration.tickets import TicketEvent
+from tests.conftest import cut_connections
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def records(database_url: str) -> Iterator[Records]:
-    made = Records(database_url)
+def postgresql(postgres_database: str) -> Iterator[Records]:
+    made = Records(postgres_database)
     made.migrate()
     yield made
     made.dispose()
-
-
-@pytest.fixture
-def postgresql(records: Records) -> Records:
-    if records.sqlite:
-        pytest.skip("SQLite has no server")
-    return records
-
-
-def cut(records: Records) -> None:
-    """As a server does that is restarted: every connection ends, those that nobody uses too."""
-    other = sa.create_engine(records.url, isolation_level="AUTOCOMMIT")
-    mine = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = {}"
-    with other.connect() as connection:
-        connection.execute(sa.text(mine.format("current_database()")))
-    other.dispose()
 
 
 @pytest.mark.parametrize("door", ["read", "write", "write_apart"])
@@ -46,7 +31,7 @@ def test_a_connection_that_broke_while_it_rested_is_replaced(
     with postgresql.read() as first, postgresql.read() as second:
         first.execute(sa.text("SELECT 1"))
         second.execute(sa.text("SELECT 1"))
-    cut(postgresql)
+    cut_connections(postgresql.url)
     with getattr(postgresql, door)() as tx:
         tx.execute(sa.text("SELECT 1"))
 
@@ -56,7 +41,7 @@ def test_one_that_breaks_in_use_takes_the_others_with_it(postgresql: Records, mo
     with postgresql.read() as first, postgresql.read() as second:
         first.execute(sa.text("SELECT 1"))
         second.execute(sa.text("SELECT 1"))
-    cut(postgresql)
+    cut_connections(postgresql.url)
     with pytest.raises(store.AWAY), postgresql.write() as tx:
         tx.execute(sa.text("SELECT 1"))
     for _ in range(3):

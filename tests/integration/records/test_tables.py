@@ -1,7 +1,6 @@
 """What the tables promise whatever the code above them does, on both databases."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -22,14 +21,6 @@ from integration.records.tables import metadata
 from integration.tickets import Person, Status, Ticket
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
-
-
-@pytest.fixture
-def records(database_url: str) -> Iterator[Records]:
-    made = Records(database_url)
-    made.migrate()
-    yield made
-    made.dispose()
 
 
 CHANGES = (
